@@ -1,0 +1,1 @@
+"""The command line: puts core, engine, edge and adapters together, and speaks to people."""

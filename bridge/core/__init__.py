@@ -1,0 +1,1 @@
+"""Decides: synchronous, standard library only; no clock, no randomness, no I/O."""

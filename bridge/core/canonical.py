@@ -1,0 +1,40 @@
+"""Canonical JSON and the digest over it: equal content gives equal digests, whatever the vendor's spelling.
+
+Keys are sorted, integral floats become integers (vendors send 1609459200000 as 1.6094592e12), text is left
+as it is. NaN and infinities are not JSON and raise ValueError.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from bridge.core.record import Json
+
+# An encoder made once keeps the C implementation's fast path; json.dumps would build one per call.
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+
+
+def canonical(value: Json) -> bytes:
+    """The one spelling of a JSON value."""
+    return _encode(_plain(value)).encode("utf-8", "surrogatepass")
+
+
+def digest(value: Json, mapping_version: str) -> str:
+    """`<mapping version>:<32 hex digits>`. Digests of different mapping versions say nothing of each other."""
+    return f"{mapping_version}:{hashlib.blake2b(canonical(value), digest_size=16).hexdigest()}"
+
+
+def mapping_of(digest_text: str) -> str:
+    """The mapping version a digest was made with."""
+    return digest_text.rpartition(":")[0]
+
+
+def _plain(value: Json) -> Json:
+    if type(value) is float:
+        return int(value) if value.is_integer() else value
+    if type(value) is dict:
+        return {key: _plain(item) for key, item in value.items()}
+    if type(value) is list:
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,183 @@
+"""A normalised change event: its identity, headers, data, and how it is cut down to the server's size.
+
+The layout is the contract with consumers (`docs/events.md`): CloudEvents 1.0, NATS binding, binary mode.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bridge.core.record import Json, Key
+from bridge.core.subject import entity_filter, ingest_subject
+
+Encode = Callable[[Json], bytes]
+
+EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+EXPECTED_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
+
+_PAIRS = {byte: f"%{byte:02X}" for byte in range(256)}
+_KEEP = frozenset(range(0x21, 0x7F)) - {0x22, 0x25}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event, sealed: what is published is exactly this.
+
+    `expected` is the sequence of the entity's previous event (0: the stream must hold none).
+    `headers` are complete but for the batch headers, which the ledger adds.
+    """
+
+    key: Key
+    change: str
+    ce_id: str
+    version: str | None
+    digest: str
+    expected: int
+    headers: Mapping[str, str]
+    payload: bytes
+
+    @property
+    def subject(self) -> str:
+        """Where it is published."""
+        return ingest_subject(self.key, self.change)
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire that count against the server's `max_payload`."""
+        return len(self.payload) + header_size(self.headers)
+
+
+@dataclass(slots=True)
+class Draft:
+    """An event before it is sealed. Times are milliseconds since the Unix epoch."""
+
+    key: Key
+    change: str
+    ce_type: str
+    via: str
+    observed_ms: int
+    expected: int
+    previous: str
+    digest: str
+    after: Json
+    version: str | None = None
+    at_ms: int | None = None
+    before: Json = None
+    changed: tuple[str, ...] = ()
+    raw: Json = None
+    dataschema: str | None = None
+
+
+class TooLarge(Exception):
+    """Even without `raw` and `before` the event exceeds the server's `max_payload`: quarantine it."""
+
+    def __init__(self, size: int, limit: int) -> None:
+        super().__init__(f"event of {size} bytes exceeds the NATS server's max_payload of {limit} bytes")
+        self.size = size
+        self.limit = limit
+
+
+def ce_id(key: Key, change: str, version_or_digest: str, previous: str) -> str:
+    """The event's identity: the same change of the same entity after the same event, and nothing else.
+
+    `previous` is the `ce-id` of the entity's event before ("" for none). For `occurred` only the vendor's id
+    counts: it happens once, whatever was seen around it.
+    """
+    parts = (*key, change) if change == "occurred" else (*key, change, version_or_digest, previous)
+    hasher = hashlib.sha256()
+    for part in parts:
+        data = part.encode("utf-8", "surrogatepass")
+        hasher.update(len(data).to_bytes(4, "big"))
+        hasher.update(data)
+    return hasher.hexdigest()[:32]
+
+
+def seal(draft: Draft, encode: Encode, limit: int) -> Event:
+    """Make the event; leaves out `raw`, then `before`, where it would not fit into `limit` bytes.
+
+    Raises TooLarge when even that does not help.
+    """
+    identity = ce_id(draft.key, draft.change, draft.version or draft.digest, draft.previous)
+    headers = _headers(draft, identity)
+    overhead = header_size(headers)
+    data: dict[str, Json] = {
+        "id": draft.key.id,
+        "change": draft.change,
+        "version": draft.version,
+        "after": draft.after,
+        "before": draft.before,
+        "changed": list(draft.changed),
+        "raw": draft.raw,
+        "omitted": [],
+    }
+    payload = encode(data)
+    for victim in ("raw", "before"):
+        if overhead + len(payload) <= limit:
+            break
+        if data[victim] is not None:
+            data[victim] = None
+            data["omitted"] = [*data["omitted"], victim]
+            payload = encode(data)
+    if overhead + len(payload) > limit:
+        raise TooLarge(overhead + len(payload), limit)
+    return Event(
+        key=draft.key,
+        change=draft.change,
+        ce_id=identity,
+        version=draft.version,
+        digest=draft.digest,
+        expected=draft.expected,
+        headers=headers,
+        payload=payload,
+    )
+
+
+def header_size(headers: Mapping[str, str]) -> int:
+    """Bytes of a NATS header block, with room for the three batch headers."""
+    return 140 + sum(len(name) + len(value) + 4 for name, value in headers.items())
+
+
+def percent_encode(value: str) -> str:
+    """A header value as the CloudEvents NATS binding wants it (UTF-8, upper-case hex)."""
+    if value.isascii() and value.isprintable() and not any(c in value for c in ' "%'):
+        return value
+    data = value.encode("utf-8", "surrogatepass")
+    return "".join(chr(byte) if byte in _KEEP else _PAIRS[byte] for byte in data)
+
+
+def timestamp(ms: int) -> str:
+    """RFC 3339 in UTC with milliseconds. Raises ValueError beyond the years 1 to 9999."""
+    try:
+        moment = datetime.fromtimestamp(ms // 1000, UTC)
+    except (OverflowError, OSError) as error:
+        raise ValueError(f"not a point in time: {ms} ms") from error
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+
+
+def _headers(draft: Draft, identity: str) -> dict[str, str]:
+    key = draft.key
+    headers = {
+        "ce-specversion": "1.0",
+        "ce-id": identity,
+        "ce-source": percent_encode(f"/{key.vendor}/{key.source}"),
+        "ce-type": percent_encode(draft.ce_type),
+        "ce-time": timestamp(draft.observed_ms if draft.at_ms is None else draft.at_ms),
+        "ce-datacontenttype": "application/json",
+        "ce-via": draft.via,
+        "ce-observedtime": timestamp(draft.observed_ms),
+        "Bridge-Digest": percent_encode(draft.digest),
+        EXPECTED: str(draft.expected),
+        EXPECTED_SUBJECT: entity_filter(key),
+    }
+    if key.id:
+        headers["ce-subject"] = percent_encode(key.id)
+    if draft.version is not None:
+        headers["Bridge-Version"] = percent_encode(draft.version)
+    if draft.dataschema is not None:
+        headers["ce-dataschema"] = percent_encode(draft.dataschema)
+    if draft.change == "deleted":
+        headers["KV-Operation"] = "DEL"
+    return headers

@@ -1,0 +1,83 @@
+"""Subject names: how vendor ids become NATS tokens, and every subject and key of the contract.
+
+Tokens are also valid KV keys and reversible up to 180 bytes. Test vectors: `tests/core/token_vectors.json`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from bridge.core.record import Key
+
+INGEST = "bridge.in"
+EVENTS = "events"
+CURSOR = "bridge.cursor"
+OWNER = "bridge.owner"
+LONGEST = 180
+
+_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,180}\Z")
+
+
+def token(value: str) -> str:
+    """One subject token for any text: `=XX` for unsafe bytes, `=` for empty, `=h` + SHA-256 when too long."""
+    if _PLAIN.match(value):
+        return value
+    if not value:
+        return "="
+    data = value.encode("utf-8", "surrogatepass")
+    encoded = "".join(chr(byte) if byte in _SAFE else f"={byte:02X}" for byte in data)
+    if len(encoded) > LONGEST:
+        return "=h" + hashlib.sha256(data).hexdigest()
+    return encoded
+
+
+def untoken(text: str) -> str | None:
+    """The text a token stands for; None for a hashed one (the full id is in the event's data).
+
+    Raises ValueError for what `token` cannot have produced.
+    """
+    if text == "=":
+        return ""
+    if re.fullmatch(r"=h[0-9a-f]{64}", text):
+        return None
+    if not re.fullmatch(r"(?:[A-Za-z0-9_-]|=[0-9A-F]{2})+", text):
+        raise ValueError(f"not a subject token: {text!r}")
+    data = re.sub(rb"=([0-9A-F]{2})", lambda m: bytes([int(m[1], 16)]), text.encode())
+    return data.decode("utf-8", "surrogatepass")
+
+
+def ingest_subject(key: Key, change: str) -> str:
+    """Where the bridge publishes an event."""
+    return f"{INGEST}.{_tail(key, change)}"
+
+
+def event_subject(key: Key, change: str) -> str:
+    """Where the stream stores it and consumers read it."""
+    return f"{EVENTS}.{_tail(key, change)}"
+
+
+def entity_filter(key: Key) -> str:
+    """Every event of one entity: its history, and the subject of its expectation."""
+    return f"{EVENTS}.{_tail(key, '*')}"
+
+
+def state_key(key: Key) -> str:
+    """The entity's key in the KV bucket of current state."""
+    return ".".join((token(key.vendor), token(key.source), token(key.entity), token(key.id)))
+
+
+def cursor_subject(source: str, walk: str) -> str:
+    """Where a walk's cursor lies."""
+    return f"{CURSOR}.{token(source)}.{token(walk)}"
+
+
+def owner_subject(source: str) -> str:
+    """Where a source's owner record lies."""
+    return f"{OWNER}.{token(source)}"
+
+
+def _tail(key: Key, change: str) -> str:
+    vendor, source, entity, id_ = key
+    return f"{token(vendor)}.{token(source)}.{token(entity)}.{change}.{token(id_)}"

@@ -1,0 +1,1 @@
+"""Touches: one foreign library per file; nothing foreign gets past it."""

@@ -1,0 +1,1 @@
+"""Runs: anyio, `core` and structlog. Everything else it needs comes through `ports`."""

@@ -1,0 +1,168 @@
+"""What the engine needs from outside, as protocols. The edges implement them; tests bring verified twins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from anyio.abc import TaskStatus
+
+from bridge.adapter import Request, Response
+from bridge.core.event import Event
+from bridge.core.record import Head, Json, Key
+
+
+@dataclass(slots=True)
+class Cursor:
+    """How far a walk has come. `seq` is where it lies in the stream (0: nowhere yet)."""
+
+    value: Mapping[str, Json]
+    seq: int = 0
+
+
+@dataclass(slots=True)
+class Memory:
+    """What the stream remembers of one source.
+
+    `heads`: every entity the view holds, by (entity, id); the bridge's own entities (`gap`, `source`,
+    `quarantine`) are not in it. `cursors`: by walk name. `gaps`: the payload data of gaps opened and not closed,
+    by gap id. `owner_seq`: where the owner record lies.
+    """
+
+    heads: dict[tuple[str, str], Head] = field(default_factory=dict)
+    cursors: dict[str, Cursor] = field(default_factory=dict)
+    gaps: dict[str, Json] = field(default_factory=dict)
+    owner_seq: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The event lies in the stream at `seq`: written now, or found there by a look."""
+
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """The stream refused the event: another one follows its predecessor already. Look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No answer within the deadline: it may be stored or not. Look before anything else."""
+
+
+Outcome = Stored | Stale | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A committed batch: the sequence of each event, in order, and of the cursor (0: none was written)."""
+
+    seqs: Sequence[int]
+    cursor_seq: int
+
+
+class BatchStale(Exception):
+    """The stream refused a batch as a whole and stored nothing of it: look at every entity in it again."""
+
+
+class Book(Protocol):
+    """One source's place in the ledger, from one opening until the next doubt.
+
+    Every method raises Away when NATS cannot be reached, when the stream was re-created or went backwards, or
+    when the connection was lost since the book was opened: the book is then void, and the source re-opens.
+    Cancelling a call leaves its outcome unknown; the book is then to be discarded.
+    """
+
+    memory: Memory
+
+    async def append(self, events: Sequence[Event]) -> list[Outcome]:
+        """Live write: publish all, pipelined, and wait for every acknowledgement. One event per entity at most.
+
+        Returns one outcome per event, in order. Never raises for a single event.
+        """
+        ...
+
+    async def commit(self, events: Sequence[Event], walk: str, cursor: Cursor | None) -> Receipt:
+        """Catch-up write: events and cursor as one atomic batch, stored together or not at all.
+
+        `cursor.seq` must be where the walk's cursor lies now. At most 999 events, one per entity.
+        Settles an unknown outcome itself by looking. Raises BatchStale, and Away when it cannot settle.
+        """
+        ...
+
+    async def head(self, key: Key) -> Head | None:
+        """Look: the entity's last event in the stream, asked of the leader; None if it holds none."""
+        ...
+
+    async def after(self, key: Key, head: Head) -> Json:
+        """The `after` of the entity's last event: from the stream, or from the view once it has aged out.
+
+        None when neither holds it any more.
+        """
+        ...
+
+    async def stored(self, keys: Sequence[Key]) -> set[Key]:
+        """Which of these `occurred` events the stream holds already."""
+        ...
+
+
+class Ledger(Protocol):
+    """The stream as memory and outlet. One object serves all sources; it reconnects by itself, for ever."""
+
+    @property
+    def max_payload(self) -> int:
+        """The server's limit for one message, headers included, in bytes."""
+        ...
+
+    async def open(self, vendor: str, source: str, owner: Mapping[str, Json]) -> Book:
+        """Write the owner record and read what the stream knows of the source.
+
+        Returns when the view has been seen to hold everything the stream holds. Raises Away.
+        """
+        ...
+
+    async def wait_ready(self) -> None:
+        """Returns when NATS is connected and the stream is what it should be. For the back-off of sources."""
+        ...
+
+
+class Http(Protocol):
+    """Sends one request. Follows nothing, caches nothing, keeps no cookies."""
+
+    async def send(self, request: Request, *, timeout_s: float, max_bytes: int) -> Response:
+        """The answer, whatever its status.
+
+        Raises Retry for everything that kept an answer from arriving (connect, TLS, time-out, redirect, a body
+        above `max_bytes`), with a text that names the host and what to do, and no secret.
+        """
+        ...
+
+
+class Feed(Protocol):
+    """A live session with a vendor. One object per attempt."""
+
+    async def hold(self, offer: Offer, *, task_status: TaskStatus[None]) -> None:
+        """Connect and subscribe, then `task_status.started()`, then offer every frame until the session ends.
+
+        Never returns normally: raises Retry, Unauthorized or Refused, by what happens next.
+        """
+        ...
+
+
+class Offer(Protocol):
+    """Takes a frame without waiting: the one place where push becomes pull."""
+
+    def __call__(self, frame: Any, size: int) -> None:
+        """Hand over one frame of `size` bytes. Never raises; an overrun is remembered by the inbox."""
+        ...
+
+
+class Wall(Protocol):
+    """The wall clock, for what is published and compared with vendors' stamps. Never for measuring time."""
+
+    def __call__(self) -> int:
+        """Milliseconds since the Unix epoch."""
+        ...

@@ -1,0 +1,1 @@
+"""Plays a vendor: one small honest server per vendor, for the demo and the tests."""
