@@ -9,28 +9,33 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
+from bridge.core import answer, fields, graphql, jwt, paging
 from bridge.core.budget import Limit
-from bridge.core.errors import CursorExpired, Malformed, Refused, Retry, Throttled, Unauthorized
+from bridge.core.errors import BridgeError, CursorExpired, Malformed, Refused, Retry, Throttled, Unauthorized
+from bridge.core.facts import Ask, Page, Request, Response, Token, Walk, Window
 from bridge.core.record import Json, Record
 from bridge.core.secret import Secret
 
 __all__ = [
-    "Adapter", "Ask", "BaseSettings", "CursorExpired", "Json", "Limit", "Login", "Malformed", "Page",
+    "Adapter", "Ask", "BaseSettings", "BridgeError", "CursorExpired", "Json", "Limit", "Login", "Malformed", "Page",
     "Record", "Refused", "Request", "Response", "Retry", "Secret", "Throttled", "Token", "Unauthorized",
-    "Walk", "Window", "setting",
+    "Walk", "Window", "answer", "fields", "graphql", "jwt", "paging", "setting",
 ]  # fmt: skip
 
 
-def setting(default: Any = dataclasses.MISSING, *, doc: str, inferred: bool = False) -> Any:
+def setting(
+    default: Any = dataclasses.MISSING, *, doc: str, inferred: bool = False, at_least: float | None = None
+) -> Any:
     """Declare one configuration key of an adapter: its default (none: required) and what it means.
 
-    `inferred` marks a vendor fact nobody has documented: the reference page says so.
+    `inferred` marks a vendor fact nobody has documented: the reference page says so. `at_least` is the smallest
+    number allowed.
     """
-    metadata = {"doc": doc, "inferred": inferred}
+    metadata = {"doc": doc, "inferred": inferred, "at_least": at_least}
     if isinstance(default, (list, dict, set)):
         kind = type(default)
         return field(default_factory=lambda: kind(default), metadata=metadata)
@@ -43,102 +48,16 @@ class BaseSettings:
 
     name: str = setting(doc="unique name of the source; becomes a subject token")
     adapter: str = setting(doc="which adapter file speaks to the vendor")
-    omit: list[str] = setting([], doc="paths never published, such as participants.*.email")
+    omit: list[str] | None = setting(
+        None, doc="paths never published, such as participants.*.email; replaces the adapter's cautious default"
+    )
     raw: bool = setting(False, doc="publish the vendor's own record beside the normalised one")
     max_body_mb: int = setting(32, doc="an HTTP answer longer than this is refused (MiB)")
     request_timeout_s: float = setting(30.0, doc="an HTTP request that takes longer is given up (seconds)")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One HTTP request as data. `Secret` values may stand in `headers` and anywhere inside `json`."""
-
-    method: str
-    url: str
-    headers: Mapping[str, str | Secret] = field(default_factory=dict)
-    json: Json = None
-    counts: bool = True
-    """Whether it is charged to the vendor's budget."""
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """One HTTP answer. Header names are lower case. `json` is the decoded body, or None with `problem` set."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    json: Json = None
-    problem: str = ""
-    """Why the body is not JSON: `HTML page`, `truncated JSON at byte 512`, …; "" when it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """What a login yielded. Times are milliseconds since the Unix epoch; `facts` feed walks (a tenant id)."""
-
-    value: Secret
-    issued_ms: int | None = None
-    expires_ms: int | None = None
-    facts: Mapping[str, str] = field(default_factory=dict)
-
-
 Login = Generator[Request, Response, Token]
 """A login flow: yields requests, is sent their responses, returns the token."""
-
-
-@dataclass(frozen=True, slots=True)
-class Walk:
-    """One way of reading one collection, over and over.
-
-    `name` keys the cursor. Every `every_s` seconds a pass reads the window `reach_s` long that ends now
-    (None: everything). `overlap_s` widens the window on both ends, for clocks that differ and ends whose
-    inclusiveness nobody documents. `page_size` is asked for per page. `scope` is the adapter's own (a company).
-    `reports_absence`: a record of the window that two complete passes did not hold counts as deleted.
-    """
-
-    name: str
-    entity: str
-    every_s: float
-    reach_s: float | None = None
-    overlap_s: float = 0.0
-    page_size: int = 50
-    scope: str = ""
-    reports_absence: bool = False
-    incomplete_retry_s: float = 10.0
-    incomplete_wait_s: float = 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """What one pass covers, in milliseconds since the Unix epoch. Fixed for the whole pass."""
-
-    start_ms: int
-    end_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """One page to read: of which walk, in which window, from which position (None: the first)."""
-
-    walk: Walk
-    window: Window | None
-    position: Json = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page as the vendor gave it.
-
-    `rows` are undigested; each goes through `Adapter.record`. `next` is the position to go on from, None at the
-    end. `complete` is False while the vendor says that it is still loading: the pass then proves nothing.
-    `reaches_back_to_ms`: the vendor holds nothing older.
-    """
-
-    rows: Sequence[Json]
-    next: Json = None
-    complete: bool = True
-    reaches_back_to_ms: int | None = None
 
 
 S = TypeVar("S", bound=BaseSettings)
@@ -198,3 +117,14 @@ class Adapter(abc.ABC, Generic[S]):
     @abc.abstractmethod
     def record(self, ask: Ask, row: Json) -> Record:
         """Map one row. Raises Malformed when it cannot be read: it goes to quarantine, the page goes on."""
+
+    def belongs(self, ask: Ask, after: Json) -> bool:  # noqa: ARG002 - a default that claims nothing
+        """Whether an entity last known as `after` must be in a complete pass over `ask`'s window, if it exists.
+
+        Asked only for walks that report absence. The default claims nothing, so nothing is ever called deleted.
+        """
+        return False
+
+    def live(self, frame: Json) -> Sequence[Record]:  # noqa: ARG002 - a default that refuses
+        """Map one live frame. Raises Malformed (quarantine), Unauthorized, Retry, Refused."""
+        raise Malformed(f"{self.vendor} has no live feed")

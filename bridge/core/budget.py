@@ -1,10 +1,13 @@
 """A quota as arithmetic: how long until the next request may go. Times are seconds of a monotonic clock.
 
-A generic cell rate algorithm (GCRA): requests are spread evenly over the period, with a burst allowance.
+A generic cell rate algorithm (GCRA): requests are spread evenly over the period, with a burst allowance. The
+burst is part of the quota and not on top of it: no window of the limit's length, wherever it begins, holds more
+requests than the limit. So spacing is a little wider than an even share.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 
@@ -23,20 +26,23 @@ class Limit:
 class Budget:
     """Decides when the next request may start. `now` is passed in; nothing here waits.
 
-    `burst` requests may go at once before spacing starts (default: a tenth of the limit, at least 1).
+    `burst` requests may go at once before spacing starts (default: a tenth of the limit, at least 1; never more
+    than the limit).
     """
 
     def __init__(self, limit: Limit, *, burst: int | None = None) -> None:
+        if burst is not None and burst < 1:
+            raise ValueError(f"a burst is at least 1 request, got {burst}")
         self._burst_asked = burst
-        self._allowance_used_until = 0.0
-        self._paused_until = 0.0
+        self._allowance_used_until = -math.inf
+        self._paused_until = -math.inf
         self.learn(limit)
 
     def learn(self, limit: Limit) -> None:
         """Replace the limit by one the vendor named."""
         self.limit = limit
-        self._spacing = limit.seconds / limit.requests
-        self.burst = self._burst_asked or max(1, limit.requests // 10)
+        self.burst = min(self._burst_asked or max(1, limit.requests // 10), limit.requests)
+        self._spacing = limit.seconds / (limit.requests - self.burst + 1)
 
     def wait(self, now: float) -> float:
         """Seconds until a request may go; 0 means now."""

@@ -1,13 +1,15 @@
 """Canonical JSON and the digest over it: equal content gives equal digests, whatever the vendor's spelling.
 
 Keys are sorted, integral floats become integers (vendors send 1609459200000 as 1.6094592e12), text is left
-as it is. NaN and infinities are not JSON and raise ValueError.
+as it is. NaN and infinities are not JSON, nor can a value nested hundreds of levels deep be stored: both raise
+ValueError.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 
 from bridge.core.record import Json
 
@@ -16,8 +18,11 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=F
 
 
 def canonical(value: Json) -> bytes:
-    """The one spelling of a JSON value."""
-    return _encode(_plain(value)).encode("utf-8", "surrogatepass")
+    """The one spelling of a JSON value. Raises ValueError for what is not JSON."""
+    try:
+        return _encode(_plain(value)).encode("utf-8", "surrogatepass")
+    except RecursionError:
+        raise ValueError("the value is nested too deeply") from None
 
 
 def digest(value: Json, mapping_version: str) -> str:
@@ -31,10 +36,10 @@ def mapping_of(digest_text: str) -> str:
 
 
 def _plain(value: Json) -> Json:
-    if type(value) is float:
+    if isinstance(value, float):
         return int(value) if value.is_integer() else value
-    if type(value) is dict:
+    if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
-    if type(value) is list:
+    if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 from bridge.core.record import Json, Key
 from bridge.core.subject import entity_filter, ingest_subject
@@ -20,6 +21,11 @@ EXPECTED_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
 
 _PAIRS = {byte: f"%{byte:02X}" for byte in range(256)}
 _KEEP = frozenset(range(0x21, 0x7F)) - {0x22, 0x25}
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# The version line, the empty line, and Nats-Batch-Id (64 characters at most), -Sequence and -Commit.
+_OTHER_HEADERS = 12 + 81 + 28 + 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +42,8 @@ class Event:
     version: str | None
     digest: str
     expected: int
-    headers: Mapping[str, str]
-    payload: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    payload: bytes = field(repr=False)
 
     @property
     def subject(self) -> str:
@@ -52,7 +58,10 @@ class Event:
 
 @dataclass(slots=True)
 class Draft:
-    """An event before it is sealed. Times are milliseconds since the Unix epoch."""
+    """An event before it is sealed. Times are milliseconds since the Unix epoch.
+
+    What may be personal data is kept out of the `repr`, here and in Event.
+    """
 
     key: Key
     change: str
@@ -62,12 +71,12 @@ class Draft:
     expected: int
     previous: str
     digest: str
-    after: Json
+    after: Json = field(repr=False)
     version: str | None = None
     at_ms: int | None = None
-    before: Json = None
+    before: Json = field(default=None, repr=False)
     changed: tuple[str, ...] = ()
-    raw: Json = None
+    raw: Json = field(default=None, repr=False)
     dataschema: str | None = None
 
 
@@ -98,7 +107,7 @@ def ce_id(key: Key, change: str, version_or_digest: str, previous: str) -> str:
 def seal(draft: Draft, encode: Encode, limit: int) -> Event:
     """Make the event; leaves out `raw`, then `before`, where it would not fit into `limit` bytes.
 
-    Raises TooLarge when even that does not help.
+    Raises TooLarge when even that does not help, ValueError for a time beyond the years 1 to 9999.
     """
     identity = ce_id(draft.key, draft.change, draft.version or draft.digest, draft.previous)
     headers = _headers(draft, identity)
@@ -137,7 +146,7 @@ def seal(draft: Draft, encode: Encode, limit: int) -> Event:
 
 def header_size(headers: Mapping[str, str]) -> int:
     """Bytes of a NATS header block, with room for the three batch headers."""
-    return 140 + sum(len(name) + len(value) + 4 for name, value in headers.items())
+    return _OTHER_HEADERS + sum(len(name) + len(value) + 4 for name, value in headers.items())
 
 
 def percent_encode(value: str) -> str:
@@ -151,10 +160,10 @@ def percent_encode(value: str) -> str:
 def timestamp(ms: int) -> str:
     """RFC 3339 in UTC with milliseconds. Raises ValueError beyond the years 1 to 9999."""
     try:
-        moment = datetime.fromtimestamp(ms // 1000, UTC)
-    except (OverflowError, OSError) as error:
+        moment = _EPOCH + timedelta(milliseconds=ms)
+    except OverflowError as error:
         raise ValueError(f"not a point in time: {ms} ms") from error
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{ms % 1000:03d}Z"
+    return moment.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 def _headers(draft: Draft, identity: str) -> dict[str, str]:
@@ -162,7 +171,8 @@ def _headers(draft: Draft, identity: str) -> dict[str, str]:
     headers = {
         "ce-specversion": "1.0",
         "ce-id": identity,
-        "ce-source": percent_encode(f"/{key.vendor}/{key.source}"),
+        # Encoded twice on purpose: once because it is a URI-reference, once because the binding says so.
+        "ce-source": percent_encode(f"/{_path(key.vendor)}/{_path(key.source)}"),
         "ce-type": percent_encode(draft.ce_type),
         "ce-time": timestamp(draft.observed_ms if draft.at_ms is None else draft.at_ms),
         "ce-datacontenttype": "application/json",
@@ -181,3 +191,7 @@ def _headers(draft: Draft, identity: str) -> dict[str, str]:
     if draft.change == "deleted":
         headers["KV-Operation"] = "DEL"
     return headers
+
+
+def _path(segment: str) -> str:
+    return quote(segment, safe="", errors="surrogatepass")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
 Json = Any
@@ -26,7 +28,7 @@ class Key(NamedTuple):
 class Record:
     """One vendor record after the adapter's mapping.
 
-    `after`: the normalised fields (JSON values), what consumers see and what is compared.
+    `after`: the normalised fields (JSON values), what consumers see and what is compared; None when `gone`.
     `version`: the vendor's own, if it has one that can be ordered (see `version_order`).
     `at_ms`: when it happened at the vendor, in milliseconds since the Unix epoch; None if unknown.
     `raw`: the vendor's record as received, published only where the source says `raw = true`.
@@ -36,10 +38,10 @@ class Record:
 
     entity: str
     id: str
-    after: Mapping[str, Json]
+    after: Mapping[str, Json] | None = field(repr=False)
     version: str | None = None
     at_ms: int | None = None
-    raw: Json = None
+    raw: Json = field(default=None, repr=False)
     gone: bool = False
     occurred: bool = False
     position_ms: int | None = None
@@ -60,8 +62,34 @@ class Head:
     digest: str
 
 
+_STAMP = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}):([0-9]{2})(?:\.([0-9]+))?([Zz]|[+-][0-9]{2}:[0-9]{2})?"
+)
+_START = datetime(1, 1, 1)
+
+
 def version_order(version: str) -> tuple[int, int, str]:
-    """A sort key for versions: whole numbers by value, everything else (RFC 3339 UTC stamps) as text."""
+    """A sort key for versions: whole numbers by value, RFC 3339 stamps by time, everything else as text.
+
+    Stamps are compared by what they mean, since vendors drop zero fractions (`…:00Z` comes before `…:00.5Z`, but
+    sorts after it) and change offsets; one without an offset counts as UTC, and all digits of a fraction count.
+    """
     if version.isascii() and version.isdigit():
-        return (0, int(version), "")
-    return (1, 0, version)
+        digits = version.lstrip("0")
+        return (0, len(digits), digits)
+    if stamp := _STAMP.fullmatch(version):
+        day, minute, second, fraction, offset = stamp.groups()
+        try:
+            since = datetime.fromisoformat(f"{day}T{minute}") - _START
+        except ValueError:
+            return (2, 0, version)
+        seconds = since // timedelta(seconds=1) + int(second) - _offset_s(offset)
+        return (1, seconds, (fraction or "").rstrip("0"))
+    return (2, 0, version)
+
+
+def _offset_s(offset: str | None) -> int:
+    if offset is None or offset in "Zz":
+        return 0
+    seconds = int(offset[1:3]) * 3600 + int(offset[4:6]) * 60
+    return -seconds if offset[0] == "-" else seconds

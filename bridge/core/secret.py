@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
-import urllib.parse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 MASK = "[secret]"
+
+# Spelled the same in plain text, URLs, JSON, HTML and Python: most tokens are made of nothing else.
+_UNRESERVED = re.compile(r"[A-Za-z0-9._-]+")
 
 
 class Secret:
@@ -54,42 +58,85 @@ class Secret:
 
 
 class Masker:
-    """Replaces every known secret in a text. Secrets learned while running (tokens) are added to it."""
+    """Replaces every known secret in a text, also where it was URL-quoted or escaped (JSON, HTML, Python).
+
+    The secrets given at the start stay known for good. Those learned while running (tokens) are added to them.
+    """
 
     # A shorter value would also blot out innocent words; `check` warns of such secrets.
     SHORTEST = 6
+    # A token older than this many renewals has long lapsed.
+    MOST_LEARNED = 1024
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
-        self._values: dict[str, None] = {}
-        self._pattern: re.Pattern[str] | None = None
-        for secret in secrets:
-            self.add(secret)
+        self._given = {value: _disguises(value) for value in map(Secret.bare, secrets) if _maskable(value)}
+        self._learned: dict[str, re.Pattern[str] | None] = {}
+        self._longest_first: list[tuple[str, re.Pattern[str] | None]] = []
+        self._arrange()
 
     def add(self, secret: Secret) -> None:
-        """From now on `secret` is masked, also in its URL-quoted form. At most 4,096 are kept, newest first."""
+        """From now on `secret` is masked. Of those added the newest `MOST_LEARNED` are kept."""
         value = secret.bare()
-        if len(value) < self.SHORTEST:
+        if not _maskable(value) or value in self._given:
             return
-        for form in {value, urllib.parse.quote(value, safe="")}:
-            self._values.pop(form, None)
-            self._values[form] = None
-        while len(self._values) > 4096:
-            del self._values[next(iter(self._values))]
-        longest_first = sorted(self._values, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+        self._learned.pop(value, None)
+        self._learned[value] = _disguises(value)
+        if len(self._learned) > self.MOST_LEARNED:
+            del self._learned[next(iter(self._learned))]
+        self._arrange()
 
     def mask(self, text: str) -> str:
         """`text` without any known secret."""
-        return self._pattern.sub(MASK, text) if self._pattern else text
+        for value, disguises in self._longest_first:
+            if value in text:
+                text = text.replace(value, MASK)
+            if disguises is not None:
+                text = disguises.sub(MASK, text)
+        return text
 
     def mask_tree(self, value: object) -> object:
-        """The same for every string inside dicts, lists and tuples; other values are returned as they are."""
+        """The same for every string inside dicts, lists and tuples; other values are returned as they are.
+
+        Named tuples come back as plain ones.
+        """
         if isinstance(value, str):
             return self.mask(value)
-        if isinstance(value, bytes):
+        if isinstance(value, (bytes, bytearray)):
             return self.mask(value.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
-        if isinstance(value, dict):
+        if isinstance(value, Mapping):
             return {self.mask_tree(key): self.mask_tree(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return type(value)(self.mask_tree(item) for item in value)
+        if isinstance(value, list):
+            return [self.mask_tree(item) for item in value]
+        if isinstance(value, tuple):
+            return tuple(self.mask_tree(item) for item in value)
         return value
+
+    def _arrange(self) -> None:
+        known = self._given | self._learned
+        self._longest_first = sorted(known.items(), key=lambda entry: len(entry[0]), reverse=True)
+
+
+def _maskable(value: str) -> bool:
+    return len(value) >= Masker.SHORTEST
+
+
+def _disguises(value: str) -> re.Pattern[str] | None:
+    """Finds `value` in any mixture of spellings; None when all its characters are spelled the same everywhere."""
+    if _UNRESERVED.fullmatch(value):
+        return None
+    return re.compile("".join(map(_spellings, value)))
+
+
+def _spellings(char: str) -> str:
+    if _UNRESERVED.fullmatch(char):
+        return re.escape(char)
+    hexed = "".join(f"%{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))
+    escaped = json.dumps(char)[1:-1]
+    ways = [re.escape(char), f"(?i:{hexed})", f"(?i:{re.escape(escaped)})"]
+    ways += map(re.escape, (repr(char)[1:-1], html.escape(char)))
+    if char == " ":
+        ways.append(r"\+")
+    if char == "/":
+        ways.append(r"\\/")
+    # Longest first: a backslash alone must not win over the pair it begins.
+    return f"(?:{'|'.join(sorted(set(ways), key=len, reverse=True))})"

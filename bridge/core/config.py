@@ -1,0 +1,99 @@
+"""The daemon's own settings, as plain data: what `[nats]` and `[daemon]` may say, and what each key means.
+
+The classes are the one declaration: the loader (`bridge/edge/config.py`), the JSON Schema and the reference page
+are made from their types, defaults and `doc` texts. Sources are declared by their adapters, in the same way.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from bridge.core.secret import Secret
+
+EMBEDDED = "embedded"
+"""The `nats.url` that means: run a private nats-server."""
+
+
+def option(
+    default: Any = dataclasses.MISSING,
+    *,
+    doc: str,
+    path: Literal["", "file", "folder"] = "",
+    at_least: float | None = None,
+) -> Any:
+    """Declare one configuration key.
+
+    `path`: the value is a path, relative to the configuration file's folder; a "file" must exist.
+    `at_least`: the smallest number allowed.
+    """
+    metadata = {"doc": doc, "inferred": False, "path": path, "at_least": at_least}
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TlsSettings:
+    """`[nats.tls]`: how the connection to NATS is encrypted. Paths are absolute once loaded."""
+
+    ca: str | None = option(None, doc="file of the authorities to trust; default: the system's", path="file")
+    cert: str | None = option(None, doc="file of our own certificate, for mutual TLS", path="file")
+    key: str | None = option(None, doc="file of the private key that belongs to `cert`", path="file")
+    hostname: str | None = option(None, doc="the name the server's certificate must carry; default: the URL's host")
+    handshake_first: bool = option(False, doc="speak TLS before the server's greeting; the server must do so too")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NatsSettings:
+    """`[nats]`: where the stream lives and how to log in there."""
+
+    url: str | list[str] = option(
+        EMBEDDED,
+        doc='"embedded" runs a private nats-server; else one address or several: nats://, tls://, ws:// or wss://',
+    )
+    tls: TlsSettings | None = option(None, doc="encryption; a table with ca, cert, key, hostname, handshake_first")
+    creds: str | None = option(None, doc="credentials file of a NATS account (JWT and seed)", path="file")
+    nkey: Secret | None = option(None, doc="seed of an NKey")
+    user: str | None = option(None, doc="user name; needs `password`")
+    password: Secret | None = option(None, doc="password of `user`")
+    token: Secret | None = option(None, doc="authentication token")
+    manage: Literal["create", "verify"] = option(
+        "create", doc='"create" makes what is missing and verifies the rest; "verify" only verifies'
+    )
+    stream: str = option("BRIDGE", doc="name of the stream")
+    state_bucket: str = option("bridge-state", doc="name of the KV bucket of current state")
+    max_age_days: float = option(90.0, doc="how long the stream keeps events (days)", at_least=0.01)
+    replicas: int = option(1, doc="copies of stream and buckets in a cluster", at_least=1)
+    domain: str | None = option(None, doc="JetStream domain")
+    api_prefix: str | None = option(None, doc="subject prefix of an imported JetStream API; instead of `domain`")
+    inbox_prefix: str = option("_INBOX", doc="subject prefix of the replies we receive")
+    sync_always: bool = option(
+        True, doc="embedded only: acknowledge nothing before it is on disk; false: flush every two minutes"
+    )
+
+    @property
+    def embedded(self) -> bool:
+        """Whether we run the server ourselves."""
+        return self.url == EMBEDDED
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The servers to connect to; none when embedded."""
+        if self.embedded:
+            return ()
+        return (self.url,) if isinstance(self.url, str) else tuple(self.url)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DaemonSettings:
+    """`[daemon]`: what concerns this process. `state_dir` is absolute once loaded."""
+
+    state_dir: str = option(
+        "",
+        doc="folder of the embedded NATS store; default: $STATE_DIRECTORY, else ~/.local/state/bridged",
+        path="folder",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = option("info", doc="the lowest level that is logged")
+    log_format: Literal["auto", "json", "console"] = option(
+        "auto", doc='"json": one object a line; "console": for people; "auto": console on a terminal, else json'
+    )

@@ -1,0 +1,48 @@
+"""Turns a record into a change, or into nothing, by what is known of the entity."""
+
+from __future__ import annotations
+
+from bridge.core.canonical import mapping_of
+from bridge.core.record import Change, Head, Json, Record, version_order
+
+
+def judge(record: Record, digest: str, head: Head | None, *, first_read: bool) -> Change | None:
+    """What happened to the entity, as far as `record` tells; None when it is nothing new.
+
+    `digest` is the record's, over what would be published. `first_read`: this is the first look at the source,
+    so what is found there is not news. A record that is older than what is known is nothing new. What was
+    normalised by another mapping version cannot be compared: it is stored again as `snapshot`, which is not news.
+    """
+    if record.occurred:
+        return "occurred" if head is None else None
+    if head is None:
+        return None if record.gone else ("snapshot" if first_read else "created")
+    age = _age(record, head)
+    if age < 0:
+        return None
+    if record.gone:
+        return None if head.change == "deleted" else "deleted"
+    if head.change == "deleted":
+        # The version that was deleted, pushed late, does not bring the entity back to life.
+        return None if age == 0 and record.version is not None else "created"
+    if head.digest == digest:
+        return None
+    return "updated" if mapping_of(head.digest) == mapping_of(digest) else "snapshot"
+
+
+def changed_fields(before: Json, after: Json) -> tuple[str, ...]:
+    """The names of the top-level fields that differ, in alphabetical order. () where one side is not known."""
+    if not isinstance(before, dict) or not isinstance(after, dict):
+        return ()
+    missing = object()
+    return tuple(
+        sorted(name for name in before.keys() | after.keys() if before.get(name, missing) != after.get(name, missing))
+    )
+
+
+def _age(record: Record, head: Head) -> int:
+    """-1: the record is older than what is known, 1: newer, 0: the same version or no version to compare."""
+    if record.version is None or head.version is None:
+        return 0
+    ours, known = version_order(record.version), version_order(head.version)
+    return (ours > known) - (ours < known)

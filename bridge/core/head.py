@@ -1,0 +1,40 @@
+"""Reads a stored event's headers back into what the differ needs: the inverse of `event.seal`."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Mapping
+
+from bridge.core.record import Head
+
+DIGEST = "Bridge-Digest"
+VERSION = "Bridge-Version"
+
+
+def head_of(seq: int, change: str, headers: Mapping[str, str]) -> Head:
+    """The head an event's headers tell of. `seq` is its sequence in the stream, 0 when it is no longer held."""
+    version = headers.get(VERSION)
+    return Head(
+        seq=seq,
+        ce_id=headers.get("ce-id", ""),
+        change=change,
+        version=None if version is None else percent_decode(version),
+        digest=percent_decode(headers.get(DIGEST, "")),
+    )
+
+
+def id_of(headers: Mapping[str, str]) -> str:
+    """The vendor's id of the entity: whole even where its subject token is a hash."""
+    return percent_decode(headers.get("ce-subject", ""))
+
+
+def change_of(headers: Mapping[str, str]) -> str:
+    """Which change an event tells of, where its subject no longer says so (entries of the view)."""
+    return percent_decode(headers.get("ce-type", "")).rpartition(".")[2]
+
+
+def percent_decode(value: str) -> str:
+    """What `percent_encode` encoded."""
+    if "%" not in value:
+        return value
+    return urllib.parse.unquote_to_bytes(value).decode("utf-8", "surrogatepass")

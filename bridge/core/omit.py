@@ -1,0 +1,39 @@
+"""Leaves out what must never be published: paths such as `participants.*.email`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from bridge.core.record import Json
+
+Path = tuple[str, ...]
+
+
+def parse(path: str) -> Path:
+    """`participants.*.email` as steps; `*` stands for every list item or field. Raises ValueError if empty."""
+    steps = tuple(path.split("."))
+    if not all(steps):
+        raise ValueError(f"not a path: {path!r}; expected names joined by dots, such as participants.*.email")
+    return steps
+
+
+def omit(value: Json, paths: Iterable[Path]) -> Json:
+    """`value` without the fields the paths name. The original stays as it is; a path may lead nowhere."""
+    for path in paths:
+        value = _without(value, path)
+    return value
+
+
+def _without(value: Json, path: Path) -> Json:
+    step, rest = path[0], path[1:]
+    if isinstance(value, dict):
+        if step == "*":
+            return {key: _without(item, rest) for key, item in value.items()} if rest else {}
+        if step not in value:
+            return value
+        if not rest:
+            return {key: item for key, item in value.items() if key != step}
+        return {key: _without(item, rest) if key == step else item for key, item in value.items()}
+    if isinstance(value, (list, tuple)) and step == "*":
+        return [_without(item, rest) for item in value] if rest else []
+    return value

@@ -1,0 +1,31 @@
+"""Positions in a feed whose rows each carry a cursor, where nothing but the rows says whether more follow."""
+
+from __future__ import annotations
+
+from bridge.core.errors import Retry
+from bridge.core.facts import Ask
+from bridge.core.record import Json
+
+
+def cursor(ask: Ask) -> str | None:
+    """The cursor to go on from; None for the first page."""
+    found = ask.position.get("cursor") if isinstance(ask.position, dict) else None
+    return found if isinstance(found, str) else None
+
+
+def following(ask: Ask, rows: int, last: Json, total: Json = None) -> Json:
+    """The position after a page of `rows` rows whose last row has the cursor `last`; None at the end.
+
+    The end is an empty page, or one shorter than asked for, unless the vendor counts more rows than were seen
+    (`total`): it may allow shorter pages than we ask for, and stopping there would lose the rest in silence.
+    Raises Retry where more follows but the page does not say from where, or does not advance.
+    """
+    seen = rows + (ask.position.get("seen", 0) if isinstance(ask.position, dict) else 0)
+    counted = total if isinstance(total, (int, float)) and not isinstance(total, bool) else 0
+    if not rows or (rows < ask.walk.page_size and seen >= counted):
+        return None
+    if not isinstance(last, str) or not last:
+        raise Retry(f"walk {ask.walk.name}: more rows follow, but the last row of the page has no cursor")
+    if last == cursor(ask):
+        raise Retry(f"walk {ask.walk.name}: the page ends at the cursor it was asked to start after")
+    return {"cursor": last, "seen": seen}

@@ -1,0 +1,57 @@
+"""Which walk is read next. Times are seconds of a monotonic clock."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bridge.core.facts import Walk
+
+
+class Schedule:
+    """Walks by when they are due; of those that are due the fast ones go first, page by page.
+
+    So a long slow walk never keeps a fast one waiting for more than a page.
+    """
+
+    def __init__(self, walks: Sequence[Walk], now: float, ages: Mapping[str, float] | None = None) -> None:
+        """`ages`: seconds since a walk's last complete pass, where that need not be repeated yet."""
+        ages = ages or {}
+        self._walks = {walk.name: walk for walk in walks}
+        self._due = {
+            name: now + max(0.0, walk.every_s - max(0.0, ages.get(name, walk.every_s)))
+            for name, walk in self._walks.items()
+        }
+        self._pending = {name for name, due in self._due.items() if due <= now}
+
+    @property
+    def walks(self) -> Sequence[Walk]:
+        """What is scheduled."""
+        return list(self._walks.values())
+
+    @property
+    def caught_up(self) -> bool:
+        """Every walk has been read to its end since the start, or since `all_due`."""
+        return not self._pending
+
+    def next(self, now: float) -> Walk | None:
+        """The walk to read a page of now; None when nothing is due."""
+        due = [self._walks[name] for name, at in self._due.items() if at <= now]
+        return min(due, key=lambda walk: walk.every_s) if due else None
+
+    def wait(self, now: float) -> float:
+        """Seconds until the next walk is due; infinite without walks."""
+        return max(0.0, min(self._due.values(), default=float("inf")) - now)
+
+    def finished(self, walk: Walk, now: float) -> None:
+        """The pass came to its end: the walk is due again after its interval."""
+        self._pending.discard(walk.name)
+        self._due[walk.name] = now + walk.every_s
+
+    def postpone(self, walk: Walk, now: float, seconds: float) -> None:
+        """Not before `seconds` from now."""
+        self._due[walk.name] = now + seconds
+
+    def all_due(self, now: float) -> None:
+        """Read everything again now: something may have been missed."""
+        self._due = dict.fromkeys(self._walks, now)
+        self._pending = set(self._walks)

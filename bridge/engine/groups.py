@@ -1,0 +1,44 @@
+"""Task groups whose failure is one error again, where the engine knows what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import anyio
+from anyio.abc import TaskGroup
+
+from bridge.core.errors import Away, BridgeError, Refused
+
+_WEIGHT = (Away, Refused)
+"""Which error counts when several tasks fail at once: the one that changes most of what happens next."""
+
+
+@asynccontextmanager
+async def task_group() -> AsyncIterator[TaskGroup]:
+    """A task group. If its tasks fail with known conditions only, the weightiest is raised by itself.
+
+    A group that also holds a bug is raised whole.
+    """
+    try:
+        async with anyio.create_task_group() as group:
+            yield group
+    except BaseExceptionGroup as several:
+        known: list[BridgeError] = []
+        for error in _leaves(several):
+            if not isinstance(error, BridgeError):
+                raise
+            known.append(error)
+        for kind in _WEIGHT:
+            for error in known:
+                if isinstance(error, kind):
+                    raise error from None
+        raise known[0] from None
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error

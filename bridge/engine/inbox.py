@@ -1,0 +1,76 @@
+"""Where push becomes pull: the one bounded buffer between a live session and the ledger."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+
+from bridge.core.errors import Overrun
+
+
+@dataclass(frozen=True, slots=True)
+class InboxStatistics:
+    """What an inbox holds now, and what it has seen since it was made."""
+
+    frames: int
+    bytes: int
+    offered: int
+    forgotten: int
+    overruns: int
+
+
+class Inbox:
+    """Bounded in frames and bytes. The session offers without waiting; one task takes lists.
+
+    When it is full everything in it is forgotten at once, and the next `take` raises Overrun: catch-up will find
+    what was lost, so keeping a part of it would only delay that.
+    """
+
+    def __init__(self, *, frames: int = 10_000, size: int = 16 * 1024 * 1024) -> None:
+        self._limit = frames
+        self._size_limit = size
+        self._frames: deque[Any] = deque()
+        self._size = 0
+        self._overrun = False
+        self._arrived = anyio.Event()
+        self._offered = self._forgotten = self._overruns = 0
+
+    def offer(self, frame: Any, size: int) -> None:
+        """Hand over one frame of `size` bytes. Never waits, never raises."""
+        self._offered += 1
+        if self._overrun or len(self._frames) >= self._limit or self._size + size > self._size_limit:
+            if not self._overrun:
+                self._overrun = True
+                self._overruns += 1
+            self._forgotten += len(self._frames) + 1
+            self._frames.clear()
+            self._size = 0
+        else:
+            self._frames.append((frame, size))
+            self._size += size
+        self._arrived.set()
+
+    async def take(self, at_most: int = 256) -> list[Any]:
+        """Wait for frames and return them in order, at least one. Raises Overrun once per overrun."""
+        while not self._frames and not self._overrun:
+            self._arrived = anyio.Event()
+            await self._arrived.wait()
+        if self._overrun:
+            self._overrun = False
+            raise Overrun(
+                f"the inbox was full ({self._limit} frames or {self._size_limit} bytes): "
+                "what it held is forgotten and read again from the vendor"
+            )
+        taken = []
+        for _ in range(min(at_most, len(self._frames))):
+            frame, size = self._frames.popleft()
+            self._size -= size
+            taken.append(frame)
+        return taken
+
+    def statistics(self) -> InboxStatistics:
+        """A snapshot for status and metrics."""
+        return InboxStatistics(len(self._frames), self._size, self._offered, self._forgotten, self._overruns)

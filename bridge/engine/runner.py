@@ -1,0 +1,244 @@
+"""Runs one source for ever: open the book, connect, catch up, live, reconcile; and what happens after each error."""
+
+from __future__ import annotations
+
+import anyio
+import anyio.lowlevel
+import structlog
+
+from bridge.core.backoff import Backoff
+from bridge.core.errors import Away, Malformed, Overrun, Refused, Retry
+from bridge.core.gap import Gap
+from bridge.core.lifecycle import Signal, State
+from bridge.core.omit import parse
+from bridge.core.record import Record
+from bridge.core.schedule import Schedule
+from bridge.engine.groups import task_group
+from bridge.engine.herald import announce_gap
+from bridge.engine.inbox import Inbox
+from bridge.engine.ports import Book, Feed
+from bridge.engine.reader import Reader
+from bridge.engine.scribe import Scribe
+from bridge.engine.sequencer import Sequencer
+from bridge.engine.source import Source, Status, World
+from bridge.engine.walker import Step, Walker
+
+LOST_AFTER_S = 30.0
+"""A vendor that fails for less is not worth an event: consumers would hear of every hiccup."""
+BLOCKED_RETRY_S = 3600.0
+"""A refused source is tried again this often: somebody may have put it right at the vendor."""
+CONNECT_DEADLINE_S = 60.0
+"""A live session that is not subscribed by then is given up."""
+SETTLED_S = 60.0
+"""A live session has proved itself after this long, and the back-off starts over."""
+
+log = structlog.get_logger()
+
+
+class Runner:
+    """`run` never returns; it is cancelled. Conditions are handled here, bugs are raised."""
+
+    def __init__(self, source: Source, world: World) -> None:
+        adapter = source.adapter
+        self._source = source
+        self._world = world
+        self._log = log.bind(source=source.name)
+        self._reader = Reader(
+            adapter, world.http, world.quotas.of(adapter.budget_key, adapter.limit), world.wall, world.masker.add
+        )
+        self._vendor_backoff = Backoff(world.roll)
+        self._nats_backoff = Backoff(world.roll, first=0.1, longest=5.0)
+        self._failing_since: float | None = None
+        self._announced = ""
+        self._blind_since_ms: int | None = None
+        self._woken = anyio.Event()
+        self._behind = anyio.Event()
+        self.status = Status(source.name, adapter.vendor, since_ms=world.wall())
+
+    async def run(self) -> None:
+        """Hold the source until cancelled."""
+        while True:
+            try:
+                book = await self._world.ledger.open(self._source.adapter.vendor, self._source.name, self._world.owner)
+                self._signal(Signal.OPENED)
+                await self._hold(book)
+            except Away as error:
+                # Whatever was under way is forgotten; the stream says what is stored.
+                self._signal(Signal.NATS_LOST, str(error))
+                await anyio.sleep(self._nats_backoff.next())
+                await self._world.ledger.wait_ready()
+                self._signal(Signal.RETRY)
+
+    def wake(self) -> None:
+        """Do not wait any longer for a vendor that failed or refused: try again now."""
+        self._woken.set()
+
+    async def _hold(self, book: Book) -> None:
+        adapter, world = self._source.adapter, self._world
+        sequencer = Sequencer(book, self._scribe(), self.status.counts)
+        walker = Walker(adapter, self._reader, sequencer, world.wall)
+        while True:
+            try:
+                await self._session(sequencer, walker)
+            except Retry as error:
+                self._failing_since = self._failing_since or anyio.current_time()
+                self._signal(Signal.FAILED, str(error))
+                if anyio.current_time() - self._failing_since >= LOST_AFTER_S:
+                    await self._announce(sequencer, "lost", str(error))
+                await self._pause(self._vendor_backoff.next(at_least=error.after))
+            except Refused as error:
+                self._failing_since = self._failing_since or anyio.current_time()
+                self._signal(Signal.REFUSED, str(error))
+                await self._announce(sequencer, "blocked", str(error))
+                await self._pause(BLOCKED_RETRY_S)
+            self._signal(Signal.RETRY)
+
+    async def _session(self, sequencer: Sequencer, walker: Walker) -> None:
+        token = await self._reader.keeper.token()
+        walks = self._source.adapter.walks(token)
+        now = anyio.current_time()
+        if self._source.feed is None:
+            self._signal(Signal.CONNECTED)
+            await self._read_for_ever(sequencer, walker, Schedule(walks, now, walker.ages(walks)))
+        else:
+            # What was pushed while no session was open is found only by reading everything once.
+            await self._live(self._source.feed(token), sequencer, walker, Schedule(walks, now))
+
+    async def _live(self, feed: Feed, sequencer: Sequencer, walker: Walker, schedule: Schedule) -> None:
+        """Subscribe first, let messages wait, catch up, then let them through."""
+        inbox = Inbox()
+        caught_up = anyio.Event()
+        try:
+            async with task_group() as group:
+                with anyio.fail_after(CONNECT_DEADLINE_S):
+                    await group.start(feed.hold, inbox.offer)
+                self._signal(Signal.CONNECTED)
+                await self._close_blind_gap(sequencer)
+                group.start_soon(self._pump, inbox, sequencer, schedule, caught_up)
+                group.start_soon(self._prove)
+                await self._read_for_ever(sequencer, walker, schedule, caught_up)
+        except TimeoutError:
+            raise Retry(f"the live session was not subscribed within {CONNECT_DEADLINE_S:.0f} s") from None
+        finally:
+            self.status.inbox = inbox.statistics()
+            if not schedule.walks and self._blind_since_ms is None:
+                self._blind_since_ms = self._world.wall()
+
+    async def _read_for_ever(
+        self, sequencer: Sequencer, walker: Walker, schedule: Schedule, caught_up: anyio.Event | None = None
+    ) -> None:
+        if schedule.caught_up:
+            await self._well(sequencer, caught_up)
+        while True:
+            now = anyio.current_time()
+            walk = schedule.next(now)
+            if walk is None:
+                with anyio.move_on_after(schedule.wait(now)):
+                    await self._behind.wait()
+                continue
+            step = await walker.step(walk)
+            self._note_progress(walker)
+            if step is Step.DONE:
+                schedule.finished(walk, anyio.current_time())
+            elif step is Step.LOADING:
+                schedule.postpone(walk, anyio.current_time(), walk.incomplete_retry_s)
+            if schedule.caught_up:
+                self._vendor_backoff.reset()
+                await self._well(sequencer, caught_up)
+
+    async def _pump(self, inbox: Inbox, sequencer: Sequencer, schedule: Schedule, caught_up: anyio.Event) -> None:
+        adapter, name = self._source.adapter, "live"
+        await caught_up.wait()
+        while True:
+            try:
+                frames = await inbox.take()
+            except Overrun as error:
+                self._log.warning("inbox.overrun", reason=str(error))
+                self.status.inbox = inbox.statistics()
+                schedule.all_due(anyio.current_time())
+                self._behind.set()
+                self._behind = anyio.Event()
+                if not schedule.walks:
+                    await announce_gap(
+                        sequencer, Gap(name, "the inbox overran", self._world.wall(), self._world.wall())
+                    )
+                continue
+            records: list[Record] = []
+            unreadable: list[Malformed] = []
+            for frame in frames:
+                try:
+                    records += adapter.live(frame)
+                except Malformed as error:
+                    unreadable.append(error)
+            await sequencer.live(records, unreadable, feed=name)
+            self.status.inbox = inbox.statistics()
+            # Lets a page that waits for one of these entities have its turn.
+            await anyio.lowlevel.checkpoint()
+
+    def _note_progress(self, walker: Walker) -> None:
+        status = self.status
+        status.completed_ms = walker.completed_ms
+        status.requests, status.renewals = self._reader.requests, self._reader.keeper.renewals
+
+    async def _prove(self) -> None:
+        await anyio.sleep(SETTLED_S)
+        self._vendor_backoff.reset()
+
+    async def _well(self, sequencer: Sequencer, caught_up: anyio.Event | None) -> None:
+        """Everything was read once since the session began, or since something was missed."""
+        self._failing_since = None
+        self._nats_backoff.reset()
+        if self.status.state is State.CATCHING_UP:
+            self._signal(Signal.CAUGHT_UP)
+        if caught_up is not None:
+            caught_up.set()
+        if self._announced not in ("connected", "recovered"):
+            # The stream remembers it, also where another process wrote it.
+            before = await sequencer.announced("source", self._source.name)
+            await self._announce(sequencer, "recovered" if before in ("lost", "blocked") else "connected", "")
+
+    async def _announce(self, sequencer: Sequencer, change: str, reason: str) -> None:
+        if self._announced == change:
+            return
+        after = {
+            "vendor": self.status.vendor,
+            "state": str(self.status.state),
+            "reason": self._world.masker.mask(reason),
+        }
+        await sequencer.announce("source", change, self._source.name, after)
+        self._announced = change
+
+    async def _close_blind_gap(self, sequencer: Sequencer) -> None:
+        """A vendor that cannot be asked again told us nothing while the session was down."""
+        if self._blind_since_ms is None:
+            return
+        gap = Gap("live", "the live session was down and the vendor cannot be asked again", self._blind_since_ms)
+        await announce_gap(sequencer, Gap(gap.feed, gap.reason, gap.from_ms, self._world.wall()))
+        self._blind_since_ms = None
+
+    async def _pause(self, seconds: float) -> None:
+        self._woken = anyio.Event()
+        with anyio.move_on_after(seconds):
+            await self._woken.wait()
+
+    def _signal(self, signal: Signal, reason: str = "") -> None:
+        reason = self._world.masker.mask(reason)
+        if self.status.signal(signal, self._world.wall(), reason):
+            level = "warning" if reason else "info"
+            getattr(self._log, level)(f"source.{self.status.state}", **({"reason": reason} if reason else {}))
+
+    def _scribe(self) -> Scribe:
+        adapter, world, settings = self._source.adapter, self._world, self._source.adapter.settings
+        omit = adapter.omit if settings.omit is None else settings.omit
+        return Scribe(
+            vendor=adapter.vendor,
+            source=self._source.name,
+            type_prefix=adapter.type_prefix,
+            mapping_version=adapter.mapping_version,
+            omits=[parse(path) for path in omit],
+            keep_raw=settings.raw,
+            encode=world.encode,
+            limit=world.ledger.max_payload,
+            wall=world.wall,
+            masker=world.masker,
+        )

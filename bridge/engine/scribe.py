@@ -1,0 +1,133 @@
+"""Writes events: from a record and what is known of its entity to the sealed event. Holds a source's constants."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from bridge.core.canonical import canonical, digest
+from bridge.core.differ import changed_fields
+from bridge.core.errors import Malformed
+from bridge.core.event import Draft, Encode, Event, TooLarge, seal
+from bridge.core.omit import Path, omit
+from bridge.core.record import Head, Json, Key, Record, Via
+from bridge.core.secret import Masker
+from bridge.engine.ports import Wall
+
+OWN_VENDOR = "bridge"
+OWN_PREFIX = "bridged"
+"""`ce-type` prefix of the bridge's own events."""
+OWN_MAPPING = "1"
+QUARANTINE_RAW = 64 * 1024
+"""At most this many bytes of what could not be read are kept."""
+
+
+@dataclass(slots=True)
+class Note:
+    """A record on its way to becoming an event. `forced` overrides the differ, for the bridge's own events."""
+
+    key: Key
+    record: Record
+    digest: str
+    via: Via
+    first_read: bool = False
+    forced: str | None = None
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the bridge's own and not a vendor's."""
+        return self.key.vendor == OWN_VENDOR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scribe:
+    """`omits` are the paths never published; `limit` is the server's `max_payload` in bytes."""
+
+    vendor: str
+    source: str
+    type_prefix: str
+    mapping_version: str
+    omits: Sequence[Path]
+    keep_raw: bool
+    encode: Encode
+    limit: int
+    wall: Wall
+    masker: Masker
+
+    def key(self, entity: str, id_: str) -> Key:
+        """The key of one of the source's entities."""
+        return Key(self.vendor, self.source, entity, id_)
+
+    def note(self, record: Record, via: Via, *, first_read: bool = False) -> Note:
+        """A vendor's record, without what must not be published, and its digest."""
+        if record.after is not None and self.omits:
+            record = replace(record, after=omit(record.after, self.omits))
+        return Note(
+            key=self.key(record.entity, record.id),
+            record=record,
+            digest=digest(record.after, self.mapping_version),
+            via=via,
+            first_read=first_read,
+        )
+
+    def own(self, entity: str, change: str, id_: str, after: Json) -> Note:
+        """An event of the bridge's own about this source."""
+        record = Record(entity, id_, after, occurred=change == "occurred")
+        return Note(
+            key=Key(OWN_VENDOR, self.source, entity, id_),
+            record=record,
+            digest=digest(after, OWN_MAPPING),
+            via="live",
+            forced=change,
+        )
+
+    def quarantine(self, error: Malformed, feed: str) -> Note:
+        """What could not be read, kept raw. The same bytes for the same reason are one event, however often met."""
+        raw = error.raw[:QUARANTINE_RAW]
+        identity = hashlib.sha256(b"\0".join((feed.encode(), str(error).encode(), error.raw))).hexdigest()[:32]
+        after: dict[str, Json] = {
+            "vendor": self.vendor,
+            "feed": feed,
+            "reason": self.masker.mask(str(error)),
+            "bytes": len(error.raw),
+            "truncated": len(raw) < len(error.raw),
+        }
+        try:
+            after["raw"] = self.masker.mask(raw.decode())
+        except UnicodeDecodeError:
+            masked = self.masker.mask_tree(raw)
+            after["raw_base64"] = base64.b64encode(masked if isinstance(masked, bytes) else raw).decode()
+        return self.own("quarantine", "occurred", identity, after)
+
+    def seal(self, note: Note, change: str, head: Head | None, before: Json) -> tuple[Note, Event]:
+        """The event for a note. One that exceeds the server's limit is turned into its quarantine."""
+        try:
+            return note, seal(self._draft(note, change, head, before), self.encode, self.limit)
+        except TooLarge as error:
+            # The text is the same each time, so that the same record is one quarantine event.
+            reason = f"{note.key.entity} exceeds the NATS server's max_payload of {error.limit} bytes"
+            raw = canonical({"id": note.key.id, "after": note.record.after})
+            aside = self.quarantine(Malformed(reason, raw=raw), note.key.entity)
+            return aside, seal(self._draft(aside, "occurred", None, None), self.encode, self.limit)
+
+    def _draft(self, note: Note, change: str, head: Head | None, before: Json) -> Draft:
+        record = note.record
+        prefix = OWN_PREFIX if note.own else self.type_prefix
+        return Draft(
+            key=note.key,
+            change=change,
+            ce_type=f"{prefix}.{note.key.entity}.{change}",
+            via=note.via,
+            observed_ms=self.wall(),
+            expected=0 if head is None or record.occurred else head.seq,
+            previous="" if head is None else head.ce_id,
+            digest=note.digest,
+            after=record.after,
+            version=record.version,
+            at_ms=record.at_ms,
+            before=before,
+            changed=changed_fields(before, record.after) if before is not None else (),
+            raw=record.raw if self.keep_raw else None,
+        )

@@ -1,0 +1,361 @@
+"""Owns what is known of one source's entities, and is the only one who writes its events.
+
+Two writes: live records singly and pipelined, pages as atomic batches with their cursor. An entity that is in a
+batch is closed to live writes until the batch is settled, and the reverse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from bridge.core.differ import judge
+from bridge.core.errors import Away, Malformed
+from bridge.core.event import Event
+from bridge.core.record import Head, Json, Key, Record, Via
+from bridge.engine.groups import task_group
+from bridge.engine.ports import BatchStale, Book, Cursor, Stale, Stored, Unknown
+from bridge.engine.scribe import OWN_VENDOR, Note, Scribe
+
+BATCH_EVENTS = 500
+BATCH_BYTES = 4 * 1024 * 1024
+LOOKS = 32
+"""How many look-ups run side by side."""
+REFUSALS = 3
+"""A batch refused this often is halved; a single change refused this often means that somebody else writes."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a sequencer has done since it was made, for status and metrics."""
+
+    stored: int = 0
+    unchanged: int = 0
+    older: int = 0
+    quarantined: int = 0
+    refused: int = 0
+    unknown: int = 0
+    batches: int = 0
+    by_change: dict[str, int] = field(default_factory=dict)
+
+
+class Sequencer:
+    """One per opened book. When the book raises Away the sequencer is thrown away with it."""
+
+    def __init__(self, book: Book, scribe: Scribe, counts: Counts) -> None:
+        self._book = book
+        self._scribe = scribe
+        self.counts = counts
+        self._heads: dict[Key, Head] = {
+            scribe.key(entity, id_): head for (entity, id_), head in book.memory.heads.items()
+        }
+        self._closed: set[Key] = set()
+        self._opened = anyio.Event()
+        self._known_once: dict[Key, None] = {}
+        self._tick = 0
+        self._live_ticks: dict[Key, int] = {}
+
+    # --- what is known ---
+
+    def ids(self, entity: str) -> set[str]:
+        """The ids of the entities that are known to exist."""
+        return {key.id for key, head in self._heads.items() if key.entity == entity and head.change != "deleted"}
+
+    def knows_anything(self) -> bool:
+        """Whether the stream held any entity of this source when the book was opened, or holds one now."""
+        return bool(self._heads)
+
+    def cursor(self, walk: str) -> Cursor:
+        """Where the walk's cursor lies; an empty one if it has none."""
+        return self._book.memory.cursors.get(walk) or Cursor({})
+
+    def has_cursors(self) -> bool:
+        """Whether any walk of this source has left a cursor."""
+        return bool(self._book.memory.cursors)
+
+    async def last_known(self, entity: str, id_: str) -> Json:
+        """The `after` of the entity's last event; None if nothing holds it any more."""
+        key = self._scribe.key(entity, id_)
+        head = self._heads.get(key)
+        return None if head is None else await self._book.after(key, head)
+
+    def tick(self) -> int:
+        """A mark in the order of arrival: `page(since=…)` leaves alone what live records touched after it."""
+        return self._tick
+
+    def forget_ticks(self, since: int) -> None:
+        """No pass that began before `since` is under way any more."""
+        self._live_ticks = {key: tick for key, tick in self._live_ticks.items() if tick > since}
+
+    # --- the two writes ---
+
+    async def live(
+        self, records: Sequence[Record], unreadable: Sequence[Malformed] = (), *, feed: str = "live"
+    ) -> None:
+        """Store live records: in order per entity, otherwise side by side. Returns when every one is stored."""
+        self._tick += 1
+        notes = [self._scribe.note(record, "live") for record in records]
+        notes += [self._scribe.quarantine(error, feed) for error in unreadable]
+        for note in notes:
+            self._live_ticks[note.key] = self._tick
+        await self._store_singly(notes)
+
+    async def announce(self, entity: str, change: str, id_: str, after: Json) -> None:
+        """Store an event of the bridge's own, such as `source.lost`."""
+        await self._store_singly([self._scribe.own(entity, change, id_, after)])
+
+    async def announced(self, entity: str, id_: str) -> str | None:
+        """The last change published of one of the bridge's own entities; None if there is none."""
+        key = Key(OWN_VENDOR, self._scribe.source, entity, id_)
+        await self._look_at([key])
+        head = self._heads.get(key)
+        return None if head is None else head.change
+
+    async def page(
+        self,
+        records: Sequence[Record],
+        unreadable: Sequence[Malformed],
+        *,
+        walk: str,
+        cursor: Json,
+        part_cursor: Json,
+        cursor_alone: bool,
+        first_read: bool,
+        since: int,
+    ) -> None:
+        """Store a page's changes together with `cursor`; returns when they are.
+
+        Where the page needs several batches, those before the last carry `part_cursor`. A page without changes writes
+        its cursor only with `cursor_alone`. `since` is the `tick` at
+        which the pass began: what a live record without an ordered version touched later is left alone.
+        """
+        via: Via = "snapshot" if first_read else "catchup"
+        notes = [self._scribe.note(record, via, first_read=first_read) for record in records]
+        notes = [note for note in notes if not self._overtaken(note, since)]
+        notes += [self._scribe.quarantine(error, walk) for error in unreadable]
+        while True:
+            batch, notes = _one_per_entity(notes)
+            async with self._exclusively(batch):
+                await self._store_together(batch, walk, part_cursor if notes else cursor, part_cursor, cursor_alone)
+            if not notes:
+                return
+
+    # --- single writes ---
+
+    async def _store_singly(self, notes: list[Note]) -> None:
+        tries: dict[Key, int] = {}
+        while notes:
+            now, notes = _one_per_entity(notes)
+            async with self._exclusively(now):
+                again = await self._append(now, tries)
+            notes = again + notes
+
+    async def _append(self, notes: list[Note], tries: dict[Key, int]) -> list[Note]:
+        await self._look_at([note.key for note in notes if note.own and note.key not in self._heads])
+        sealed = await self._seal(notes)
+        if not sealed:
+            return []
+        outcomes = await self._book.append([event for _, event in sealed])
+        again: list[tuple[Note, Event]] = []
+        for (note, event), outcome in zip(sealed, outcomes, strict=True):
+            if isinstance(outcome, Stored):
+                self._settle(event, outcome.seq)
+                continue
+            self.counts.refused += isinstance(outcome, Stale)
+            self.counts.unknown += isinstance(outcome, Unknown)
+            tries[note.key] = tries.get(note.key, 0) + 1
+            if tries[note.key] > REFUSALS:
+                raise Away(
+                    f"{note.key.entity} {event.change}: refused {REFUSALS} times in a row, each time after a look; "
+                    "somebody else writes this source's events, so everything is read again"
+                )
+            again.append((note, event))
+        await self._look_at([note.key for note, _ in again])
+        return [note for note, event in again if not self._found(event)]
+
+    # --- batches ---
+
+    async def _store_together(
+        self, notes: list[Note], walk: str, cursor: Json, part_cursor: Json, cursor_alone: bool
+    ) -> None:
+        refusals, size = 0, BATCH_EVENTS
+        known = await self._known_occurred(notes)
+        pending = [note for note in notes if note.key not in known]
+        while True:
+            sealed = await self._seal(pending)
+            part, rest = _cut(sealed, size)
+            last = not rest
+            place = self.cursor(walk)
+            value = cursor if last else part_cursor
+            if not part and (value == place.value or not cursor_alone):
+                return
+            written = Cursor(value, place.seq)
+            try:
+                receipt = await self._book.commit([event for _, event in part], walk, written)
+            except BatchStale:
+                self.counts.refused += 1
+                refusals += 1
+                await self._look_at([note.key for note, _ in part])
+                pending = [note for note, event in sealed if not self._found(event)]
+                if refusals >= REFUSALS:
+                    if len(part) <= 1 or not self._moved(part):
+                        raise Away(
+                            f"walk {walk}: a batch was refused {REFUSALS} times, each time after a look; "
+                            "somebody else writes this source's events or cursor, so everything is read again"
+                        ) from None
+                    refusals, size = 0, len(part) // 2
+                continue
+            refusals = 0
+            self.counts.batches += 1
+            for (_, event), seq in zip(part, receipt.seqs, strict=True):
+                self._settle(event, seq)
+            self._book.memory.cursors[walk] = Cursor(value, receipt.cursor_seq)
+            if last:
+                return
+            pending = [note for note, _ in rest]
+
+    async def _known_occurred(self, notes: Iterable[Note]) -> set[Key]:
+        asked = [note.key for note in notes if note.record.occurred]
+        known = {key for key in asked if key in self._known_once}
+        unsure = [key for key in asked if key not in known]
+        if unsure:
+            found = await self._book.stored(unsure)
+            self._remember_once(found)
+            known |= found
+        return known
+
+    # --- judging and sealing ---
+
+    async def _seal(self, notes: Sequence[Note]) -> list[tuple[Note, Event]]:
+        """The notes that are news, as events. Fetches `before` for those that need it, side by side."""
+        news: list[tuple[Note, str]] = []
+        for note in notes:
+            if note.record.occurred and note.key in self._known_once:
+                continue
+            head = self._heads.get(note.key)
+            change = note.forced or judge(note.record, note.digest, head, first_read=note.first_read)
+            if change is None:
+                self.counts.unchanged += 1
+            else:
+                news.append((note, change))
+        befores: dict[Key, Json] = {}
+
+        async def fetch(key: Key, head: Head) -> None:
+            befores[key] = await self._book.after(key, head)
+
+        wanted = [
+            (note.key, self._heads[note.key])
+            for note, change in news
+            if change in ("updated", "deleted") and note.key in self._heads
+        ]
+        await _side_by_side(fetch, wanted)
+        sealed = []
+        for note, change in news:
+            sealed.append(self._scribe.seal(note, change, self._heads.get(note.key), befores.get(note.key)))
+        return [(note, event) for note, event in sealed if not (note.record.occurred and note.key in self._known_once)]
+
+    def _settle(self, event: Event, seq: int) -> None:
+        self.counts.stored += 1
+        self.counts.by_change[event.change] = self.counts.by_change.get(event.change, 0) + 1
+        if event.change == "occurred":
+            self.counts.quarantined += event.key.entity == "quarantine" and event.key.vendor == "bridge"
+            self._remember_once([event.key])
+        else:
+            self._heads[event.key] = Head(seq, event.ce_id, event.change, event.version, event.digest)
+
+    def _found(self, event: Event) -> bool:
+        """Whether the look just taken shows that `event` is stored; it is then settled."""
+        if event.change == "occurred":
+            return event.key in self._known_once
+        head = self._heads.get(event.key)
+        if head is None or head.ce_id != event.ce_id:
+            return False
+        self._settle(event, head.seq)
+        return True
+
+    def _moved(self, part: Sequence[tuple[Note, Event]]) -> bool:
+        """Whether the look just taken explains why a batch was refused."""
+        return any(
+            event.key in self._known_once
+            if event.change == "occurred"
+            else (head := self._heads.get(event.key)) is not None and head.seq != event.expected
+            for _, event in part
+        )
+
+    async def _look_at(self, keys: Sequence[Key]) -> None:
+        async def look(key: Key, _: None) -> None:
+            head = await self._book.head(key)
+            if head is not None and head.change == "occurred":
+                self._remember_once([key])
+            elif head is not None:
+                self._heads[key] = head
+            elif key in self._heads:
+                # The stream no longer holds it (aged out, purged): what is known of its content stays true.
+                self._heads[key].seq = 0
+
+        await _side_by_side(look, [(key, None) for key in dict.fromkeys(keys)])
+
+    def _remember_once(self, keys: Iterable[Key]) -> None:
+        for key in keys:
+            self._known_once[key] = None
+        while len(self._known_once) > 65_536:
+            del self._known_once[next(iter(self._known_once))]
+
+    def _overtaken(self, note: Note, since: int) -> bool:
+        return note.record.version is None and self._live_ticks.get(note.key, 0) > since
+
+    @asynccontextmanager
+    async def _exclusively(self, notes: Sequence[Note]) -> AsyncIterator[None]:
+        """Close the entities of `notes` to everyone else; waits until whoever holds one of them has settled it."""
+        keys = {note.key for note in notes}
+        while keys & self._closed:
+            await self._opened.wait()
+        self._closed |= keys
+        try:
+            yield
+        finally:
+            self._closed -= keys
+            self._opened.set()
+            self._opened = anyio.Event()
+
+
+def _one_per_entity(notes: Sequence[Note]) -> tuple[list[Note], list[Note]]:
+    """The first note of every entity, and the rest in order."""
+    first: dict[Key, Note] = {}
+    rest: list[Note] = []
+    for note in notes:
+        if note.key in first:
+            rest.append(note)
+        else:
+            first[note.key] = note
+    return list(first.values()), rest
+
+
+def _cut(sealed: list[tuple[Note, Event]], events: int) -> tuple[list[Any], list[Any]]:
+    """As many events as fit into one batch, at least one, and the rest."""
+    size = 0
+    for count, (_, event) in enumerate(sealed):
+        size += event.size
+        if count == events or (count and size > BATCH_BYTES):
+            return sealed[:count], sealed[count:]
+    return sealed, []
+
+
+async def _side_by_side(work: Callable[[Key, Any], Any], items: Sequence[tuple[Key, Any]]) -> None:
+    """Run `work` over the items, a bounded number at a time. The first failure ends all and is raised as it is."""
+    if len(items) == 1:
+        await work(*items[0])
+        return
+    queue = iter(items)
+
+    async def worker() -> None:
+        for item in queue:
+            await work(*item)
+
+    async with task_group() as group:
+        for _ in range(min(LOOKS, len(items))):
+            group.start_soon(worker)

@@ -1,0 +1,69 @@
+"""What one source is made of, and what can be seen of it from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from bridge.adapter import Adapter, Token
+from bridge.core.event import Encode
+from bridge.core.lifecycle import Signal, State, move
+from bridge.core.secret import Masker
+from bridge.engine.inbox import InboxStatistics
+from bridge.engine.ports import Feed, Http, Ledger, Wall
+from bridge.engine.quota import Quotas
+from bridge.engine.sequencer import Counts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """What all sources share. `roll` returns random numbers in [0, 1); `owner` goes into the owner records."""
+
+    ledger: Ledger
+    http: Http
+    quotas: Quotas
+    encode: Encode
+    wall: Wall
+    roll: Callable[[], float]
+    masker: Masker
+    owner: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """An adapter with its settings, and how its live session is made (None: it is polled only)."""
+
+    adapter: Adapter[Any]
+    feed: Callable[[Token], Feed] | None = None
+
+    @property
+    def name(self) -> str:
+        """The unique name from the configuration."""
+        name: str = self.adapter.settings.name
+        return name
+
+
+@dataclass(slots=True)
+class Status:
+    """A source as seen from outside. Times are milliseconds since the Unix epoch."""
+
+    name: str
+    vendor: str
+    state: State = State.OPENING
+    since_ms: int = 0
+    reason: str = ""
+    failures: int = 0
+    counts: Counts = field(default_factory=Counts)
+    completed_ms: dict[str, int] = field(default_factory=dict)
+    inbox: InboxStatistics | None = None
+    requests: int = 0
+    renewals: int = 0
+
+    def signal(self, signal: Signal, now_ms: int, reason: str = "") -> bool:
+        """Move by the table. Returns whether the state changed."""
+        before, self.state = self.state, move(self.state, signal)
+        self.reason = reason
+        if before is not self.state:
+            self.since_ms = now_ms
+        return before is not self.state

@@ -1,0 +1,223 @@
+"""Reads one walk page by page and hands each page to the sequencer, with the cursor that covers it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import anyio
+import structlog
+
+from bridge.adapter import Adapter, Page, Walk
+from bridge.core.absence import Absence
+from bridge.core.canonical import canonical
+from bridge.core.errors import CursorExpired, Malformed, Retry
+from bridge.core.event import timestamp
+from bridge.core.gap import vendor_gap
+from bridge.core.record import Json, Record
+from bridge.core.walk import Pass, Stuck, window_of
+from bridge.engine.herald import announce_gap
+from bridge.engine.ports import Wall
+from bridge.engine.reader import Reader
+from bridge.engine.sequencer import Sequencer
+
+RESTARTS = 3
+"""How often one pass may start over because the vendor forgot our position."""
+
+log = structlog.get_logger()
+
+
+class Step(Enum):
+    """What a step of a walk has come to."""
+
+    MORE = "more"
+    """The pass goes on with the next page."""
+    DONE = "done"
+    """The pass is complete and its cursor stored."""
+    LOADING = "loading"
+    """The vendor is still loading: the pass begins again after the walk's `incomplete_retry_s`."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """A pass under way. `since` is the sequencer's tick when it began."""
+
+    state: Pass
+    first_read: bool
+    since: int
+    completed_ms: int | None
+    restarts: int = 0
+    waiting_since: float | None = None
+
+
+class Walker:
+    """Goes on where it stopped: after an error the same pass continues with the page that failed."""
+
+    def __init__(self, adapter: Adapter[Any], reader: Reader, sequencer: Sequencer, wall: Wall) -> None:
+        self._adapter = adapter
+        self._reader = reader
+        self._sequencer = sequencer
+        self._wall = wall
+        self._runs: dict[str, _Run] = {}
+        self._absences: dict[str, Absence] = {}
+        self._elsewhere: dict[str, set[str]] = {}
+        self.completed_ms: dict[str, int] = {}
+        """When the last complete pass of each walk began, in milliseconds since the Unix epoch."""
+
+    def ages(self, walks: Sequence[Walk]) -> dict[str, float]:
+        """Seconds since the last complete pass of each walk that has had one."""
+        now_ms = self._wall()
+        cursors = {walk.name: self._sequencer.cursor(walk.name).value for walk in walks if walk.name not in self._runs}
+        return {
+            name: (now_ms - value["completed_ms"]) / 1000 for name, value in cursors.items() if "completed_ms" in value
+        }
+
+    async def step(self, walk: Walk) -> Step:
+        """Read one page and store what it tells.
+
+        Raises Retry (the pass continues next time), Refused, and Away.
+        """
+        run = self._runs.get(walk.name) or self._begin(walk)
+        try:
+            page = await self._reader.page(run.state.ask())
+            records, unreadable = self._read(run, page)
+            run.state.take(page, [record.id for record in records])
+        except CursorExpired as error:
+            self._start_over(run, f"{error}")
+            return Step.MORE
+        except Malformed as error:
+            raise Retry(f"walk {walk.name}: page {run.state.pages + 1} cannot be read: {error}") from error
+        except Stuck:
+            del self._runs[walk.name]
+            raise
+        await self._announce_gap(run, page)
+        await self._sequencer.page(
+            records,
+            unreadable,
+            walk=walk.name,
+            cursor=self._cursor_after(run),
+            part_cursor=self._sequencer.cursor(walk.name).value or self._cursor(run, None),
+            cursor_alone=run.state.done and run.state.complete,
+            first_read=run.first_read,
+            since=run.since,
+        )
+        return await self._end(run) if run.state.done else Step.MORE
+
+    def _begin(self, walk: Walk) -> _Run:
+        value = self._sequencer.cursor(walk.name).value
+        now_ms = self._wall()
+        completed = value.get("completed_ms")
+        # A walk that has no cursor beside others that have is new. Without any cursor at all, known entities mean
+        # that the cursors were lost: what differs from them is then news, not a first read.
+        first = (
+            value.get("first_read", False)
+            if value
+            else (self._sequencer.has_cursors() or not self._sequencer.knows_anything())
+        )
+        run = _Run(
+            state=Pass(walk, window_of(walk, now_ms, completed), now_ms),
+            first_read=bool(first),
+            since=self._sequencer.tick(),
+            completed_ms=completed,
+        )
+        self._runs[walk.name] = run
+        return run
+
+    def _read(self, run: _Run, page: Page) -> tuple[list[Record], list[Malformed]]:
+        ask, records, unreadable = run.state.ask(), [], []
+        for row in page.rows:
+            try:
+                records.append(self._adapter.record(ask, row))
+            except Malformed as error:
+                unreadable.append(Malformed(str(error), raw=error.raw or canonical(row)))
+        return records, unreadable
+
+    def _start_over(self, run: _Run, why: str) -> None:
+        walk = run.state.walk
+        if run.restarts >= RESTARTS:
+            del self._runs[walk.name]
+            raise Retry(f"walk {walk.name}: the vendor forgot our position {RESTARTS + 1} times in one pass: {why}")
+        log.info("pass.restarted", walk=walk.name, reason=why, pages=run.state.pages)
+        run.restarts += 1
+        run.state = Pass(walk, run.state.window, run.state.started_ms)
+
+    def _cursor_after(self, run: _Run) -> Json:
+        """The cursor that covers the page just read; the last page of a complete pass completes the walk."""
+        if not run.state.done:
+            return self._cursor(run, run.state.position)
+        if not run.state.complete:
+            return self._sequencer.cursor(run.state.walk.name).value or self._cursor(run, None)
+        return {"completed_ms": run.state.started_ms, "completed": timestamp(run.state.started_ms)}
+
+    def _cursor(self, run: _Run, position: Json) -> Json:
+        cursor: dict[str, Json] = {"pass_ms": run.state.started_ms, "position": position, "first_read": run.first_read}
+        if run.completed_ms is not None:
+            cursor["completed_ms"] = run.completed_ms
+            cursor["completed"] = timestamp(run.completed_ms)
+        return cursor
+
+    async def _end(self, run: _Run) -> Step:
+        state, walk = run.state, run.state.walk
+        if not state.complete:
+            return self._again_soon(run)
+        del self._runs[walk.name]
+        self.completed_ms[walk.name] = state.started_ms
+        self._sequencer.forget_ticks(run.since)
+        if walk.reports_absence:
+            await self._report_absence(run)
+        log.debug("pass.completed", walk=walk.name, pages=state.pages, rows=state.rows, first_read=run.first_read)
+        return Step.DONE
+
+    def _again_soon(self, run: _Run) -> Step:
+        """The vendor was still loading: read the window again shortly, for as long as the walk allows."""
+        state, walk = run.state, run.state.walk
+        now = anyio.current_time()
+        if run.waiting_since is None:
+            run.waiting_since = now
+        if now - run.waiting_since >= walk.incomplete_wait_s:
+            del self._runs[walk.name]
+            raise Retry(
+                f"walk {walk.name}: the vendor has said for {now - run.waiting_since:.0f} s that it is still loading; "
+                "nothing of this walk counts as complete until it stops saying so"
+            )
+        run.state = Pass(walk, state.window, state.started_ms)
+        return Step.LOADING
+
+    async def _announce_gap(self, run: _Run, page: Page) -> None:
+        gap = vendor_gap(run.state.walk.name, run.completed_ms, page.reaches_back_to_ms)
+        if gap is None or run.state.pages > 1:
+            return
+        await announce_gap(self._sequencer, gap)
+
+    async def _report_absence(self, run: _Run) -> None:
+        walk, entity = run.state.walk, run.state.walk.entity
+        ask = run.state.ask()
+        elsewhere = self._elsewhere.setdefault(walk.name, set())
+        candidates = self._sequencer.ids(entity) - run.state.ids - elsewhere
+        absent = []
+        for id_ in sorted(candidates):
+            after = await self._sequencer.last_known(entity, id_)
+            # A window only moves forward, so what lies outside of it now never comes back into it.
+            if after is not None and self._adapter.belongs(ask, after):
+                absent.append(id_)
+            else:
+                elsewhere.add(id_)
+        gone, held = self._absences.setdefault(walk.name, Absence()).confirm(
+            absent, known=len(run.state.ids) + len(absent)
+        )
+        if held:
+            log.warning("deletes.held", walk=walk.name, held=held, advice="too many at once; check the vendor")
+        if gone:
+            cursor = self._sequencer.cursor(walk.name).value
+            await self._sequencer.page(
+                [Record(entity, id_, None, gone=True) for id_ in gone],
+                [],
+                walk=walk.name,
+                cursor=cursor,
+                part_cursor=cursor,
+                cursor_alone=False,
+                first_read=False,
+                since=run.since,
+            )
