@@ -1,0 +1,90 @@
+"""The documents say what the program does: commands, exit codes, examples, names of the contract."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from bridge.cli.exits import Exit
+from bridge.cli.main import COMMANDS
+from bridge.core.event import Draft, seal
+from bridge.core.record import Key
+from bridge.core.subject import event_subject, token
+from bridge.edge import config
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
+EVENTS = (ROOT / "docs/events.md").read_text("utf-8")
+
+TOKENS = {"PCVISIT_INTEGRATOR_TOKEN": "integrator-token", "PCVISIT_USER_TOKEN": "user-token"}
+
+
+def test_the_readme_lists_every_command() -> None:
+    """The table holds the commands there are, in the order of the help."""
+    assert re.findall(r"^\| `bridged ([a-z-]+)` \|", README, re.M) == list(COMMANDS)
+
+
+def test_the_readme_lists_every_exit_code() -> None:
+    """The table holds the codes there are."""
+    assert [int(code) for code in re.findall(r"^\| ([0-9]+) \|", README, re.M)] == sorted(Exit)
+
+
+def test_the_readme_s_make_targets_exist() -> None:
+    """Whatever a document tells to make can be made."""
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text("utf-8"), re.M)
+    assert set(re.findall(r"\bmake ([a-z]+)[ `\n]", README)) - {"of"} <= set(targets)
+
+
+def test_the_readme_s_configuration_is_valid(tmp_path: Path) -> None:
+    """The example can be copied as it is."""
+    (example,) = re.findall(r"```toml\n(.*?)```", README, re.S)
+    file = tmp_path / "bridged.toml"
+    file.write_text(example, "utf-8")
+    loaded = config.load(file, TOKENS)
+    assert [source.name for source in loaded.sources] == ["acme"]
+    assert not loaded.warnings
+
+
+def test_links_lead_somewhere() -> None:
+    """Every relative link and every path named in the documents exists."""
+    for document in (README, EVENTS, *(path.read_text("utf-8") for path in ROOT.glob("docs/*.md"))):
+        for target in re.findall(r"\]\(([^)#:]+)\)", document):
+            assert (ROOT / target).exists(), target
+        for target in re.findall(r"`((?:bridge|tests|docs|config)/[\w./-]+)`", document):
+            assert (ROOT / target).exists() or (ROOT / "bridge" / target).exists(), target
+
+
+def test_every_header_is_documented() -> None:
+    """`docs/events.md` names each header an event can carry, and each of its data's fields in this order."""
+    event = seal(
+        Draft(
+            key=Key("pcvisit", "acme", "session", "4711"),
+            change="deleted",
+            ce_type="de.pcvisit.session.deleted",
+            via="catchup",
+            observed_ms=0,
+            expected=1,
+            previous="",
+            digest="1:00",
+            after=None,
+            version="1",
+            dataschema="https://example.org/schema",
+        ),
+        lambda value: json.dumps(value).encode(),
+        100_000,
+    )
+    documented = re.findall(r"^\| `((?:ce|Bridge|KV|Nats)-[\w…-]+)` \|", EVENTS, re.M)
+    ours = [name for name in event.headers if not name.startswith("Nats-")]
+    assert sorted(documented) == sorted([*ours, "Nats-Expected-…"])
+    (example,) = re.findall(r"```json\n(.*?)```", EVENTS, re.S)
+    assert list(json.loads(example)) == list(json.loads(event.payload))
+
+
+def test_documented_tokens_and_subjects() -> None:
+    """The examples of subjects and tokens are what the program makes."""
+    rows = re.findall(r"^\| (`[^`]*`|\(empty\)) \| `([\w=-]+)` \|$", EVENTS, re.M)
+    assert len(rows) == 5
+    for text, expected in rows:
+        assert token("" if text == "(empty)" else text.strip("`")) == expected
+    assert event_subject(Key("pcvisit", "acme", "session", "4711"), "updated") in README
