@@ -6,12 +6,15 @@ from bridge.core.canonical import mapping_of
 from bridge.core.record import Change, Head, Json, Record, version_order
 
 
-def judge(record: Record, digest: str, head: Head | None, *, first_read: bool) -> Change | None:
+def judge(
+    record: Record, digest: str, head: Head | None, *, first_read: bool = False, live: bool = False
+) -> Change | None:
     """What happened to the entity, as far as `record` tells; None when it is nothing new.
 
     `digest` is the record's, over what would be published. `first_read`: this is the first look at the source,
-    so what is found there is not news. A record that is older than what is known is nothing new. What was
-    normalised by another mapping version cannot be compared: it is stored again as `snapshot`, which is not news.
+    so what is found there is not news. `live`: the record was pushed, so it may have been overtaken. A record that
+    is older than what is known is nothing new. What was normalised by another mapping version cannot be compared:
+    it is stored again as `snapshot`, which is not news.
     """
     if record.occurred:
         return "occurred" if head is None else None
@@ -23,8 +26,9 @@ def judge(record: Record, digest: str, head: Head | None, *, first_read: bool) -
     if record.gone:
         return None if head.change == "deleted" else "deleted"
     if head.change == "deleted":
-        # The version that was deleted, pushed late, does not bring the entity back to life.
-        return None if age == 0 and record.version is not None else "created"
+        # The version that was deleted, pushed late, does not bring the entity back to life; a page that holds it does.
+        late = live and age == 0 and record.version is not None and head.version is not None
+        return None if late else "created"
     if head.digest == digest:
         return None
     return "updated" if mapping_of(head.digest) == mapping_of(digest) else "snapshot"

@@ -61,3 +61,7 @@ class Refused(BridgeError):
 
 class Away(BridgeError):
     """NATS cannot be written to now, or our knowledge of it is in doubt: forget, re-open, then go on."""
+
+
+class Unfit(BridgeError):
+    """The NATS server or its stream is not what the bridge needs, and only an operator can change that: stop."""

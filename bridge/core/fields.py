@@ -107,7 +107,10 @@ def unordered(row: Json, path: str, **parts: tuple[Callable[[Json, str], Json], 
         return None
     if not isinstance(value, list):
         raise Malformed(f"{path} is {kind(value)}, expected a list")
-    found = [{name: read(item, part) for name, (read, part) in parts.items()} for item in value if item is not None]
+    try:
+        found = [{name: read(item, part) for name, (read, part) in parts.items()} for item in value if item is not None]
+    except Malformed as error:
+        raise Malformed(f"{path}: {error}") from None
     return sorted(found, key=lambda item: [repr(part) for part in item.values()])
 
 

@@ -77,7 +77,7 @@ class Masker:
     def add(self, secret: Secret) -> None:
         """From now on `secret` is masked. Of those added the newest `MOST_LEARNED` are kept."""
         value = secret.bare()
-        if not _maskable(value) or value in self._given:
+        if not _maskable(value):
             return
         self._learned.pop(value, None)
         self._learned[value] = _disguises(value)
@@ -136,7 +136,7 @@ def _spellings(char: str) -> str:
     ways += map(re.escape, (repr(char)[1:-1], html.escape(char)))
     if char == " ":
         ways.append(r"\+")
-    if char == "/":
-        ways.append(r"\\/")
+    if char in "/'":  # JSON may escape the one; Python escapes the other in a text that holds both quotes
+        ways.append(r"\\" + char)
     # Longest first: a backslash alone must not win over the pair it begins.
     return f"(?:{'|'.join(sorted(set(ways), key=len, reverse=True))})"

@@ -1,0 +1,116 @@
+"""What HTTP statuses, waiting times and vendors' prose mean."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.core.answer import LONGEST_PAUSE_S, body, check, harmless, quota, retry_after, server_ms
+from bridge.core.budget import Limit
+from bridge.core.errors import BridgeError, Refused, Retry, Throttled, Unauthorized
+from bridge.core.facts import Response
+
+DATE = "Mon, 01 Jan 2024 12:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"),
+    [
+        ((401, 403), Unauthorized),
+        ((429,), Throttled),
+        ((408, 425, 500, 502, 503, 504, 599), Retry),
+        ((304, 400, 404, 405, 410, 418, 422), Refused),
+    ],
+)
+def test_statuses_say_what_happens_next(statuses: tuple[int, ...], expected: type[BridgeError]) -> None:
+    """Exactly one reaction each; the text names the request and the status."""
+    for status in statuses:
+        with pytest.raises(BridgeError, match=rf"users: .* {status}\b") as caught:
+            check(Response(status, {}, b""), "users")
+        assert type(caught.value) is expected
+    for status in (200, 201, 204):
+        check(Response(status, {}, b""), "users")
+
+
+def test_a_body_that_is_not_json_is_tried_again() -> None:
+    """With the reason; a status that says more goes first."""
+    assert body(Response(200, {}, b"[1]", [1]), "users") == [1]
+    with pytest.raises(Retry, match="HTML page"):
+        body(Response(200, {}, b"<html>", None, "HTML page"), "users")
+    with pytest.raises(Unauthorized):
+        body(Response(401, {}, b"<html>", None, "HTML page"), "users")
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"retry-after": "0"}, 0),
+        ({"retry-after": " 17 "}, 17),
+        ({"retry-after": "999999999"}, LONGEST_PAUSE_S),
+        ({"retry-after": "9" * 50}, None),
+        ({"retry-after": "-5"}, None),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "soon", "date": DATE}, None),
+        ({"retry-after": "Mon, 01 Jan 2024 12:01:30 GMT", "date": DATE}, 90),
+        ({"retry-after": "Mon, 01 Jan 2024 11:00:00 GMT", "date": DATE}, 0),
+        ({"retry-after": "Mon, 01 Jan 2024 12:01:30 GMT"}, None),
+        ({"retry-after": "Mon, 01 Jan 2024 12:01:30 -0000", "date": DATE}, None),
+    ],
+)
+def test_waits_are_seconds_or_dates(headers: dict[str, str], expected: float | None) -> None:
+    """A date is measured against the vendor's own clock; what says nothing is None; a day is the longest."""
+    assert retry_after(headers) == expected
+
+
+def test_the_vendors_clock() -> None:
+    """`Date` in milliseconds, or None."""
+    assert server_ms({"date": DATE}) == 1_704_110_400_000
+    assert server_ms({}) is None
+    assert server_ms({"date": "Mon, 99 Foo 2024"}) is None
+
+
+@given(st.text())
+def test_no_header_makes_it_fail(text: str) -> None:
+    """Headers are foreign text."""
+    retry_after({"retry-after": text, "date": text})
+    server_ms({"date": text})
+
+
+@pytest.mark.parametrize(
+    ("prose", "expected"),
+    [
+        ("Retry-After: 5 seconds (until Mon, 01 Jan 2024 12:00:00 GMT)", (5, None)),
+        ("retry-after:1 second", (1, None)),
+        ("Retry-After: 99999999 seconds", (LONGEST_PAUSE_S, None)),
+        ("Rate limit: 100 requests per minute", (None, Limit(100, 60))),
+        ("Rate limit: 1 request per hour. Retry-After: 30 seconds", (30, Limit(1, 3600))),
+        ("Rate limit: 0 requests per day", (None, None)),
+        ("Rate limit: 5 requests per fortnight", (None, None)),
+        ("x" * 5_000 + "Retry-After: 5 seconds", (None, None)),
+        (None, (None, None)),
+        (["Retry-After: 5 seconds"], (None, None)),
+    ],
+)
+def test_prose_names_wait_and_limit(prose: Any, expected: tuple[float | None, Limit | None]) -> None:
+    """In any order, anywhere in the first 2,000 characters; nonsense names nothing."""
+    assert quota(prose) == expected
+
+
+@pytest.mark.parametrize("plain", ["no matching allowed relationships found", "The page, as asked for; is gone.", "no"])
+def test_a_plain_sentence_is_quoted(plain: str) -> None:
+    """It explains, and nothing private can hide in it."""
+    assert harmless(plain) == f": {plain}"
+
+
+@pytest.mark.parametrize(
+    "comment",
+    ["", "user Erika lacks it", "a@b.de", "id 4711", 'value "hunter"', "eyjhbgcioijsuzi1niisinr5cci6ikpxvcj9",
+     "line\nbreak", "word " * 60, None, 5, ["no"]],
+)  # fmt: skip
+def test_what_may_be_private_is_not_quoted(comment: Any) -> None:
+    """Capitals, digits, signs and long words are what names, ids and tokens are made of."""
+    assert harmless(comment) == ""

@@ -1,0 +1,201 @@
+"""Secrets cannot be printed, and known ones are taken out of any text."""
+
+from __future__ import annotations
+
+import copy
+import html
+import json
+import pickle
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, NamedTuple
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.core.secret import MASK, Masker, Secret
+
+VALUE = "s3cr3t-Wert/42"
+TRICKY = 'pä ss/"w\\or&d<%\n+='
+
+VALUES = st.text(st.characters(exclude_categories=()), min_size=Masker.SHORTEST, max_size=20).filter(
+    lambda value: value not in MASK
+)
+
+
+@dataclass
+class Holder:
+    token: Secret
+
+
+@pytest.mark.parametrize(
+    "show",
+    [
+        repr,
+        str,
+        "{}".format,
+        "{!r:>40}".format,
+        lambda secret: f"{secret}",
+        lambda secret: "%s %r" % (secret, secret),  # noqa: UP031 - the old form is tried on purpose
+        lambda secret: repr([secret, {"k": secret}]),
+        lambda secret: repr(Holder(secret)),
+        lambda secret: str(ValueError(secret)),
+        lambda secret: json.dumps({"token": secret}, default=str),
+        lambda secret: repr(secret.prefixed("Bearer ")),
+        lambda secret: " ".join(dir(secret)),
+    ],
+)
+def test_a_secret_is_never_shown(show: Callable[[Secret], str]) -> None:
+    """However it is turned into text, the value is not in it."""
+    for secret in (Secret(VALUE), Secret(VALUE, "env TOKEN"), Secret(VALUE, prefix="Bearer ")):
+        assert VALUE not in show(secret)
+
+
+def test_a_secret_names_its_origin() -> None:
+    """An error text can say which secret it was."""
+    assert repr(Secret(VALUE, "env TOKEN")) == "Secret('env TOKEN')"
+    assert repr(Secret(VALUE)) == "Secret('[secret]')"
+
+
+def test_a_traceback_with_local_variables_does_not_show_it() -> None:
+    """Tracebacks that print every local variable print the origin only."""
+
+    def fail(token: Secret) -> None:
+        raise RuntimeError(f"refused with {token}")
+
+    try:
+        fail(Secret(VALUE, "env TOKEN"))
+    except RuntimeError as error:
+        shown = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+    # This test's own frame names the constant by its literal only through the source line above, not its value.
+    assert "env TOKEN" in shown
+    assert VALUE not in shown
+
+
+@pytest.mark.parametrize("leave", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_secret_does_not_leave_the_process(leave: Callable[[Secret], object]) -> None:
+    """Pickling and copying are refused, without showing the value."""
+    with pytest.raises(TypeError, match="cannot be pickled") as caught:
+        leave(Secret(VALUE))
+    assert VALUE not in str(caught.value)
+
+
+def test_reveal_and_bare() -> None:
+    """The edge gets prefix and value; the masker gets the value alone."""
+    bearer = Secret(VALUE, "env TOKEN").prefixed("Bearer ")
+    assert bearer.reveal() == "Bearer " + VALUE
+    assert bearer.bare() == VALUE
+    assert bearer.origin == "env TOKEN"
+
+
+def test_equality_and_truth() -> None:
+    """Secrets compare by what they reveal, never with text; an empty one is false."""
+    assert Secret("a", "env A") == Secret("a", "env B")
+    assert Secret("a") != Secret("a", prefix="x")
+    assert Secret("a") != "a"
+    assert len({Secret("a"), Secret("a", "env A"), Secret("b")}) == 2
+    assert not Secret("")
+
+
+# Masking
+
+SPELLINGS: list[Callable[[str], str]] = [
+    str,
+    lambda value: quote(value, safe=""),
+    quote,
+    quote_plus,
+    lambda value: quote(value, safe="").lower(),
+    lambda value: json.dumps(value)[1:-1],
+    lambda value: json.dumps(value, ensure_ascii=False)[1:-1],
+    lambda value: json.dumps(value)[1:-1].replace("/", r"\/"),
+    lambda value: repr(value)[1:-1],
+    html.escape,
+]
+
+
+@pytest.mark.parametrize("spell", SPELLINGS)
+@pytest.mark.parametrize("value", [VALUE.lower(), TRICKY, "x" * 400 + "==", "a b/c?d&e=f"])
+def test_every_usual_spelling_is_masked(spell: Callable[[str], str], value: str) -> None:
+    """A secret that comes back in a URL, in JSON, in HTML or in a repr is recognised."""
+    masker = Masker([Secret(value)])
+    assert masker.mask(f"before {spell(value)} after") == f"before {MASK} after"
+
+
+def test_mixed_spellings_are_masked() -> None:
+    """URL libraries quote some characters and leave others: any mixture is recognised."""
+    assert Masker([Secret("p/q r@s:t")]).mask("?x=p/q%20r@s%3at&y") == f"?x={MASK}&y"
+
+
+@given(VALUES, st.text(), st.text())
+def test_nothing_of_a_known_secret_is_left(value: str, before: str, after: str) -> None:
+    """Wherever it stands, once masked the text no longer holds it, unless the mask itself completes it."""
+    masked = Masker([Secret(value)]).mask(f"{before}{value}{after}")
+    assert MASK in masked
+    assert value not in masked.replace(MASK, "\N{REPLACEMENT CHARACTER}" if "\ufffd" not in value else "\0")
+
+
+@given(st.text())
+def test_innocent_text_is_left_alone(text: str) -> None:
+    """Without a secret in it a text stays what it is."""
+    assert Masker().mask(text) == text
+    assert Masker([Secret("\x01unlikely\x02")]).mask(text) == text
+
+
+def test_the_longer_secret_is_masked_whole() -> None:
+    """Where one secret contains another nothing of the longer one stays behind."""
+    masker = Masker([Secret("abcdef"), Secret("abcdef-and-more")])
+    assert masker.mask("abcdef-and-more abcdef") == f"{MASK} {MASK}"
+
+
+def test_learned_secrets_are_masked() -> None:
+    """A token is masked from the moment it is known, with and without its prefix."""
+    masker = Masker()
+    masker.add(Secret(VALUE, prefix="Bearer "))
+    assert masker.mask(f"Authorization: Bearer {VALUE}") == f"Authorization: Bearer {MASK}"
+
+
+def test_short_values_are_not_masked() -> None:
+    """A value of five characters would blot out innocent words."""
+    masker = Masker([Secret("token")])
+    masker.add(Secret("abcde"))
+    assert masker.mask("the token abcde") == "the token abcde"
+
+
+def test_tokens_never_push_out_configured_secrets() -> None:
+    """However many tokens were learned, the configured secrets stay known, and so do the newest tokens."""
+    masker = Masker([Secret("configured")])
+    masker.add(Secret("configured"))
+    for number in range(Masker.MOST_LEARNED + 50):
+        masker.add(Secret(f"learned-{number:05d}"))
+    assert masker.mask("configured") == MASK
+    assert masker.mask(f"learned-{Masker.MOST_LEARNED + 49:05d}") == MASK
+    assert masker.mask("learned-00000") == "learned-00000"
+
+
+class Pair(NamedTuple):
+    name: str
+    value: Any
+
+
+def test_masking_inside_data() -> None:
+    """Every string and byte string in nested data is masked, keys included; the rest stays as it is."""
+    masker = Masker([Secret(VALUE)])
+    tree = {
+        VALUE: [VALUE, 1, None, True],
+        "tuple": (VALUE, Pair("x", VALUE)),
+        "bytes": b"\xff" + VALUE.encode(),
+        "view": MappingProxyType({"k": VALUE}),
+        "number": 4.5,
+    }
+    assert masker.mask_tree(tree) == {
+        MASK: [MASK, 1, None, True],
+        "tuple": (MASK, ("x", MASK)),
+        "bytes": b"\xff" + MASK.encode(),
+        "view": {"k": MASK},
+        "number": 4.5,
+    }
+    assert VALUE in tree
