@@ -1,0 +1,102 @@
+"""Runs an ASGI application on uvicorn, on loopback, as a structured task. Needs the asyncio backend."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import uvicorn
+from anyio.abc import TaskStatus
+
+START_S = 10.0
+STOP_S = 3.0
+
+
+@asynccontextmanager
+async def serving(app: Any, *, port: int = 0, tls: tuple[Path, Path] | None = None) -> AsyncIterator[str]:
+    """Serve `app` on 127.0.0.1 while the block runs; yields the base URL, such as `http://127.0.0.1:40123`.
+
+    `port` 0 takes a free one. `tls` is (certificate file, key file). Leaving the block closes the listener,
+    gives running answers one second, and has ended every connection within `STOP_S`. Signals are left alone.
+    """
+    listener = socket.create_server(("127.0.0.1", port), backlog=256)
+    number = listener.getsockname()[1]
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=60,
+        timeout_graceful_shutdown=1,
+        ssl_certfile=tls[0] if tls else None,
+        ssl_keyfile=tls[1] if tls else None,
+    )
+    logging.getLogger("uvicorn.error").addFilter(_not_on_purpose)
+    server = _Server(config)
+    async with anyio.create_task_group() as tasks:
+        try:
+            with anyio.fail_after(START_S):
+                await tasks.start(server.hold, listener)
+            yield f"{'https' if tls else 'http'}://127.0.0.1:{number}"
+        finally:
+            server.end()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers, told to stop by an event instead of by polling."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._stop = anyio.Event()
+        self._listening = anyio.Event()
+        # Shielded: when the block is cancelled, clients still get the ends of their answers.
+        self._scope = anyio.CancelScope(shield=True)
+
+    async def hold(self, listener: socket.socket, *, task_status: TaskStatus[None]) -> None:
+        """Serve until `end`, and no longer than `STOP_S` after it."""
+        try:
+            with self._scope:
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(self.serve, [listener])
+                    await self._listening.wait()
+                    task_status.started()
+        finally:
+            listener.close()
+            for connection in list(self.server_state.connections):
+                transport = getattr(connection, "transport", None)
+                if transport is not None:
+                    transport.abort()
+
+    def end(self) -> None:
+        """Stop serving. Returns at once."""
+        self.should_exit = True
+        self._stop.set()
+        self._scope.deadline = anyio.current_time() + STOP_S
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._listening.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):  # renews the Date header
+            with anyio.move_on_after(1.0):
+                await self._stop.wait()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _not_on_purpose(record: logging.LogRecord) -> bool:
+    # A connection cut in the middle of a body is a fault that was asked for, not one to report.
+    return record.msg != "ASGI callable returned without completing response."
