@@ -1,0 +1,1 @@
+"""Adapters for the tests of configuration and discovery, found through `$BRIDGED_ADAPTERS`."""
