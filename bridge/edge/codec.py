@@ -1,0 +1,72 @@
+"""JSON in and out, by msgspec: what is not JSON is named in words, and no foreign exception gets past here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from bridge.core.errors import Malformed
+from bridge.core.record import Json
+
+DEEPEST = 100
+"""Nesting beyond this is refused: no vendor needs it, and it would exhaust the stack of whoever handles it later."""
+
+_CONTAINERS = frozenset({dict, list})
+_BOM = b"\xef\xbb\xbf"
+
+
+def encode(value: Json) -> bytes:
+    """`value` as JSON: UTF-8, compact. For events and cursors: a `Secret` in it is a bug, and raises TypeError."""
+    return _encoder.encode(value)
+
+
+def decode(data: bytes) -> Json:
+    """The JSON value `data` holds. Raises Malformed with the reason in words; the data is not quoted."""
+    data = data.removeprefix(_BOM)
+    if not data.strip():
+        raise Malformed("empty body", raw=data)
+    try:
+        value = _decoder.decode(data)
+    except RecursionError:
+        raise Malformed(f"JSON nested deeper than {DEEPEST} levels", raw=data) from None
+    except UnicodeDecodeError:
+        raise Malformed("JSON with invalid UTF-8", raw=data) from None
+    except msgspec.DecodeError as error:
+        raise Malformed(_reason(data, str(error)), raw=data) from None
+    if _too_deep(value):
+        raise Malformed(f"JSON nested deeper than {DEEPEST} levels", raw=data)
+    return value
+
+
+def _plain(value: object) -> Json:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not JSON")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_plain)
+_decoder = msgspec.json.Decoder()
+
+
+def _reason(data: bytes, said: str) -> str:
+    start = data[:1024].lstrip().lower()
+    if start.startswith(b"<"):
+        return "HTML page" if b"<html" in start or b"<!doctype html" in start else "XML document"
+    if "truncated" in said:
+        return f"truncated JSON: it breaks off after {len(data)} bytes"
+    return f"not JSON: {said.removeprefix('JSON is malformed: ')}"
+
+
+def _too_deep(value: Json) -> bool:
+    level = [value] if type(value) in _CONTAINERS else []
+    for _ in range(DEEPEST):
+        if not level:
+            return False
+        level = [
+            item
+            for parent in level
+            for item in (parent.values() if type(parent) is dict else parent)
+            if type(item) in _CONTAINERS
+        ]
+    return bool(level)
