@@ -1,0 +1,131 @@
+"""`bridged check`: whether the configuration can be used, and what the daemon would do with it. Touches no network."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+from typing import TYPE_CHECKING, Any
+
+from bridge.adapter import BaseSettings, Secret, Token
+from bridge.cli import configuration, output
+from bridge.cli.exits import Exit
+from bridge.edge.config_convert import fields_of
+
+if TYPE_CHECKING:
+    from bridge.edge.config import Config
+
+ONLINE = "bridge.cli.check_online"
+"""If this module exists, `--online` is offered and its `run(args, config) -> int` goes on from here."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """`bridged check [--online]`."""
+    if importlib.util.find_spec(ONLINE):
+        parser.add_argument("--online", action="store_true", help="also talk to NATS and to every vendor")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Load and explain. Raises ConfigErrors, which is exit code 78."""
+    config = configuration.load(args)
+    if args.json and not getattr(args, "online", False):
+        output.emit(report(config))
+    elif not args.json:
+        _show(report(config))
+    if getattr(args, "online", False):
+        code: int = importlib.import_module(ONLINE).run(args, config)
+        return code
+    return Exit.OK
+
+
+def report(config: Config) -> dict[str, Any]:
+    """What the configuration means, as JSON. Holds no secret."""
+    nats = config.nats
+    return {
+        "ok": True,
+        "files": [str(file) for file in config.files],
+        "nats": {"url": "embedded" if nats.embedded else list(nats.urls), "stream": nats.stream,
+                 "max_age_days": nats.max_age_days, "manage": nats.manage},
+        "daemon": {"state_dir": config.daemon.state_dir, "log_level": config.daemon.log_level},
+        "sources": [_source(config, source) for source in config.sources],
+        "warnings": [warning.as_json() for warning in config.warnings],
+    }  # fmt: skip
+
+
+def _source(config: Config, source: BaseSettings) -> dict[str, Any]:
+    cls = config.adapters[source.adapter]
+    fields = fields_of(type(source)).items()
+    secrets = {key: getattr(source, key) for key, _ in fields if isinstance(getattr(source, key), Secret)}
+    return {
+        "name": source.name,
+        "adapter": source.adapter,
+        "vendor": cls.vendor,
+        "reads": _reads(config, source),
+        "omit": list(cls.omit if source.omit is None else source.omit),
+        "omit_from": "adapter" if source.omit is None else "configuration",
+        "raw": source.raw,
+        "secrets": {key: secret.origin for key, secret in secrets.items()},
+        "inferred": {key: getattr(source, key) for key, (field, _) in fields if field.metadata.get("inferred")},
+    }
+
+
+def _reads(config: Config, source: BaseSettings) -> list[dict[str, Any]] | None:
+    """The walks; None where nothing can be said before the vendor has answered a login."""
+    try:
+        walks = config.adapter(source).walks(Token(Secret(""), facts=_NamedAtLogin()))
+    except (LookupError, ValueError, TypeError):
+        return None
+    facts = ("name", "entity", "scope", "every_s", "reach_s", "page_size", "reports_absence")
+    return [{fact: getattr(walk, fact) for fact in facts} for walk in walks]
+
+
+class _NamedAtLogin(dict[str, str]):
+    """Stands for the facts a login yields, which only the vendor knows."""
+
+    def __missing__(self, key: str) -> str:
+        return f"<{key} named at login>"
+
+
+def _show(report: dict[str, Any]) -> None:
+    nats, daemon = report["nats"], report["daemon"]
+    url = nats["url"] if isinstance(nats["url"], str) else ", ".join(nats["url"])
+    output.say(f"configuration {', '.join(report['files'])}")
+    output.columns([
+        ("nats", f"{url}; stream {nats['stream']}, kept {nats['max_age_days']:g} days, {nats['manage']}"),
+        ("state", daemon["state_dir"]),
+    ])  # fmt: skip
+    for source in report["sources"]:
+        output.say(f"source {source['name']}: adapter {source['adapter']}, vendor {source['vendor']}")
+        output.columns(_rows(source))
+    for warning in report["warnings"]:
+        place = f"{warning['file']}:{warning['line']}" if warning["line"] else warning["file"]
+        output.say(f"warning: {place}: {warning['key'] + ': ' if warning['key'] else ''}{warning['message']}")
+    output.say("this configuration can be used")
+
+
+def _rows(source: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [("reads", _walk(walk)) for walk in source["reads"] or ()]
+    if not rows:
+        rows.append(("reads", "what the vendor names at login"))
+    origin = "the adapter's default" if source["omit_from"] == "adapter" else "set here"
+    rows.append(("omits", f"{', '.join(source['omit']) or 'nothing'} ({origin})"))
+    rows.append(("raw", "the vendor's own records are published too" if source["raw"] else "not published"))
+    rows += [("secret", f"{key} from {where}") for key, where in source["secrets"].items()]
+    inferred = [f"{key} = {output.compact(value)}" for key, value in source["inferred"].items()]
+    if inferred:
+        rows.append(("inferred", f"{', '.join(inferred)} (the vendor documents none of these)"))
+    return rows
+
+
+def _walk(walk: dict[str, Any]) -> str:
+    reach = "everything" if walk["reach_s"] is None else f"the last {_span(walk['reach_s'])}"
+    absence = ", absence means deleted" if walk["reports_absence"] else ""
+    scope = f" of {walk['scope']}" if walk["scope"] else ""
+    return f"{walk['entity']}{scope}: {reach} every {_span(walk['every_s'])}, {walk['page_size']} a page{absence}"
+
+
+def _span(seconds: float) -> str:
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"

@@ -1,0 +1,26 @@
+"""Which configuration a command works with."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bridge.edge.config import Config
+
+VARIABLE = "BRIDGED_CONFIG"
+DEFAULT = "/etc/bridged/bridged.toml"
+
+
+def path(args: argparse.Namespace) -> Path:
+    """`--config`, else `$BRIDGED_CONFIG`, else `/etc/bridged/bridged.toml`."""
+    return Path(args.config or os.environ.get(VARIABLE) or DEFAULT)
+
+
+def load(args: argparse.Namespace) -> Config:
+    """The configuration. Raises ConfigErrors, which `main` reports with exit code 78."""
+    from bridge.edge import config
+
+    return config.load(path(args), os.environ)

@@ -1,0 +1,168 @@
+"""The daemon put together: NATS, the ledger, the HTTP client and every source, from one configuration."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import structlog
+
+from bridge import __version__
+from bridge.core.config import NatsSettings, TlsSettings
+from bridge.core.secret import Masker
+from bridge.edge.codec import encode
+from bridge.edge.config import Config
+from bridge.edge.embedded import embedded_nats, read_embedded_options
+from bridge.edge.http import HttpClient
+from bridge.edge.layout import LedgerNames
+from bridge.edge.ledger import JetStreamLedger
+from bridge.edge.nats_connection import NatsConnection, connect
+from bridge.edge.nats_options import NatsOptions
+from bridge.edge.nats_trouble import Denied
+from bridge.engine.quota import Quotas
+from bridge.engine.source import Source, World
+from bridge.engine.supervisor import Supervisor
+
+log = structlog.get_logger()
+
+
+class PermissionMissing(Exception):
+    """NATS refuses us a subject: only an operator can grant it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """What runs. `failed` is set, with the reason in `denied`, when NATS refuses us a subject."""
+
+    supervisor: Supervisor
+    connection: NatsConnection
+    ledger: JetStreamLedger
+    _denied: list[Denied]
+    _refused: anyio.Event
+
+    async def run(self) -> None:
+        """Hold every source until cancelled. Raises PermissionMissing."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self.supervisor.run)
+            await self._refused.wait()
+            group.cancel_scope.cancel()
+        denied = self._denied[0]
+        raise PermissionMissing(f"NATS denies this user {denied.action} on {denied.subject}; grant it and start again")
+
+
+@asynccontextmanager
+async def daemon(config: Config, masker: Masker) -> AsyncIterator[Daemon]:
+    """Everything connected and verified, nothing running yet.
+
+    Raises EmbeddedNatsFailed, NatsMisconfigured, NatsUnauthorized, and LayoutError.
+    """
+    denied: list[Denied] = []
+    refused = anyio.Event()
+    ledgers: list[JetStreamLedger] = []
+
+    def on_disconnect() -> None:
+        for ledger in ledgers:
+            ledger.disconnected()
+
+    def on_reconnect() -> None:
+        for ledger in ledgers:
+            ledger.reconnected()
+
+    def on_permission_error(what: Denied) -> None:
+        denied.append(what)
+        refused.set()
+
+    async with AsyncExitStack() as stack:
+        if config.nats.embedded:
+            server = await stack.enter_async_context(
+                embedded_nats(Path(config.daemon.state_dir), sync_always=config.nats.sync_always)
+            )
+            options = server.options
+        else:
+            options = nats_options(config.nats)
+        for secret in options.secrets():
+            masker.add(secret)
+        connection = await stack.enter_async_context(
+            connect(
+                options,
+                on_disconnect=on_disconnect,
+                on_reconnect=on_reconnect,
+                on_permission_error=on_permission_error,
+            )
+        )
+        ledger = JetStreamLedger(connection.client, ledger_names(config.nats))
+        ledgers.append(ledger)
+        await ledger.wait_ready()
+        http = await stack.enter_async_context(HttpClient())
+        world = World(
+            ledger=ledger,
+            http=http,
+            quotas=Quotas(),
+            encode=encode,
+            wall=wall,
+            roll=random.SystemRandom().random,
+            masker=masker,
+            owner=_owner(),
+        )
+        sources = [Source(config.adapter(settings)) for settings in config.sources]
+        yield Daemon(Supervisor(sources, world), connection, ledger, denied, refused)
+
+
+def wall() -> int:
+    """Milliseconds since the Unix epoch."""
+    return time.time_ns() // 1_000_000
+
+
+def ledger_names(nats: NatsSettings) -> LedgerNames:
+    """How things are called on the server."""
+    return LedgerNames(
+        stream=nats.stream,
+        state_bucket=nats.state_bucket,
+        replicas=nats.replicas,
+        max_age_s=nats.max_age_days * 86_400,
+        domain=nats.domain,
+        api_prefix=nats.api_prefix or "$JS.API",
+        manage=nats.manage,
+    )
+
+
+def nats_options(nats: NatsSettings) -> NatsOptions:
+    """How to reach a NATS that is not embedded."""
+    tls = nats.tls or TlsSettings()
+    return NatsOptions(
+        urls=nats.urls,
+        tls_ca=_path(tls.ca),
+        tls_cert=_path(tls.cert),
+        tls_key=_path(tls.key),
+        tls_hostname=tls.hostname,
+        tls_handshake_first=tls.handshake_first,
+        creds=_path(nats.creds),
+        nkey_seed=nats.nkey,
+        user=nats.user,
+        password=nats.password,
+        token=nats.token,
+        inbox_prefix=nats.inbox_prefix,
+    )
+
+
+def visitor_options(config: Config) -> NatsOptions:
+    """How another command on this machine reaches the daemon's NATS. Raises EmbeddedNatsFailed."""
+    if config.nats.embedded:
+        return read_embedded_options(Path(config.daemon.state_dir))
+    return nats_options(config.nats)
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
+def _owner() -> dict[str, str | int]:
+    host = socket.gethostname()
+    return {"instance": f"{host}:{os.getpid()}", "host": host, "since_ms": wall(), "build": __version__}

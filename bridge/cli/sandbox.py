@@ -1,0 +1,127 @@
+"""`bridged sandbox VENDOR`: plays a vendor on loopback, for trying things out and for tests in other processes.
+
+The first line on stdout says where it is and how to log in: one JSON object with `--json`, or when nobody watches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import os
+import signal
+import sys
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from bridge.cli import output
+from bridge.cli.exits import Exit
+
+if TYPE_CHECKING:  # the real import waits until the extra `demo` is known to be there
+    from bridge.sandbox.pcvisit import Options
+
+VENDORS = ("pcvisit",)
+NOT_FROM_HERE = frozenset({"clock", "tls"})
+
+
+class BadOption(Exception):
+    """A `--set` that the sandbox does not know, or cannot have."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """`bridged sandbox VENDOR [--port N] [--rate N] [--seconds N] [--seed N] [--set OPTION=VALUE …]`."""
+    parser.add_argument("vendor", metavar="VENDOR", choices=VENDORS, help=f"whom to play: {', '.join(VENDORS)}")
+    parser.add_argument("--port", type=int, default=0, help="listen here on 127.0.0.1 (default: any free port)")
+    parser.add_argument("--rate", type=float, default=1.0, metavar="N", help="changes per second (default: 1)")
+    parser.add_argument("--seconds", type=float, default=None, metavar="N", help="stop after this long")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed makes the same changes")
+    parser.add_argument("--tls", nargs=2, metavar=("CERT", "KEY"), default=None, help="serve HTTPS with these files")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="OPTION=VALUE",
+        help="how the vendor behaves, such as jwt_lifetime_s=5 or rate_limit=30; see bridge/sandbox/pcvisit.py",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serve until Ctrl-C, SIGTERM or `--seconds`. 64 for a wrong option, 69 without the extra `demo` or the port."""
+    try:
+        from bridge.sandbox import pcvisit
+    except ModuleNotFoundError as missing:
+        output.complain(f"the sandbox needs {missing.name}: install bridged[demo]")
+        return Exit.UNAVAILABLE
+    try:
+        options = _options(args, pcvisit.Options)
+    except BadOption as problem:
+        output.complain(str(problem))
+        return Exit.USAGE
+    try:
+        anyio.run(_serve, options, args)
+    except OSError as problem:
+        output.complain(f"cannot serve on 127.0.0.1:{args.port}: {problem}; choose another --port")
+        return Exit.UNAVAILABLE
+    return Exit.OK
+
+
+async def _serve(options: Options, args: argparse.Namespace) -> None:
+    from bridge.sandbox.pcvisit import pcvisit_sandbox
+
+    with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with pcvisit_sandbox(options) as sandbox:
+            _announce({**sandbox.describe(), "pid": os.getpid()}, args.json)
+            with anyio.move_on_after(args.seconds):
+                async for _ in signals:
+                    break
+
+
+def _announce(facts: dict[str, Any], as_json: bool) -> None:
+    if as_json or not sys.stdout.isatty():
+        output.say(output.compact(facts))
+    else:
+        output.say(f"{facts['vendor']} is played at {facts['url']} (control: {facts['control']}; Ctrl-C stops it)")
+        output.columns(
+            [
+                ("integrator token", facts["integrator_tokens"][0]),
+                *(("user token", f"{user['token']}  {', '.join(user['companies'])}") for user in facts["users"]),
+            ]
+        )
+    sys.stdout.flush()
+
+
+def _options(args: argparse.Namespace, kind: type[Options]) -> Options:
+    known = [field.name for field in fields(kind) if field.name not in NOT_FROM_HERE]
+    values: dict[str, Any] = {"port": args.port, "rate": args.rate, "seed": args.seed}
+    if args.tls:
+        values["tls"] = tuple(args.tls)
+    for text in args.set:
+        name, given, value = text.partition("=")
+        if not given or name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
+            raise BadOption(f"--set {text}: expected OPTION=VALUE with a known option; {hint}")
+        try:
+            values[name] = json.loads(value)
+        except ValueError:
+            values[name] = value
+        if not _fits(values[name], getattr(kind(), name)):
+            raise BadOption(f"--set {text}: expected {_expected(getattr(kind(), name))}")
+    try:
+        return kind(**values)
+    except (TypeError, ValueError) as problem:
+        raise BadOption(f"--set: {problem}") from problem
+
+
+def _fits(value: Any, default: Any) -> bool:
+    if isinstance(default, bool | str):
+        return type(value) is type(default)
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _expected(default: Any) -> str:
+    if isinstance(default, bool):
+        return "true or false"
+    return "a text" if isinstance(default, str) else "a number, or null where there may be none"
