@@ -115,6 +115,12 @@ class Scribe:
     def _draft(self, note: Note, change: str, head: Head | None, before: Json) -> Draft:
         record = note.record
         prefix = OWN_PREFIX if note.own else self.type_prefix
+        version = record.version
+        if record.gone and version is None and head is not None:
+            # Absence names no version; the one that vanished is kept, so that it does not return as a late push.
+            version = head.version
+        # A vendor without versions does not say when it changed a record: then the time of observation is the truth.
+        dated = version is not None or change not in ("updated", "deleted")
         return Draft(
             key=note.key,
             change=change,
@@ -125,8 +131,8 @@ class Scribe:
             previous="" if head is None else head.ce_id,
             digest=note.digest,
             after=record.after,
-            version=record.version,
-            at_ms=record.at_ms,
+            version=version,
+            at_ms=record.at_ms if dated else None,
             before=before,
             changed=changed_fields(before, record.after) if before is not None else (),
             raw=record.raw if self.keep_raw else None,

@@ -237,7 +237,8 @@ class Sequencer:
             if note.record.occurred and note.key in self._known_once:
                 continue
             head = self._heads.get(note.key)
-            change = note.forced or judge(note.record, note.digest, head, first_read=note.first_read)
+            live = note.via == "live"
+            change = note.forced or judge(note.record, note.digest, head, first_read=note.first_read, live=live)
             if change is None:
                 self.counts.unchanged += 1
             else:

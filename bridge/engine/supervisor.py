@@ -8,6 +8,7 @@ import anyio
 import structlog
 
 from bridge.core.backoff import Backoff
+from bridge.core.errors import Unfit
 from bridge.engine.runner import Runner
 from bridge.engine.source import Source, Status, World
 
@@ -38,6 +39,8 @@ class Supervisor:
         while True:
             try:
                 await self._runners[name].run()
+            except Unfit:
+                raise
             except Exception:
                 self.bugs += 1
                 pause = backoff.next()
