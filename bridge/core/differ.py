@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.core.canonical import mapping_of
+from bridge.core.canonical import canonical, mapping_of
 from bridge.core.record import Change, Head, Json, Record, version_order
 
 
@@ -38,10 +38,15 @@ def changed_fields(before: Json, after: Json) -> tuple[str, ...]:
     """The names of the top-level fields that differ, in alphabetical order. () where one side is not known."""
     if not isinstance(before, dict) or not isinstance(after, dict):
         return ()
-    missing = object()
-    return tuple(
-        sorted(name for name in before.keys() | after.keys() if before.get(name, missing) != after.get(name, missing))
-    )
+    names = before.keys() | after.keys()
+    return tuple(sorted(name for name in names if _differs(before, after, name)))
+
+
+def _differs(before: dict[str, Json], after: dict[str, Json], name: str) -> bool:
+    if (name in before) != (name in after):
+        return True
+    # Compared as they are digested: to Python 1 and True are equal, to a consumer they are not.
+    return canonical(before[name]) != canonical(after[name])
 
 
 def _age(record: Record, head: Head) -> int:

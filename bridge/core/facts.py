@@ -16,7 +16,7 @@ class Request:
     method: str
     url: str
     headers: Mapping[str, str | Secret] = field(default_factory=dict)
-    json: Json = None
+    json: Json = field(default=None, repr=False)
     counts: bool = True
     """Whether it is charged to the vendor's budget."""
 
@@ -26,9 +26,9 @@ class Response:
     """One HTTP answer. Header names are lower case. `json` is the decoded body, or None with `problem` set."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
-    json: Json = None
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    json: Json = field(default=None, repr=False)
     problem: str = ""
     """Why the body is not JSON: `HTML page`, `truncated JSON at byte 512`, …; "" when it is."""
 

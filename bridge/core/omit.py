@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 from bridge.core.record import Json
@@ -15,6 +16,12 @@ def parse(path: str) -> Path:
     if not all(steps):
         raise ValueError(f"not a path: {path!r}; expected names joined by dots, such as participants.*.email")
     return steps
+
+
+def fingerprint(paths: Iterable[Path]) -> str:
+    """Names a set of paths, "" for none: other paths leave other fields, so their digests cannot be compared."""
+    text = "\0".join(sorted(".".join(path) for path in paths))
+    return hashlib.sha256(text.encode()).hexdigest()[:8] if text else ""
 
 
 def omit(value: Json, paths: Iterable[Path]) -> Json:

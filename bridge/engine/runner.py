@@ -10,7 +10,7 @@ from bridge.core.backoff import Backoff
 from bridge.core.errors import Away, Malformed, Overrun, Refused, Retry
 from bridge.core.gap import Gap
 from bridge.core.lifecycle import Signal, State
-from bridge.core.omit import parse
+from bridge.core.omit import fingerprint, parse
 from bridge.core.record import Record
 from bridge.core.schedule import Schedule
 from bridge.engine.groups import task_group
@@ -229,13 +229,13 @@ class Runner:
 
     def _scribe(self) -> Scribe:
         adapter, world, settings = self._source.adapter, self._world, self._source.adapter.settings
-        omit = adapter.omit if settings.omit is None else settings.omit
+        omits = [parse(path) for path in (adapter.omit if settings.omit is None else settings.omit)]
         return Scribe(
             vendor=adapter.vendor,
             source=self._source.name,
             type_prefix=adapter.type_prefix,
-            mapping_version=adapter.mapping_version,
-            omits=[parse(path) for path in omit],
+            mapping_version=f"{adapter.mapping_version}-{fingerprint(omits)}".rstrip("-"),
+            omits=omits,
             keep_raw=settings.raw,
             encode=world.encode,
             limit=world.ledger.max_payload,

@@ -133,7 +133,8 @@ class Scribe:
             after=record.after,
             version=version,
             at_ms=record.at_ms if dated else None,
-            before=before,
+            # It was stored under the paths of its day: what is to be left out now must not return this way.
+            before=omit(before, self.omits) if self.omits else before,
             changed=changed_fields(before, record.after) if before is not None else (),
             raw=record.raw if self.keep_raw else None,
         )

@@ -6,10 +6,9 @@ batch is closed to live writes until the batch is settled, and the reverse.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import anyio
 
@@ -17,14 +16,10 @@ from bridge.core.differ import judge
 from bridge.core.errors import Away, Malformed
 from bridge.core.event import Event
 from bridge.core.record import Head, Json, Key, Record, Via
-from bridge.engine.groups import task_group
+from bridge.engine.batching import BATCH_EVENTS, cut, one_per_entity, side_by_side
 from bridge.engine.ports import BatchStale, Book, Cursor, Stale, Stored, Unknown
 from bridge.engine.scribe import OWN_VENDOR, Note, Scribe
 
-BATCH_EVENTS = 500
-BATCH_BYTES = 4 * 1024 * 1024
-LOOKS = 32
-"""How many look-ups run side by side."""
 REFUSALS = 3
 """A batch refused this often is halved; a single change refused this often means that somebody else writes."""
 
@@ -138,7 +133,7 @@ class Sequencer:
         notes = [note for note in notes if not self._overtaken(note, since)]
         notes += [self._scribe.quarantine(error, walk) for error in unreadable]
         while True:
-            batch, notes = _one_per_entity(notes)
+            batch, notes = one_per_entity(notes)
             async with self._exclusively(batch):
                 await self._store_together(batch, walk, part_cursor if notes else cursor, part_cursor, cursor_alone)
             if not notes:
@@ -149,7 +144,7 @@ class Sequencer:
     async def _store_singly(self, notes: list[Note]) -> None:
         tries: dict[Key, int] = {}
         while notes:
-            now, notes = _one_per_entity(notes)
+            now, notes = one_per_entity(notes)
             async with self._exclusively(now):
                 again = await self._append(now, tries)
             notes = again + notes
@@ -187,7 +182,7 @@ class Sequencer:
         pending = [note for note in notes if note.key not in known]
         while True:
             sealed = await self._seal(pending)
-            part, rest = _cut(sealed, size)
+            part, rest = cut(sealed, size)
             last = not rest
             place = self.cursor(walk)
             value = cursor if last else part_cursor
@@ -253,7 +248,7 @@ class Sequencer:
             for note, change in news
             if change in ("updated", "deleted") and note.key in self._heads
         ]
-        await _side_by_side(fetch, wanted)
+        await side_by_side(fetch, wanted)
         sealed = []
         for note, change in news:
             sealed.append(self._scribe.seal(note, change, self._heads.get(note.key), befores.get(note.key)))
@@ -298,7 +293,7 @@ class Sequencer:
                 # The stream no longer holds it (aged out, purged): what is known of its content stays true.
                 self._heads[key].seq = 0
 
-        await _side_by_side(look, [(key, None) for key in dict.fromkeys(keys)])
+        await side_by_side(look, [(key, None) for key in dict.fromkeys(keys)])
 
     def _remember_once(self, keys: Iterable[Key]) -> None:
         for key in keys:
@@ -322,41 +317,3 @@ class Sequencer:
             self._closed -= keys
             self._opened.set()
             self._opened = anyio.Event()
-
-
-def _one_per_entity(notes: Sequence[Note]) -> tuple[list[Note], list[Note]]:
-    """The first note of every entity, and the rest in order."""
-    first: dict[Key, Note] = {}
-    rest: list[Note] = []
-    for note in notes:
-        if note.key in first:
-            rest.append(note)
-        else:
-            first[note.key] = note
-    return list(first.values()), rest
-
-
-def _cut(sealed: list[tuple[Note, Event]], events: int) -> tuple[list[Any], list[Any]]:
-    """As many events as fit into one batch, at least one, and the rest."""
-    size = 0
-    for count, (_, event) in enumerate(sealed):
-        size += event.size
-        if count == events or (count and size > BATCH_BYTES):
-            return sealed[:count], sealed[count:]
-    return sealed, []
-
-
-async def _side_by_side(work: Callable[[Key, Any], Any], items: Sequence[tuple[Key, Any]]) -> None:
-    """Run `work` over the items, a bounded number at a time. The first failure ends all and is raised as it is."""
-    if len(items) == 1:
-        await work(*items[0])
-        return
-    queue = iter(items)
-
-    async def worker() -> None:
-        for item in queue:
-            await work(*item)
-
-    async with task_group() as group:
-        for _ in range(min(LOOKS, len(items))):
-            group.start_soon(worker)

@@ -1,0 +1,57 @@
+"""How notes are put together: one per entity, as many as fit into a batch, looked up side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from bridge.core.event import Event
+from bridge.core.record import Key
+from bridge.engine.groups import task_group
+from bridge.engine.scribe import Note
+
+BATCH_EVENTS = 500
+BATCH_BYTES = 4 * 1024 * 1024
+LOOKS = 32
+"""How many look-ups run side by side."""
+
+T = TypeVar("T")
+Sealed = tuple[Note, Event]
+
+
+def one_per_entity(notes: Sequence[Note]) -> tuple[list[Note], list[Note]]:
+    """The first note of every entity, and the rest in order."""
+    first: dict[Key, Note] = {}
+    rest: list[Note] = []
+    for note in notes:
+        if note.key in first:
+            rest.append(note)
+        else:
+            first[note.key] = note
+    return list(first.values()), rest
+
+
+def cut(sealed: list[Sealed], events: int) -> tuple[list[Sealed], list[Sealed]]:
+    """As many events as fit into one batch, at least one, and the rest."""
+    size = 0
+    for count, (_, event) in enumerate(sealed):
+        size += event.size
+        if count == events or (count and size > BATCH_BYTES):
+            return sealed[:count], sealed[count:]
+    return sealed, []
+
+
+async def side_by_side(work: Callable[[Key, T], Awaitable[None]], items: Sequence[tuple[Key, T]]) -> None:
+    """Run `work` over the items, a bounded number at a time. The first failure ends all and is raised as it is."""
+    if len(items) == 1:
+        await work(*items[0])
+        return
+    queue = iter(items)
+
+    async def worker() -> None:
+        for item in queue:
+            await work(*item)
+
+    async with task_group() as group:
+        for _ in range(min(LOOKS, len(items))):
+            group.start_soon(worker)
