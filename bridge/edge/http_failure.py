@@ -41,7 +41,7 @@ def explain(error: Exception, host: str) -> str:
         return f"no connection to {host} ({printable(reason)}); check the network"
     if isinstance(error, aiohttp.ClientPayloadError):
         return "the answer broke off or cannot be unpacked; nothing of it was used"
-    if isinstance(error, aiohttp.ServerDisconnectedError | ConnectionError):
+    if isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError):
         return f"{host} cut the connection before it had answered"
     if isinstance(error, aiohttp.ClientResponseError | ValueError):
         # ValueError: what aiohttp raises, here and there, for bytes that are no HTTP.

@@ -18,7 +18,7 @@ import anyio
 import anyio.lowlevel
 
 from bridge.core.errors import Away
-from bridge.core.event import EXPECTED, EXPECTED_SUBJECT, Event
+from bridge.core.event import EXPECTED, EXPECTED_SUBJECT, Event, header_size
 from bridge.core.head import head_of, id_of
 from bridge.core.record import Head, Json, Key
 from bridge.core.subject import (
@@ -211,9 +211,9 @@ class MemoryLedger:
         if epoch != self.epoch:
             raise Away("the connection was lost since this book was opened: open the source again")
 
-    def _fits(self, event: Event) -> None:
-        if event.size > self._max_payload:
-            raise ValueError(f"an event of {event.size} bytes exceeds max_payload ({self._max_payload} bytes)")
+    def _fits(self, what: str, size: int) -> None:
+        if size > self._max_payload:
+            raise ValueError(f"{what} of {size} bytes exceeds max_payload ({self._max_payload} bytes)")
 
     def _stale(self, writes: Sequence[_Write]) -> bool:
         stale = any(w.expected is not None and self._last.get(w.scope, 0) != w.expected for w in writes)
@@ -271,7 +271,7 @@ class MemoryBook:
     async def append(self, events: Sequence[Event]) -> list[Outcome]:
         """See `Book.append`."""
         for event in events:
-            self._ledger._fits(event)
+            self._ledger._fits("an event", event.size)
         await self._ledger._pause("append", self._epoch)
         outcomes: list[Outcome] = []
         for event in events:
@@ -306,7 +306,7 @@ class MemoryBook:
         if len({event.key for event in events}) != len(events):
             raise ValueError("an entity may appear once in a batch")
         for event in events:
-            ledger._fits(event)
+            ledger._fits("an event", event.size)
         await ledger._pause("commit", self._epoch)
         fault = ledger.commit_faults.popleft() if ledger.commit_faults else None
         if fault is Fault.AWAY_LOST:
@@ -316,6 +316,7 @@ class MemoryBook:
         if cursor is not None:
             subject = cursor_subject(self._source, walk)
             headers = {"Nats-Rollup": "sub", "Nats-TTL": "never", EXPECTED: str(cursor.seq)}
+            ledger._fits("a cursor", len(_encode(cursor.value)) + header_size(headers))
             writes.append(_Write(subject, subject, cursor.seq, headers, _encode(cursor.value), rollup=True))
         if fault is Fault.STALE or ledger._stale(writes):
             raise BatchStale("the stream refused the batch: an entity or the cursor has moved on")

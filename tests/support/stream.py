@@ -1,0 +1,172 @@
+"""What the stream holds, read with plain nats-py and nothing of ours: events, view, cursors; and how it is judged."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import nats
+from nats.aio.client import Client
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+
+from bridge.sandbox import oracle, pcvisit_view
+from bridge.sandbox.ledger import Change
+
+STREAM = "BRIDGE"
+BUCKET = "bridge-state"
+EXPECTED = "Nats-Expected-Last-Subject-Sequence"
+PORTION = 500
+DEADLINE_S = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """One event as it lies in the stream. `at_ms`: when the server stored it."""
+
+    seq: int
+    subject: str
+    at_ms: int
+    headers: Mapping[str, str]
+    data: Any
+
+    @property
+    def tokens(self) -> list[str]:
+        """events, vendor, source, entity, change, id."""
+        return self.subject.split(".")
+
+    @property
+    def change(self) -> str:
+        return self.tokens[4]
+
+    @property
+    def entity(self) -> tuple[str, ...]:
+        """Vendor, source, entity and id."""
+        return (*self.tokens[1:4], self.tokens[5])
+
+
+class StreamReader:
+    """Reads the stream from its beginning, and each time from where it has come to."""
+
+    def __init__(self, client: Client) -> None:
+        self._js = client.jetstream(timeout=DEADLINE_S)
+        self._events: list[Stored] = []
+        self._consumer: Any = None
+
+    async def events(self) -> list[Stored]:
+        """Every event up to now, in stream order."""
+        with anyio.fail_after(DEADLINE_S):
+            if self._consumer is None:
+                config = ConsumerConfig(
+                    ack_policy=AckPolicy.NONE,
+                    deliver_policy=DeliverPolicy.ALL,
+                    inactive_threshold=300,
+                    mem_storage=True,
+                )
+                self._consumer = await self._js.pull_subscribe("events.>", stream=STREAM, config=config)
+            while pending := (await self._consumer.consumer_info()).num_pending:
+                for message in await self._consumer.fetch(min(pending, PORTION), timeout=5):
+                    meta = message.metadata
+                    at_ms = round(meta.timestamp.timestamp() * 1000)
+                    data = json.loads(message.data)
+                    self._events.append(
+                        Stored(meta.sequence.stream, message.subject, at_ms, message.headers or {}, data)
+                    )
+        return list(self._events)
+
+    async def view(self) -> dict[str, Any]:
+        """The KV bucket: what it holds by key."""
+        found: dict[str, Any] = {}
+        with anyio.fail_after(DEADLINE_S):
+            watcher = await (await self._js.key_value(BUCKET)).watchall()
+            while (entry := await watcher.updates(timeout=DEADLINE_S)) is not None:
+                if not entry.operation:
+                    found[entry.key] = json.loads(entry.value)
+            await watcher.stop()
+        return found
+
+    async def cursors(self) -> dict[str, Any]:
+        """Every cursor by its subject. Each lies in the stream once."""
+        info = await self._js.stream_info(STREAM, subjects_filter="bridge.cursor.>")
+        found = {}
+        for subject, count in (info.state.subjects or {}).items():
+            assert count == 1, f"{subject} holds {count} cursors"
+            found[subject] = json.loads((await self._js.get_last_msg(STREAM, subject)).data or b"")
+        return found
+
+
+@asynccontextmanager
+async def stream_reader(url: str, user: str | None = None, password: str | None = None) -> AsyncIterator[StreamReader]:
+    """A reader of the server at `url`, while the block runs. The server must be up."""
+
+    async def quiet(_: Exception) -> None:
+        """Failures are seen by whoever asks."""
+
+    client = await nats.connect(url, user=user, password=password, error_cb=quiet)
+    try:
+        yield StreamReader(client)
+    finally:
+        await client.close()
+
+
+def judge(changes: Sequence[Change], events: Iterable[Stored], source: str) -> oracle.Report:
+    """The vendor's ledger against the stream. Final states must be there; served ones need not (killed readers)."""
+    seen = [
+        oracle.Seen(event.data["id"], event.change, event.data["after"], event.at_ms, event.headers["ce-id"])
+        for event in events
+        if event.tokens[1:3] == ["pcvisit", source]
+    ]
+    return oracle.compare(changes, seen, view=pcvisit_view.as_issued, seen=pcvisit_view.as_seen, strict_served=False)
+
+
+def chain_faults(events: Sequence[Stored]) -> list[str]:
+    """Where the stream contradicts its own expectations, in words. Needs no ledger to compare with.
+
+    Each event names the sequence of its entity's event before it; its `before` is that one's `after`. What
+    `occurred` did so once. No `ce-id` twice, no `Nats-Msg-Id` anywhere: no duplicate window does any work.
+    """
+    faults = []
+    last: dict[tuple[str, ...], Stored] = {}
+    for event in events:
+        previous = last.get(event.entity)
+        if event.headers.get(EXPECTED) != str(previous.seq if previous else 0):
+            faults.append(f"{event.seq}: expects {event.headers.get(EXPECTED)} after {previous and previous.seq}")
+        if previous and event.data["before"] not in (None, previous.data["after"]):
+            faults.append(f"{event.seq}: `before` is not what {previous.seq} left")
+        if previous and event.change in ("created", "snapshot", "occurred") and previous.change != "deleted":
+            faults.append(f"{event.seq}: {event.change} after {previous.seq}")
+        if "Nats-Msg-Id" in event.headers:
+            faults.append(f"{event.seq}: has a Nats-Msg-Id")
+        last[event.entity] = event
+    identities = Counter(event.headers["ce-id"] for event in events)
+    faults += [f"ce-id {identity} appears {count} times" for identity, count in identities.items() if count > 1]
+    return faults
+
+
+def view_faults(state: Mapping[str, Mapping[str, Any]], view: Mapping[str, Any], source: str) -> list[str]:
+    """Where the view is not the vendor's state, in words."""
+    wanted = {
+        f"pcvisit.{source}.session.{id_}": oracle.plain(pcvisit_view.as_issued(record))
+        for records in state.values()
+        for id_, record in records.items()
+    }
+    found = {key: oracle.plain(pcvisit_view.as_seen(value["after"])) for key, value in view.items()}
+    return [
+        f"view: {key} {'is absent' if key not in found else 'is unknown' if key not in wanted else 'differs'}"
+        for key in sorted(wanted.keys() | found.keys())
+        if wanted.get(key) != found.get(key)
+    ]
+
+
+def recovery_ms(starts: Sequence[int], events: Iterable[Stored], source: str) -> list[int]:
+    """From each start to the first event stored in that life; a life that stored none has no figure."""
+    stored = sorted(event.at_ms for event in events if event.tokens[2] == source)
+    lives = defaultdict(list)
+    for at_ms in stored:
+        life = sum(start <= at_ms for start in starts) - 1
+        lives[life].append(at_ms)
+    return [min(times) - starts[life] for life, times in sorted(lives.items()) if life >= 0]
