@@ -84,8 +84,8 @@ class Adapter(api.Adapter[Settings]):
         except Unauthorized as error:
             keys = f"`integrator_token` ({s.integrator_token.origin}) and `user_token` ({s.user_token.origin})"
             raise Refused(f"{error}; check {keys}") from error
-        company = found.get("customerUuid")
-        token = api.jwt.token(found.get("token"), response, s.jwt_lifetime_fallback_s, customerUuid=company)
+        company, jwt = found.get("customerUuid"), found.get("token")
+        token = api.jwt.token(jwt, response, s.jwt_lifetime_fallback_s, customerUuid=company)
         if not token.facts and not s.companies:
             raise Refused("SiRetrieveSignedJwt: the answer names no customer; set `companies`")
         return token
@@ -118,8 +118,9 @@ class Adapter(api.Adapter[Settings]):
         field, lost = "AcQuerySessionsHistory", (api.CursorExpired, "the cursor is no longer known")
         edge = _read(response, field, **({"InvalidValue": lost, "DoesNotExist": lost} if ask.position else {}))
         nodes = [node if isinstance(node, dict) else {"value": node} for node in graphql.nodes(edge, field)]
-        last = nodes[-1].get("cursor") if nodes else None
-        next_ = api.paging.following(ask, len(nodes), last, edge.get("totalCount"))
+        next_ = api.paging.following(
+            ask, len(nodes), nodes[-1].get("cursor") if nodes else None, edge.get("totalCount")
+        )
         complete, oldest = not edge.get("batchLoadingIsStillActive"), fields.known_millis(edge, "reportingActiveSince")
         return api.Page([node.get("value") for node in nodes], next_, complete, oldest)
 
@@ -136,8 +137,12 @@ class Adapter(api.Adapter[Settings]):
             "computer": fields.texts(row, id="target.computerId", name="target.computerDisplayName"),
             "client": fields.texts(row, id="clientCompany.clientId", name="clientCompany.clientName"),
         }  # fmt: skip
-        happened = created if finished is None else finished
-        return api.Record("session", fields.key(row, "id"), after, at_ms=happened, raw=row, position_ms=created)
+        return api.Record("session", fields.key(row, "id"), after, at_ms=finished or created, raw=row)
+
+    def belongs(self, ask: api.Ask, after: Json) -> bool:
+        return after["company_id"] == ask.walk.scope and api.paging.inside(
+            ask, after["created_at"], after["finished_at"]
+        )
 
 
 def _read(response: api.Response, field: str, **instead: tuple[type[api.BridgeError], str]) -> dict[str, Json]:

@@ -25,10 +25,9 @@ class Backoff:
         """The next delay. `at_least` is what the other side asked for; up to 10 % jitter is added to it."""
         ceiling = min(self._longest, self._first * 2.0 ** min(self.failures, 32))
         self.failures += 1
-        if at_least is not None:
-            return at_least * (1 + 0.1 * self._roll())
-        # Never quite zero: a failure at once must not become a busy loop.
-        return max(self._first * 0.1, ceiling * self._roll())
+        delay = ceiling * self._roll() if at_least is None else at_least * (1 + 0.1 * self._roll())
+        # Never quite zero, even if asked for: a failure at once must not become a busy loop.
+        return max(self._first * 0.1, delay)
 
     def reset(self) -> None:
         """The thing works again."""

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 
 from bridge.core.record import Json
 
+_LEAVES = frozenset({str, int, bool, type(None)})
+
 # An encoder made once keeps the C implementation's fast path; json.dumps would build one per call.
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
@@ -36,6 +38,12 @@ def mapping_of(digest_text: str) -> str:
 
 
 def _plain(value: Json) -> Json:
+    # By exact type first: nearly every value is one of these, and asking for Mapping is slow.
+    kind = type(value)
+    if kind in _LEAVES:
+        return value
+    if kind is dict:
+        return {key: item if type(item) in _LEAVES else _plain(item) for key, item in value.items()}
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
     if isinstance(value, Mapping):

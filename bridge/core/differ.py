@@ -45,8 +45,11 @@ def changed_fields(before: Json, after: Json) -> tuple[str, ...]:
 def _differs(before: dict[str, Json], after: dict[str, Json], name: str) -> bool:
     if (name in before) != (name in after):
         return True
+    old, new = before[name], after[name]
+    if type(old) is type(new) and type(old) in (str, int, bool, type(None)):
+        return bool(old != new)
     # Compared as they are digested: to Python 1 and True are equal, to a consumer they are not.
-    return canonical(before[name]) != canonical(after[name])
+    return canonical(old) != canonical(new)
 
 
 def _age(record: Record, head: Head) -> int:

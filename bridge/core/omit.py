@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from bridge.core.record import Json
 
@@ -33,7 +33,7 @@ def omit(value: Json, paths: Iterable[Path]) -> Json:
 
 def _without(value: Json, path: Path) -> Json:
     step, rest = path[0], path[1:]
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         if step == "*":
             return {key: _without(item, rest) for key, item in value.items()} if rest else {}
         if step not in value:

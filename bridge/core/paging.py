@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bridge.core.errors import Retry
+from bridge.core.event import timestamp
 from bridge.core.facts import Ask
 from bridge.core.record import Json
 
@@ -29,3 +30,15 @@ def following(ask: Ask, rows: int, last: Json, total: Json = None) -> Json:
     if last == cursor(ask):
         raise Retry(f"walk {ask.walk.name}: the page ends at the cursor it was asked to start after")
     return {"cursor": last, "seen": seen}
+
+
+def inside(ask: Ask, *stamps: str | None) -> bool:
+    """Whether all these times (RFC 3339, UTC) lie in the window asked for, so that the vendor must have listed them.
+
+    The overlap at both ends does not count: it is there because nobody knows where exactly the vendor cuts.
+    """
+    if ask.window is None or not all(stamps):
+        return False
+    overlap_ms = round(ask.walk.overlap_s * 1000)
+    start, end = timestamp(ask.window.start_ms + overlap_ms), timestamp(ask.window.end_ms - overlap_ms)
+    return all(start <= stamp <= end for stamp in stamps if stamp)

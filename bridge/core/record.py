@@ -33,7 +33,6 @@ class Record:
     `at_ms`: when it happened at the vendor, in milliseconds since the Unix epoch; None if unknown.
     `raw`: the vendor's record as received, published only where the source says `raw = true`.
     `gone`: the vendor says the entity was deleted. `occurred`: it happens once and never changes.
-    `position_ms`: where the record lies in the walk's window (ms), for feeds that report absence.
     """
 
     entity: str
@@ -44,7 +43,6 @@ class Record:
     raw: Json = field(default=None, repr=False)
     gone: bool = False
     occurred: bool = False
-    position_ms: int | None = None
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bridge.core.facts import Walk
 
@@ -22,6 +22,7 @@ class Schedule:
             for name, walk in self._walks.items()
         }
         self._pending = {name for name, due in self._due.items() if due <= now}
+        self._again: set[str] = set()
 
     @property
     def walks(self) -> Sequence[Walk]:
@@ -43,7 +44,11 @@ class Schedule:
         return max(0.0, min(self._due.values(), default=float("inf")) - now)
 
     def finished(self, walk: Walk, now: float) -> None:
-        """The pass came to its end: the walk is due again after its interval."""
+        """The pass came to its end: the walk is due again after its interval, or at once if `all_due` said so."""
+        if walk.name in self._again:
+            self._again.discard(walk.name)
+            self._due[walk.name] = now
+            return
         self._pending.discard(walk.name)
         self._due[walk.name] = now + walk.every_s
 
@@ -51,7 +56,11 @@ class Schedule:
         """Not before `seconds` from now."""
         self._due[walk.name] = now + seconds
 
-    def all_due(self, now: float) -> None:
-        """Read everything again now: something may have been missed."""
+    def all_due(self, now: float, under_way: Iterable[str] = ()) -> None:
+        """Read everything again now: something may have been missed.
+
+        Of walks that are `under_way` some pages were read before that: once at their end they are read once more.
+        """
         self._due = dict.fromkeys(self._walks, now)
         self._pending = set(self._walks)
+        self._again = self._pending.intersection(under_way)

@@ -8,6 +8,9 @@ from bridge.core.errors import Retry
 from bridge.core.facts import Ask, Page, Walk, Window
 from bridge.core.record import Json
 
+MOST_PAGES = 100_000
+"""A pass with more pages than this is not going to end."""
+
 
 class Stuck(Retry):
     """The vendor's paging does not advance: the pass is given up and a new one begins."""
@@ -58,17 +61,18 @@ class Pass:
         """
         fresh = [id_ for id_ in ids if id_ not in self.ids]
         self.complete = self.complete and page.complete
-        if page.next is not None and page.rows:
+        if page.next is not None:
             position = repr(page.next)
-            if position in self._positions or (ids and not fresh):
+            if position in self._positions or (ids and not fresh) or self.pages >= MOST_PAGES:
                 raise Stuck(
                     f"walk {self.walk.name}: page {self.pages + 1} says that more follows but does not advance "
-                    f"({len(page.rows)} rows, none of them new, or a position seen before); "
-                    "the pass starts over"
+                    f"({len(page.rows)} rows, none of them new, or a position seen before, or more than "
+                    f"{MOST_PAGES} pages); the pass starts over"
                 )
             self._positions.add(position)
         self.ids.update(fresh)
         self.pages += 1
         self.rows += len(page.rows)
         self.position = page.next
-        self.done = page.next is None or not page.rows
+        # An empty page that names a next one is not the end: some vendors filter after they have cut the page.
+        self.done = page.next is None

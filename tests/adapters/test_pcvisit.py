@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters import pcvisit
-from bridge.adapter import Ask, Json, Page, Request, Secret, Token, Window
+from bridge.adapter import Ask, Json, Page, Request, Secret, Token, Walk, Window
 from bridge.core.budget import Limit
 from bridge.core.canonical import digest
 from bridge.core.errors import (
@@ -209,7 +209,7 @@ def test_the_other_header_form() -> None:
 
 
 def test_the_queries_use_documented_names_only() -> None:
-    """Every field we ask for stands in the documented schema, `__typename` apart; comments for users are not fetched."""
+    """Every field we ask for stands in the documented schema, `__typename` apart; comments for users are not."""
     schema = (Path(__file__).parents[2] / "bridge/sandbox/pcvisit.graphql").read_text("utf-8")
     for query in (next(adapter().login()).json["query"], adapter().request(ask(), TOKEN).json["query"]):
         names = set(re.findall(r"[A-Za-z_]+", query)) - {"query", "on", "GetJWT", "GetWorkHistory", "__typename"}
@@ -482,7 +482,7 @@ def test_the_manuals_session() -> None:
         "participants": None, "computer": None, "client": None,
     }  # fmt: skip
     assert (record.entity, record.id, record.version) == ("session", "session-uuid-1", None)
-    assert (record.at_ms, record.position_ms) == (1_609_462_800_000, 1_609_459_200_000)
+    assert record.at_ms == 1_609_462_800_000
     assert record.raw == row
     assert not record.gone
     assert not record.occurred
@@ -504,7 +504,7 @@ def test_a_running_session_happened_when_it_began() -> None:
     """Without an end, the beginning is the time of the event; without both there is none."""
     assert adapter().record(ask(), session(sessionFinishedAt=None)).at_ms == 1_609_459_200_000
     record = adapter().record(ask(), {"id": "s"})
-    assert (record.at_ms, record.position_ms) == (None, None)
+    assert record.at_ms is None
     assert set(after({"id": "s"}).values()) == {None}
 
 
@@ -576,3 +576,26 @@ def test_requests_are_what_the_engine_takes() -> None:
         assert isinstance(request, Request)
         assert request.method == "POST"
         assert set(request.json) == {"query", "variables"}
+
+
+@pytest.mark.parametrize(
+    ("change", "belongs"),
+    [
+        ({}, True),
+        ({"company_id": "another"}, False),
+        ({"created_at": "2021-01-01T00:10:00.000Z"}, False),  # within the overlap: nobody knows where pcvisit cuts
+        ({"created_at": "2020-12-31T23:00:00.000Z"}, False),
+        ({"finished_at": "2021-01-02T00:10:00.000Z"}, False),
+        ({"finished_at": None}, False),  # still running: whether history lists it is not documented
+    ],
+)
+def test_only_sessions_wholly_inside_the_window_must_be_in_it(change: dict[str, object], belongs: bool) -> None:
+    """Absence says something only of a session of the same company whose times lie inside, overlap not counted."""
+    walk = Walk("slow", "session", 60, 86_400, overlap_s=900, scope="customer-1", reports_absence=True)
+    day = Window(1_609_459_200_000, 1_609_459_200_000 + 86_400_000 + 900_000)
+    after = {
+        "company_id": "customer-1",
+        "created_at": "2021-01-01T10:00:00.000Z",
+        "finished_at": "2021-01-01T11:00:00.000Z",
+    }
+    assert adapter().belongs(Ask(walk, day), after | change) is belongs

@@ -1,4 +1,4 @@
-"""Positions in a feed of rows with cursors. (`tests/adapters/test_pcvisit.py` has the table of where a pass goes on.)"""
+"""Positions in a feed of rows with cursors. (`tests/adapters/test_pcvisit.py` has the table of where it goes on.)"""
 
 from __future__ import annotations
 
