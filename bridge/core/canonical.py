@@ -16,7 +16,10 @@ from bridge.core.record import Json
 _LEAVES = frozenset({str, int, bool, type(None)})
 
 # An encoder made once keeps the C implementation's fast path; json.dumps would build one per call.
-_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
+# What contains itself has exhausted the stack in `_plain` before it gets there, so it is not looked for again.
+_encode = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
+).encode
 
 
 def canonical(value: Json) -> bytes:

@@ -62,7 +62,12 @@ class NatsSettings:
     )
     stream: str = option("BRIDGE", doc="name of the stream")
     state_bucket: str = option("bridge-state", doc="name of the KV bucket of current state")
+    lease_bucket: str = option("bridge-leases", doc="name of the KV bucket of leases: who works for which source")
     max_age_days: float = option(90.0, doc="how long the stream keeps events (days)", at_least=0.01)
+    telemetry_stream: str = option(
+        "BRIDGE_TELEMETRY", doc="name of the telemetry stream; made if a source has telemetry"
+    )
+    telemetry_max_age_days: float = option(7.0, doc="how long the telemetry stream keeps events (days)", at_least=0.01)
     replicas: int = option(1, doc="copies of stream and buckets in a cluster", at_least=1)
     domain: str | None = option(None, doc="JetStream domain")
     api_prefix: str | None = option(None, doc="subject prefix of an imported JetStream API; instead of `domain`")
@@ -96,4 +101,14 @@ class DaemonSettings:
     log_level: Literal["debug", "info", "warning", "error"] = option("info", doc="the lowest level that is logged")
     log_format: Literal["auto", "json", "console"] = option(
         "auto", doc='"json": one object a line; "console": for people; "auto": console on a terminal, else json'
+    )
+    instance: str | None = option(
+        None,
+        doc="name of this daemon among those that share the stream; default: the host's name. A restarted daemon takes "
+        "its own sources back at once by this name",
+    )
+    lease_s: float = option(
+        10.0,
+        doc="how long a daemon that died or stands still keeps its sources (seconds); another takes over after that",
+        at_least=1,
     )

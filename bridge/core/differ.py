@@ -5,6 +5,8 @@ from __future__ import annotations
 from bridge.core.canonical import canonical, mapping_of
 from bridge.core.record import Change, Head, Json, Record, version_order
 
+_LEAVES = frozenset({str, int, bool, type(None)})
+
 
 def judge(
     record: Record, digest: str, head: Head | None, *, first_read: bool = False, live: bool = False
@@ -45,11 +47,19 @@ def changed_fields(before: Json, after: Json) -> tuple[str, ...]:
 def _differs(before: dict[str, Json], after: dict[str, Json], name: str) -> bool:
     if (name in before) != (name in after):
         return True
-    old, new = before[name], after[name]
-    if type(old) is type(new) and type(old) in (str, int, bool, type(None)):
-        return bool(old != new)
-    # Compared as they are digested: to Python 1 and True are equal, to a consumer they are not.
-    return canonical(old) != canonical(new)
+    return not _same(before[name], after[name])
+
+
+def _same(old: Json, new: Json) -> bool:
+    """Whether two values have one canonical form. To Python 1 and True are equal, to a consumer they are not."""
+    kind = type(old)
+    if kind is not type(new):
+        return canonical(old) == canonical(new)
+    if kind is dict:
+        return len(old) == len(new) and all(name in new and _same(value, new[name]) for name, value in old.items())
+    if kind is list:
+        return len(old) == len(new) and all(map(_same, old, new))
+    return bool(old == new) if kind in _LEAVES else canonical(old) == canonical(new)
 
 
 def _age(record: Record, head: Head) -> int:

@@ -14,7 +14,7 @@ from functools import lru_cache
 from urllib.parse import quote
 
 from bridge.core.record import Json, Key
-from bridge.core.subject import entity_filter, ingest_subject
+from bridge.core.subject import MAIN, Lane, entity_filter, ingest_subject
 
 Encode = Callable[[Json], bytes]
 
@@ -47,11 +47,12 @@ class Event:
     expected: int
     headers: Mapping[str, str] = field(repr=False)
     payload: bytes = field(repr=False)
+    lane: Lane = MAIN
 
     @property
     def subject(self) -> str:
         """Where it is published."""
-        return ingest_subject(self.key, self.change)
+        return ingest_subject(self.key, self.change, self.lane)
 
     @property
     def size(self) -> int:
@@ -81,6 +82,7 @@ class Draft:
     changed: tuple[str, ...] = ()
     raw: Json = field(default=None, repr=False)
     dataschema: str | None = None
+    lane: Lane = MAIN
 
 
 class TooLarge(Exception):
@@ -99,7 +101,7 @@ def ce_id(key: Key, change: str, version_or_digest: str, previous: str) -> str:
     counts: it happens once, whatever was seen around it.
     """
     parts = (*key, change) if change == "occurred" else (*key, change, version_or_digest, previous)
-    pieces = []
+    pieces: list[bytes] = []
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")
         pieces += (len(data).to_bytes(4, "big"), data)
@@ -143,6 +145,7 @@ def seal(draft: Draft, encode: Encode, limit: int) -> Event:
         expected=draft.expected,
         headers=headers,
         payload=payload,
+        lane=draft.lane,
     )
 
 
@@ -159,6 +162,7 @@ def percent_encode(value: str) -> str:
     return "".join(chr(byte) if byte in _KEEP else _PAIRS[byte] for byte in data)
 
 
+@lru_cache(maxsize=2048)
 def timestamp(ms: int) -> str:
     """RFC 3339 in UTC with milliseconds. Raises ValueError beyond the years 1 to 9999."""
     days, rest = divmod(ms, 86_400_000)
@@ -183,7 +187,7 @@ def _headers(draft: Draft, identity: str) -> dict[str, str]:
         "ce-observedtime": timestamp(draft.observed_ms),
         "Bridge-Digest": percent_encode(draft.digest),
         EXPECTED: str(draft.expected),
-        EXPECTED_SUBJECT: entity_filter(key),
+        EXPECTED_SUBJECT: entity_filter(key, draft.lane),
     }
     if key.id:
         headers["ce-subject"] = percent_encode(key.id)

@@ -51,6 +51,9 @@ class Walk:
     (None: everything). `overlap_s` widens the window on both ends, for clocks that differ and ends whose
     inclusiveness nobody documents. `page_size` is asked for per page. `scope` is the adapter's own (a company).
     `reports_absence`: a record of the window that two complete passes did not hold counts as deleted.
+    `once`: its records occur once and never change. Such a walk always gets a window, which it must keep to: the
+    stream forgets them after its retention, and what is read again after that would be published twice.
+    `telemetry`: its records go to the telemetry stream, which keeps no state: they must be `once`.
     """
 
     name: str
@@ -63,6 +66,8 @@ class Walk:
     reports_absence: bool = False
     incomplete_retry_s: float = 10.0
     incomplete_wait_s: float = 600.0
+    once: bool = False
+    telemetry: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ def kind(value: Json) -> str:
 
 def at(row: Json, path: str) -> Json:
     """The value at a path, whatever its kind; None where it is absent. Raises Malformed where no object is."""
+    if "." not in path:
+        return _object(row, path).get(path)
     *parents, last = path.split(".")
     for step in parents:
         row = _object(row, path).get(step)

@@ -10,6 +10,8 @@ class State(StrEnum):
 
     OPENING = "opening"
     """Reads from the stream what is known of it."""
+    STANDBY = "standby"
+    """Another instance works for it; this one takes over when that one stops."""
     CONNECTING = "connecting"
     """Gets a token, opens the live session if the vendor has one."""
     CATCHING_UP = "catching_up"
@@ -29,6 +31,11 @@ class State(StrEnum):
 class Signal(StrEnum):
     """What happened to a source."""
 
+    HELD = "held"
+    """Another instance holds the lease."""
+    GRANTED = "granted"
+    """We hold the lease."""
+    LEASE_LOST = "lease_lost"
     OPENED = "opened"
     CONNECTED = "connected"
     CAUGHT_UP = "caught_up"
@@ -44,8 +51,12 @@ class IllegalMove(Exception):
 
 
 _RUNNING = (State.CONNECTING, State.CATCHING_UP, State.LIVE)
+_OWNING = (State.OPENING, *_RUNNING, State.WAITING, State.BLOCKED)
 
 TRANSITIONS: dict[tuple[State, Signal], State] = {
+    **{(state, Signal.HELD): State.STANDBY for state in (State.OPENING, State.STANDBY)},
+    **{(state, Signal.GRANTED): State.OPENING for state in (State.OPENING, State.STANDBY)},
+    **{(state, Signal.LEASE_LOST): State.STANDBY for state in _OWNING},
     (State.OPENING, Signal.OPENED): State.CONNECTING,
     (State.CONNECTING, Signal.CONNECTED): State.CATCHING_UP,
     (State.CATCHING_UP, Signal.CAUGHT_UP): State.LIVE,

@@ -32,12 +32,12 @@ def following(ask: Ask, rows: int, last: Json, total: Json = None) -> Json:
     return {"cursor": last, "seen": seen}
 
 
-def inside(ask: Ask, *stamps: str | None) -> bool:
-    """Whether all these times (RFC 3339, UTC) lie in the window asked for, so that the vendor must have listed them.
+def inside(ask: Ask, scope: str | None, *stamps: str | None) -> bool:
+    """Whether a record of this scope and these times (RFC 3339, UTC) must have been listed in the window asked for.
 
     The overlap at both ends does not count: it is there because nobody knows where exactly the vendor cuts.
     """
-    if ask.window is None or not all(stamps):
+    if scope != ask.walk.scope or ask.window is None or not all(stamps):
         return False
     overlap_ms = round(ask.walk.overlap_s * 1000)
     start, end = timestamp(ask.window.start_ms + overlap_ms), timestamp(ask.window.end_ms - overlap_ms)

@@ -33,6 +33,7 @@ class Record:
     `at_ms`: when it happened at the vendor, in milliseconds since the Unix epoch; None if unknown.
     `raw`: the vendor's record as received, published only where the source says `raw = true`.
     `gone`: the vendor says the entity was deleted. `occurred`: it happens once and never changes.
+    `telemetry`: a measurement, pushed live, for the telemetry stream; it must have `occurred`.
     """
 
     entity: str
@@ -43,6 +44,7 @@ class Record:
     raw: Json = field(default=None, repr=False)
     gone: bool = False
     occurred: bool = False
+    telemetry: bool = False
 
 
 @dataclass(slots=True)

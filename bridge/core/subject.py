@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 
 from bridge.core.record import Key
 
@@ -14,6 +15,23 @@ INGEST = "bridge.in"
 EVENTS = "events"
 CURSOR = "bridge.cursor"
 OWNER = "bridge.owner"
+LIVE = "live"
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The prefixes of one stream: where it takes events and cursors, what it makes of events, where it repeats them."""
+
+    ingest: str
+    events: str
+    cursor: str
+    live: str
+
+
+MAIN = Lane(INGEST, EVENTS, CURSOR, LIVE)
+TELEMETRY = Lane("bridge.tin", "telemetry", "bridge.tcursor", "live.telemetry")
+"""For feeds of measurements: own cursor, own retention, no state."""
+
 LONGEST = 180
 
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
@@ -52,19 +70,19 @@ def untoken(text: str) -> str | None:
     return value
 
 
-def ingest_subject(key: Key, change: str) -> str:
+def ingest_subject(key: Key, change: str, lane: Lane = MAIN) -> str:
     """Where the bridge publishes an event."""
-    return f"{INGEST}.{_tail(key, change)}"
+    return f"{lane.ingest}.{_tail(key, change)}"
 
 
-def event_subject(key: Key, change: str) -> str:
+def event_subject(key: Key, change: str, lane: Lane = MAIN) -> str:
     """Where the stream stores it and consumers read it."""
-    return f"{EVENTS}.{_tail(key, change)}"
+    return f"{lane.events}.{_tail(key, change)}"
 
 
-def entity_filter(key: Key) -> str:
+def entity_filter(key: Key, lane: Lane = MAIN) -> str:
     """Every event of one entity: its history, and the subject of its expectation."""
-    return f"{EVENTS}.{_tail(key, '*')}"
+    return f"{lane.events}.{_tail(key, '*')}"
 
 
 def state_key(key: Key) -> str:
@@ -72,9 +90,9 @@ def state_key(key: Key) -> str:
     return ".".join((token(key.vendor), token(key.source), token(key.entity), token(key.id)))
 
 
-def cursor_subject(source: str, walk: str) -> str:
+def cursor_subject(source: str, walk: str, lane: Lane = MAIN) -> str:
     """Where a walk's cursor lies."""
-    return f"{CURSOR}.{token(source)}.{token(walk)}"
+    return f"{lane.cursor}.{token(source)}.{token(walk)}"
 
 
 def owner_subject(source: str) -> str:

@@ -2,33 +2,71 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from bridge.core.errors import Retry
 from bridge.core.facts import Ask, Page, Walk, Window
+from bridge.core.gap import Gap
 from bridge.core.record import Json
 
 MOST_PAGES = 100_000
 """A pass with more pages than this is not going to end."""
+
+AGAIN = "again_from_ms"
+"""In a cursor: an operator wants everything since then read again (ms since the Unix epoch), until a pass has."""
 
 
 class Stuck(Retry):
     """The vendor's paging does not advance: the pass is given up and a new one begins."""
 
 
-def window_of(walk: Walk, now_ms: int, completed_ms: int | None) -> Window | None:
+MARGIN_SHARE = 0.1
+LONGEST_MARGIN_S = 86_400.0
+"""What a stream is about to forget no longer counts as remembered: a pass takes its time, and clocks differ."""
+
+
+def horizon_ms(walk: Walk, now_ms: int, retention_s: float) -> int | None:
+    """How far back a pass of what occurs once may read, as the stream remembers no more; None: as far as it likes."""
+    if not walk.once or retention_s == math.inf:
+        return None
+    margin_s = min(retention_s * MARGIN_SHARE, LONGEST_MARGIN_S)
+    return now_ms - round((retention_s - margin_s) * 1000)
+
+
+def window_of(
+    walk: Walk,
+    now_ms: int,
+    completed_ms: int | None,
+    *,
+    retention_s: float = math.inf,
+    again_from_ms: int | None = None,
+) -> Window | None:
     """The window of a pass that starts at `now_ms`; None when the walk reads everything.
 
     It reaches back from the last complete pass, not from now: whatever was inside the look-back while nobody
-    looked is read again. Both ends are widened by the overlap.
+    looked is read again. Both ends are widened by the overlap. What occurs once is never read further back than the
+    stream remembers it (`retention_s`). `again_from_ms`: an operator wants everything since then read again (0: all).
     """
+    horizon = horizon_ms(walk, now_ms, retention_s)
     if walk.reach_s is None:
-        return None
-    since_ms = now_ms if completed_ms is None else min(now_ms, completed_ms)
+        return None if horizon is None else Window(horizon, now_ms + round(walk.overlap_s * 1000))
+    since_ms = min(ms for ms in (now_ms, completed_ms, again_from_ms) if ms is not None)
+    start_ms = since_ms - round((walk.reach_s + walk.overlap_s) * 1000)
+    if again_from_ms is not None:
+        start_ms = max(start_ms, 0)
     return Window(
-        start_ms=since_ms - round((walk.reach_s + walk.overlap_s) * 1000),
+        start_ms=start_ms if horizon is None else max(start_ms, horizon),
         end_ms=now_ms + round(walk.overlap_s * 1000),
     )
+
+
+def forgotten_gap(walk: Walk, now_ms: int, completed_ms: int | None, retention_s: float) -> Gap | None:
+    """What a pass that starts at `now_ms` may no longer read, though nobody has looked there; None if nothing."""
+    horizon = horizon_ms(walk, now_ms, retention_s)
+    if horizon is None or completed_ms is None or completed_ms >= horizon:
+        return None
+    return Gap(walk.name, "the stream no longer remembers what it holds from then", completed_ms, horizon)
 
 
 class Pass:

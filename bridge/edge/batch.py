@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Sequence
 
 import anyio
 
+from bridge.core.errors import Away
 from bridge.edge.publisher import NOT_AN_ANSWER, Answer, Outgoing, Publisher
 
 BATCH_ID = "Nats-Batch-Id"
@@ -18,6 +20,7 @@ MOST_EVENTS = 999
 MOST_OPEN = 8
 """Batches open at a time. The server takes 50 per stream, shared by all instances."""
 TOO_MANY_OPEN = 10210
+ABANDON_S = 1.0
 BACK_OFF_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 
 
@@ -53,11 +56,28 @@ class Batches:
         numbered[-1] = numbered[-1]._replace(headers={**numbered[-1].headers, BATCH_COMMIT: "1"})
         if last == 1:
             return (await self._publisher.publish(numbered))[0]
-        # The first is a question, so that a refusal costs one message and not a thousand. It is not shielded: a
-        # caller that is cancelled while waiting for the answer leaves one message for the server to forget.
-        first = (await self._publisher.publish(numbered[:1]))[0]
-        if first is None or first.err_code:
-            return first
-        if not first.accepted:
-            return NOT_AN_ANSWER
-        return (await self._publisher.publish(numbered[-1:], unasked=numbered[1:-1]))[0]
+        # The first is a question, so that a refusal costs one message and not a thousand. The wait for its answer is
+        # not shielded: a caller that is cancelled there has begun a batch, and abandons it.
+        ended = False
+        try:
+            answer = (await self._publisher.publish(numbered[:1]))[0]
+            if answer is not None and answer.accepted:
+                answer = (await self._publisher.publish(numbered[-1:], unasked=numbered[1:-1]))[0]
+                ended = True
+            elif answer is not None:
+                ended = bool(answer.err_code)
+                answer = answer if ended else NOT_AN_ANSWER
+            return answer
+        finally:
+            if not ended:
+                await self._abandon(name, messages[0].subject)
+
+    async def _abandon(self, name: str, subject: str) -> None:
+        """Make the server drop a batch that may be open: it would keep one of its few places for ten seconds.
+
+        One that it has stored meanwhile stays stored.
+        """
+        # A number that is missing ends a batch. It is not waited for, and nobody hears the server's complaint.
+        headers = {BATCH_ID: name, BATCH_SEQUENCE: str(MOST_EVENTS + 1), BATCH_COMMIT: "1"}
+        with anyio.move_on_after(ABANDON_S, shield=True), contextlib.suppress(Away):
+            await self._publisher.publish([], unasked=[Outgoing(subject, headers, b"")])

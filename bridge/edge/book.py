@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from bridge.core.errors import Away
 from bridge.core.event import EXPECTED, Event, header_size
@@ -14,7 +14,7 @@ from bridge.edge import wire
 from bridge.edge.batch import MOST_EVENTS
 from bridge.edge.codec import encode
 from bridge.edge.jetstream import Message
-from bridge.edge.line import NOT_SETTLED, STALE, Line, refusal
+from bridge.edge.line import NOT_SETTLED, STALE, Line
 from bridge.edge.publisher import Answer, Outgoing
 from bridge.engine.ports import BatchStale, Cursor, Memory, Outcome, Receipt, Stale, Stored, Unknown
 
@@ -28,8 +28,16 @@ TRIES = 2
 class JetStreamBook:
     """See `Book`. Void as soon as the line's epoch is not the one it was opened in."""
 
-    def __init__(self, line: Line, epoch: int, source: str, memory: Memory) -> None:
+    def __init__(
+        self,
+        line: Line,
+        epoch: int,
+        source: str,
+        memory: Memory,
+        beside: Callable[[str], Awaitable[JetStreamBook]],
+    ) -> None:
         self._line = line
+        self._beside = beside
         self._epoch = epoch
         self._source = source
         self.memory = memory
@@ -51,7 +59,7 @@ class JetStreamBook:
         if len({event.key for event in events}) != len(events):
             raise ValueError("an entity may appear once in a batch")
         messages = [_outgoing(event) for event in events]
-        subject, name = cursor_subject(self._source, walk), uuid.uuid4().hex
+        subject, name = cursor_subject(self._source, walk, self._line.lane), uuid.uuid4().hex
         if cursor is not None:
             headers = {**KEPT, EXPECTED: str(cursor.seq), COMMIT: name}
             messages.append(Outgoing(subject, headers, encode(dict(cursor.value))))
@@ -62,7 +70,7 @@ class JetStreamBook:
             floor = self._line.highest
             answer = await self._send(messages, alone=not events)
             if answer is not None and not answer.err_code:
-                self._line.stored_at(answer.seq, floor)
+                self._line.stored_at(answer.seq - len(messages) + 1, answer.seq, floor)
                 return _receipt(answer.seq, len(events), cursor is not None)
             # A refusal too: the message refused may be the late twin of one that was stored.
             self._line.check(self._epoch)
@@ -73,13 +81,13 @@ class JetStreamBook:
             if answer is not None and answer.err_code in STALE:
                 raise BatchStale("the stream refused the batch: an entity in it, or the cursor, has moved on")
             if answer is not None and answer.err_code not in NOT_SETTLED:
-                raise refusal(answer)
+                raise self._line.refusal(answer)
         raise Away(f"{len(messages)} messages were sent as one batch {TRIES} times and not acknowledged or stored")
 
     async def head(self, key: Key) -> Head | None:
         """See `Book.head`."""
         self._line.check(self._epoch)
-        found = await self._line.get({"last_by_subj": entity_filter(key)})
+        found = await self._line.get({"last_by_subj": entity_filter(key, self._line.lane)})
         self._line.check(self._epoch)
         return None if found is None else head_of(found.seq, found.subject.split(".")[4], found.headers)
 
@@ -96,14 +104,20 @@ class JetStreamBook:
     async def stored(self, keys: Sequence[Key]) -> set[Key]:
         """See `Book.stored`."""
         self._line.check(self._epoch)
-        by_subject = {event_subject(key, "occurred"): key for key in keys}
+        by_subject = {event_subject(key, "occurred", self._line.lane): key for key in keys}
         found = await self._line.last_of(list(by_subject))
         self._line.check(self._epoch)
         return {by_subject[message.subject] for message in found if message.subject in by_subject}
 
+    async def telemetry(self) -> JetStreamBook:
+        """See `Book.telemetry`. Raises LayoutError too."""
+        return await self._beside(self._source)
+
     def _check(self, events: Sequence[Event]) -> None:
         self._line.check(self._epoch)
         for event in events:
+            if event.lane is not self._line.lane:
+                raise ValueError(f"an event for {event.lane.events}.> does not belong into {self._line.names.stream}")
             self._fits("an event", event.size)
 
     def _fits(self, what: str, size: int) -> None:
@@ -117,8 +131,8 @@ class JetStreamBook:
         if answer.err_code in STALE:
             return Stale()
         if answer.err_code:
-            raise refusal(answer)
-        self._line.stored_at(answer.seq, floor)
+            raise self._line.refusal(answer)
+        self._line.stored_at(answer.seq, answer.seq, floor)
         return Stored(answer.seq)
 
     async def _send(self, messages: Sequence[Outgoing], *, alone: bool) -> Answer | None:

@@ -44,7 +44,7 @@ def check_nats(converter: Converter, nats: NatsSettings, given: Mapping[str, Any
             fail("replicas", "the embedded server is a single one: expected 1")
     elif "sync_always" in given:
         converter.warn(("nats", "sync_always"), "has no effect: it is a setting of the embedded server")
-    for key in ("stream", "state_bucket"):
+    for key in ("stream", "telemetry_stream", "state_bucket", "lease_bucket"):
         if not _NAME.match(getattr(nats, key)):
             fail(key, "expected a name of letters, digits, - and _")
     for key in ("domain", "api_prefix", "inbox_prefix"):

@@ -10,19 +10,22 @@ import base64
 import binascii
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import anyio
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
-from nats.aio.subscription import Subscription
 
 from bridge.core.errors import Away
 from bridge.core.record import Json
 from bridge.edge import wire
+from bridge.edge.answers import STATUS, Entry, Inbox, NoAnswer, Reader, headers_of, parse_headers
 from bridge.edge.codec import encode
+
+__all__ = [
+    "STATUS", "ApiError", "Entry", "Inbox", "JetStream", "Message", "NoAnswer", "Nobody", "StreamState",
+]  # fmt: skip
 
 NO_MESSAGE = 10037
 NOT_ENABLED = 10076
@@ -31,7 +34,6 @@ STREAM_NOT_FOUND = 10059
 STREAM_DIFFERS = 10058
 SUBJECTS_OVERLAP = 10065
 
-STATUS = "Status"
 MOST_SUBJECTS = 500
 """Subjects per look-up: the server answers at most 1,024 messages to one."""
 MOST_REQUEST_BYTES = 200_000
@@ -49,30 +51,21 @@ class ApiError(Exception):
         self.description = description
 
 
-class NoAnswer(Away):
-    """Nothing came within the deadline, or nobody listens: JetStream is away, off, or not permitted."""
-
-
 class Nobody(NoAnswer):
     """Nobody listens where JetStream's API should be."""
 
 
 class Message(NamedTuple):
-    """A stored message. `headers` are the stored ones plus what the server adds for a direct get."""
+    """A stored message. `headers` are the stored ones plus what the server adds for a direct get.
+
+    `time`: when it was stored, as an RFC 3339 stamp; "" where nobody said.
+    """
 
     subject: str
     seq: int
     headers: Mapping[str, str]
     payload: bytes
-
-
-class Entry(NamedTuple):
-    """One message as a consumer delivers it, headers only. `pending`: how many more match just now."""
-
-    subject: str
-    seq: int
-    headers: Mapping[str, str]
-    pending: int
+    time: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +89,11 @@ class JetStream:
     def server_version(self) -> str:
         """Version of the server we are connected to, as it says."""
         return str(self._nc._server_info.get("version", ""))
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether it is reached across a border: in another domain, or in another account."""
+        return self._prefix != "$JS.API"
 
     @property
     def server_has_it(self) -> bool:
@@ -134,12 +132,14 @@ class JetStream:
                 return None
             raise
         headers = parse_headers(base64.b64decode(found.get("hdrs", "")))
-        return Message(found["subject"], found["seq"], headers, base64.b64decode(found.get("data", "")))
+        return Message(
+            found["subject"], found["seq"], headers, base64.b64decode(found.get("data", "")), found.get("time", "")
+        )
 
     async def direct(self, stream: str, query: Mapping[str, Json]) -> Message | None:
         """The same, answered by whichever replica is first: None may mean that it lags. Raises NoAnswer."""
         answer = await self._request(f"{self._prefix}.DIRECT.GET.{stream}", encode(query))
-        headers = _headers(answer)
+        headers = headers_of(answer)
         return None if STATUS in headers else _message(headers, answer.data)
 
     async def last_of(self, stream: str, subjects: Sequence[str]) -> list[Message]:
@@ -163,7 +163,7 @@ class JetStream:
         end: dict[str, str] = {}
 
         def take(message: Msg) -> bool:
-            headers = _headers(message)
+            headers = headers_of(message)
             if STATUS not in headers:
                 found.append(_message(headers, message.data))
                 return False
@@ -211,139 +211,6 @@ class JetStream:
             ) from None
         except nats.errors.Error as error:
             raise NoAnswer(f"NATS cannot be asked now ({type(error).__name__})") from None
-
-
-class Inbox:
-    """A subscription for one request with many answers. `take` gets each message and returns True at the last."""
-
-    def __init__(self, nc: Client, take: Callable[[Msg], bool]) -> None:
-        self._nc = nc
-        self._take = take
-        self._subject = nc.new_inbox()
-        self._subscription: Subscription | None = None
-        self._done = anyio.Event()
-        self._broken: Exception | None = None
-        self._received = 0
-
-    async def __aenter__(self) -> Inbox:
-        try:
-            # What may come is bounded by the question; nats-py's own limits would drop a part in silence.
-            self._subscription = await self._nc.subscribe(
-                self._subject, cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=0
-            )
-        except nats.errors.Error as error:
-            raise NoAnswer(f"NATS cannot be asked now ({type(error).__name__})") from None
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._subscription is None:
-            return
-        with anyio.move_on_after(1, shield=True):
-            try:
-                await self._subscription.unsubscribe()
-            except nats.errors.Error:
-                # The connection is gone, and the subscription with it.
-                return
-
-    async def ask(self, subject: str, body: bytes, deadline_s: float, what: str) -> None:
-        """Send one request and return after its last answer. `deadline_s` is the longest silence.
-
-        Raises NoAnswer.
-        """
-        self._done = anyio.Event()
-        try:
-            await self._nc.publish(subject, body, reply=self._subject)
-        except nats.errors.Error as error:
-            raise NoAnswer(f"{what}: NATS cannot be asked now ({type(error).__name__})") from None
-        while not self._done.is_set():
-            before = self._received
-            with anyio.move_on_after(deadline_s):
-                await self._done.wait()
-            if before == self._received and not self._done.is_set():
-                raise NoAnswer(f"{what}: no answer within {deadline_s:g} s")
-        if self._broken is not None:
-            raise self._broken
-
-    async def _receive(self, message: Msg) -> None:
-        self._received += 1
-        try:
-            last = self._take(message)
-        except Exception as error:  # noqa: BLE001 - it is raised where the question was asked
-            self._broken, last = error, True
-        if last:
-            self._done.set()
-
-
-class Reader:
-    """Reads a pull consumer, portion by portion. An async context manager."""
-
-    PORTION = 4096
-
-    def __init__(self, nc: Client, subject: str, take: Callable[[Entry], None], deadline_s: float) -> None:
-        self._subject = subject
-        self._entry = take
-        self._deadline_s = deadline_s
-        self._left = 0
-        self._at_end = False
-        self._inbox = Inbox(nc, self._take)
-
-    async def __aenter__(self) -> Reader:
-        await self._inbox.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._inbox.__aexit__(kind, error, trace)
-
-    async def read(self, *, wait_s: float = 0.0) -> bool:
-        """Read a portion; True when the consumer had no more. With `wait_s`, wait for the first that comes.
-
-        Raises NoAnswer, also when the server ended the consumer.
-        """
-        request: dict[str, Json] = {"batch": self.PORTION, "no_wait": True}
-        if wait_s:
-            request = {"batch": 1, "expires": int(wait_s * 1e9)}
-        self._left = request["batch"]
-        self._at_end = False
-        await self._inbox.ask(self._subject, encode(request), self._deadline_s + wait_s, "a consumer")
-        return self._at_end
-
-    def _take(self, message: Msg) -> bool:
-        headers = _headers(message)
-        if status := headers.get(STATUS):
-            if status == "100":
-                return False
-            if status not in ("404", "408"):
-                raise NoAnswer(f"the server ended a consumer with status {status}")
-            self._at_end = True
-            return True
-        # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, or with domain and
-        # account hash after ACK and a random token at the end.
-        tokens = message.reply.split(".")
-        at = 2 if len(tokens) == 9 else 4
-        entry = Entry(message.subject, int(tokens[at + 3]), headers, int(tokens[at + 6]))
-        self._entry(entry)
-        self._left -= 1
-        self._at_end = entry.pending == 0
-        return self._left == 0
-
-
-def parse_headers(block: bytes) -> dict[str, str]:
-    """A NATS header block (`NATS/1.0`, then one `Name: value` a line) as stored by the server."""
-    headers: dict[str, str] = {}
-    for line in block.split(b"\r\n")[1:]:
-        name, colon, value = line.partition(b":")
-        if colon:
-            headers[name.decode("ascii", "replace")] = value.strip().decode("utf-8", "replace")
-    return headers
-
-
-def _headers(message: Msg) -> dict[str, str]:
-    raw: Mapping[Any, str] = message.headers or {}
-    return {str(getattr(name, "value", name)): value for name, value in raw.items()}
 
 
 def _message(headers: dict[str, str], payload: bytes) -> Message:

@@ -1,18 +1,18 @@
-"""The stream and the view as they must be on the server: made where missing, compared field by field, never altered.
-
-The shapes are the contract of the project's design; the comparison is pure (`differences`), the rest asks the server.
-"""
+"""The stream and the view on the server: made where missing, compared with their shapes, never altered."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
+
+import structlog
 
 from bridge.core.errors import Away, Unfit
 from bridge.core.record import Json
-from bridge.core.subject import CURSOR, EVENTS, INGEST, OWNER
+from bridge.core.subject import EVENTS, LIVE
+from bridge.edge.doubt import SINCE, WHY
 from bridge.edge.jetstream import (
     NOT_ENABLED,
     NOT_ENABLED_FOR_ACCOUNT,
@@ -24,43 +24,58 @@ from bridge.edge.jetstream import (
     NoAnswer,
     Nobody,
 )
+from bridge.edge.shape import (
+    STATE_CHANGES,
+    Difference,
+    LedgerNames,
+    differences,
+    lease_config,
+    lease_differences,
+    origin,
+    state_config,
+    state_differences,
+    stream_config,
+    stream_differences,
+    telemetry_config,
+    telemetry_differences,
+)
+
+__all__ = [
+    "BOUND",
+    "LIVE",
+    "STATE_CHANGES",
+    "Difference",
+    "JetStreamOff",
+    "Layout",
+    "LayoutDiffers",
+    "LayoutError",
+    "LayoutMissing",
+    "LayoutRefused",
+    "LedgerNames",
+    "ServerTooOld",
+    "check_version",
+    "differences",
+    "establish",
+    "establish_leases",
+    "establish_telemetry",
+    "lease_config",
+    "lease_differences",
+    "remove_view",
+    "state_config",
+    "state_differences",
+    "stream_config",
+    "stream_differences",
+    "telemetry_config",
+    "telemetry_differences",
+]  # fmt: skip
 
 BOUND = "bridged.stream.created"
 """In the view's metadata: which life of the stream it was made from."""
 OLDEST_SERVER = (2, 12, 0)
-LIVE = "live"
-STATE_CHANGES = ("created", "updated", "deleted", "snapshot")
-"""The changes the view is made of. `occurred` never changes, so it is no state."""
 
+log = structlog.get_logger()
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerNames:
-    """How things are called on the server, and the few values an operator may choose.
-
-    `manage`: `create` makes what is missing, `verify` only looks. `max_age_s`: how long events are kept.
-    """
-
-    stream: str = "BRIDGE"
-    state_bucket: str = "bridge-state"
-    replicas: int = 1
-    max_age_s: float = 90 * 86_400
-    domain: str | None = None
-    api_prefix: str = "$JS.API"
-    manage: Literal["create", "verify"] = "create"
-
-    @property
-    def api(self) -> str:
-        """The prefix of JetStream's API subjects."""
-        return f"$JS.{self.domain}.API" if self.domain else self.api_prefix
-
-    @property
-    def state_stream(self) -> str:
-        """The stream behind the view."""
-        return f"KV_{self.state_bucket}"
-
-    def state_subject(self, key: str) -> str:
-        """Where an entry of the view lies, by its key."""
-        return f"$KV.{self.state_bucket}.{key}"
+_STRANGER = "it was made from a stream that is gone: remove it, and make it anew"
 
 
 class LayoutError(Unfit):
@@ -83,20 +98,6 @@ class LayoutRefused(LayoutError):
     """The server refused to make a stream."""
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """One field of one stream that is not what it must be, and what to do about it."""
-
-    stream: str
-    field: str
-    expected: Json
-    found: Json
-    advice: str
-
-    def __str__(self) -> str:
-        return f"{self.stream}: {self.field} is {self.found!r}, must be {self.expected!r}: {self.advice}"
-
-
 class LayoutDiffers(LayoutError):
     """A stream exists and is not what it must be. `differences` names every field."""
 
@@ -104,107 +105,6 @@ class LayoutDiffers(LayoutError):
         lines = "".join(f"\n  {difference}" for difference in differences)
         super().__init__(f"{len(differences)} setting(s) on the NATS server differ; nothing was changed:{lines}")
         self.differences = tuple(differences)
-
-
-def stream_config(names: LedgerNames) -> dict[str, Json]:
-    """The ledger's stream. No limit but age: any other would evict cursors, TTL or not."""
-    return {
-        "name": names.stream,
-        "description": "bridged: events, cursors and owners",
-        "subjects": [f"{INGEST}.>", f"{CURSOR}.>", f"{OWNER}.*"],
-        "storage": "file",
-        "retention": "limits",
-        "discard": "old",
-        "num_replicas": names.replicas,
-        "max_age": int(names.max_age_s * 1_000_000_000),
-        "max_bytes": -1,
-        "max_msgs": -1,
-        "max_msgs_per_subject": -1,
-        "allow_atomic": True,
-        "allow_msg_ttl": True,
-        "allow_rollup_hdrs": True,
-        "allow_direct": True,
-        "subject_transform": {"src": f"{INGEST}.>", "dest": f"{EVENTS}.>"},
-        "republish": {"src": f"{EVENTS}.>", "dest": f"{LIVE}.>"},
-    }
-
-
-def state_config(names: LedgerNames) -> dict[str, Json]:
-    """The view: one source, so that an entity's events keep their order; the server does the work.
-
-    It has no subjects of its own: nobody can write to it but the server.
-    """
-    wildcards = ".".join(f"{{{{wildcard({n})}}}}" for n in (1, 2, 3, 4))
-    transforms = [
-        {"src": f"{EVENTS}.*.*.*.{change}.*", "dest": names.state_subject(wildcards)} for change in STATE_CHANGES
-    ]
-    return {
-        "name": names.state_stream,
-        "description": "bridged: the last event of every entity, made from the stream",
-        "storage": "file",
-        "retention": "limits",
-        "discard": "new",
-        "num_replicas": names.replicas,
-        "max_age": 0,
-        "max_bytes": -1,
-        "max_msgs": -1,
-        "max_msgs_per_subject": 1,
-        "allow_rollup_hdrs": True,
-        "allow_direct": True,
-        "deny_delete": True,
-        "sources": [{"name": names.stream, "subject_transforms": transforms}],
-    }
-
-
-_ALTER = "alter it with `nats stream edit`, or remove the stream if what it holds may go"
-_REMAKE = "it cannot be altered: copy what you need, remove the stream and start again"
-_CONFIGURE = "alter it with `nats stream edit`, or set [nats] to what the server has"
-_EVICTS = "this limit evicts cursors and history: remove it, or use `discard: new` with max_bytes"
-
-_STRANGER = "it was made from a stream that is gone: remove it, and make it anew"
-
-_ADVICE = {
-    "storage": _REMAKE,
-    "retention": _REMAKE,
-    "num_replicas": _CONFIGURE,
-    "max_age": _CONFIGURE,
-    "max_bytes": _EVICTS,
-    "max_msgs": _EVICTS,
-    "max_msgs_per_subject": _EVICTS,
-}
-_STREAM_FIELDS = (
-    "subjects", "storage", "retention", "num_replicas", "max_age", "max_bytes", "max_msgs", "max_msgs_per_subject",
-    "allow_atomic", "allow_msg_ttl", "allow_rollup_hdrs", "allow_direct", "subject_transform", "republish",
-    "sources", "mirror", "sealed",
-)  # fmt: skip
-_STATE_FIELDS = (
-    "subjects", "storage", "retention", "num_replicas", "max_age", "max_bytes", "max_msgs", "max_msgs_per_subject",
-    "allow_direct", "subject_transform", "sources", "mirror", "sealed",
-)  # fmt: skip
-_LIMITS = frozenset({"max_bytes", "max_msgs", "max_msgs_per_subject"})
-
-
-def stream_differences(names: LedgerNames, found: Mapping[str, Json]) -> list[Difference]:
-    """What the ledger's stream has otherwise than it must. Pure."""
-    differing = differences(stream_config(names), found, _STREAM_FIELDS)
-    if found.get("discard") == "new":
-        # Then a full stream refuses new messages and evicts nothing.
-        differing = [d for d in differing if d.field not in ("max_bytes", "max_msgs")]
-    return differing
-
-
-def state_differences(names: LedgerNames, found: Mapping[str, Json]) -> list[Difference]:
-    """What the view's stream has otherwise than it must. Pure."""
-    return differences(state_config(names), found, _STATE_FIELDS)
-
-
-def differences(wanted: Mapping[str, Json], found: Mapping[str, Json], fields: Sequence[str]) -> list[Difference]:
-    """Compare only `fields`: servers add defaults and, with each version, fields of their own. Pure."""
-    return [
-        Difference(wanted["name"], name, expected, actual, _ADVICE.get(name, _ALTER))
-        for name in fields
-        if (expected := _plain(name, wanted.get(name))) != (actual := _plain(name, found.get(name)))
-    ]
 
 
 def check_version(version: str) -> None:
@@ -229,28 +129,51 @@ class Layout:
 async def establish(js: JetStream, names: LedgerNames) -> Layout:
     """Make what is missing (`manage = "create"`) and verify the rest; alters nothing that exists.
 
+    A view that was made from another life of the stream, or knows of what the stream has lost, is made anew.
     Raises JetStreamOff, LayoutDiffers (with the differences of both streams), LayoutMissing and LayoutRefused; Away
     when JetStream does not answer.
     """
     await _check_enabled(js)
     ledger = await _one(js, names, stream_config(names))
     differing = stream_differences(names, ledger["config"])
+    view = await _look(js, names.state_stream)
     if differing:
         # The view is not made beside a stream that is not ours, but if it is there, its faults are named too.
-        view = await _look(js, names.state_stream)
         raise LayoutDiffers(differing + (state_differences(names, view["config"]) if view else []))
-    wanted = {**state_config(names), "metadata": {BOUND: ledger["created"]}}
-    view = await _one(js, names, wanted)
-    if _bound_elsewhere(view["config"], ledger["created"]) and names.manage == "create":
+    wrong = "" if view is None else await _why_wrong(js, names, ledger, view)
+    notes = {BOUND: ledger["created"]}
+    if wrong and names.manage == "create":
+        log.warning("view.remade", view=names.state_stream, reason=wrong)
+        notes |= {WHY: wrong, SINCE: view["state"]["last_ts"]}
         await remove_view(js, names)
-        view = await _one(js, names, wanted)
+        view = None
+    elif view is None and ledger["state"]["last_seq"]:
+        log.warning("view.remade", view=names.state_stream, reason="it was missing")
+    view = view or await _one(js, names, {**state_config(names), "metadata": notes})
     differing = state_differences(names, view["config"])
-    if _bound_elsewhere(view["config"], ledger["created"]):
-        found = view["config"]["metadata"][BOUND]
-        differing.append(Difference(names.state_stream, BOUND, ledger["created"], found, _STRANGER))
+    if wrong and names.manage == "verify":
+        differing.append(Difference(names.state_stream, "content", f"made from {names.stream}", wrong, _STRANGER))
     if differing:
         raise LayoutDiffers(differing)
     return Layout(ledger["created"], ledger["state"]["last_seq"], ledger["config"].get("max_msg_size", -1))
+
+
+async def establish_telemetry(js: JetStream, names: LedgerNames) -> Layout:
+    """Make the telemetry stream if it is missing (`manage = "create"`), and verify it. Raises as `establish` does."""
+    stream = await _one(js, names, telemetry_config(names))
+    differing = telemetry_differences(names, stream["config"])
+    if differing:
+        raise LayoutDiffers(differing)
+    return Layout(stream["created"], stream["state"]["last_seq"], stream["config"].get("max_msg_size", -1))
+
+
+async def establish_leases(js: JetStream, names: LedgerNames) -> None:
+    """Make the bucket of leases if it is missing (`manage = "create"`), and verify it. Raises as `establish` does."""
+    await _check_enabled(js)
+    bucket = await _one(js, names, lease_config(names))
+    differing = lease_differences(names, bucket["config"])
+    if differing:
+        raise LayoutDiffers(differing)
 
 
 async def remove_view(js: JetStream, names: LedgerNames) -> None:
@@ -262,17 +185,35 @@ async def remove_view(js: JetStream, names: LedgerNames) -> None:
             raise Away(f"the view could not be removed: {error}") from None
 
 
-def _bound_elsewhere(view: Mapping[str, Json], created: str) -> bool:
-    """Whether the view was made for another life of the stream. One made by an operator is bound to none."""
-    metadata: Mapping[str, str] = view.get("metadata") or {}
-    return metadata.get(BOUND, created) != created
+async def _why_wrong(js: JetStream, names: LedgerNames, ledger: Json, view: Json) -> str:
+    """Why the view is not one of this stream as it is now; "" if nothing speaks against it."""
+    # One made by an operator is bound to no life of the stream.
+    metadata: Mapping[str, str] = view["config"].get("metadata") or {}
+    if metadata.get(BOUND, ledger["created"]) != ledger["created"]:
+        return f"stream {names.stream} was made anew; the view was made from one that is gone"
+    last = await js.get(names.state_stream, {"last_by_subj": names.state_subject(">")})
+    seq = 0 if last is None else origin(last.headers)[0]
+    if last is None or not seq:
+        return ""
+    # Entries come in the stream's order, so the last one tells of all: whether the stream ever went on from there.
+    end = (await js.state(names.stream)).last_seq
+    if seq > end:
+        return f"stream {names.stream} has lost its end: it ends at {end}, and the view knows of {seq}"
+    there = await js.get(names.stream, {"seq": seq})
+    if there is None:
+        oldest = await js.get(names.stream, {"next_by_subj": f"{EVENTS}.>", "seq": 1})
+        if oldest is None or oldest.seq > seq:
+            return ""
+    elif there.headers.get("ce-id") == last.headers.get("ce-id"):
+        return ""
+    return f"stream {names.stream} has lost its end and gone on: the view knows of another event at {seq}"
 
 
 async def _check_enabled(js: JetStream) -> None:
     try:
         await js.call("INFO")
     except Nobody:
-        if js.server_has_it:
+        if js.server_has_it or js.elsewhere:
             raise
         raise JetStreamOff(
             "the NATS server runs without JetStream: start it with JetStream (`jetstream {}` in its configuration), "
@@ -319,25 +260,3 @@ async def _one(js: JetStream, names: LedgerNames, config: Mapping[str, Json]) ->
             SUBJECTS_OVERLAP: "another stream takes one of its subjects: " + ", ".join(config.get("subjects", ()))
         }.get(error.err_code, "see the server's answer")
         raise LayoutRefused(f"stream {name} could not be made: {hint} ({error})") from None
-
-
-def _plain(name: str, value: Json) -> Json:
-    """A field's value such that equal settings are equal, whatever the server fills in or leaves out."""
-    if name in _LIMITS:
-        return value if isinstance(value, int) and value > 0 else -1
-    if name == "subjects":
-        return sorted(value or [])
-    if name == "sources":
-        return [_source(source) for source in value or []]
-    if name in ("subject_transform", "republish", "mirror"):
-        return {key: item for key, item in (value or {}).items() if item} or None
-    if name in ("storage", "retention"):
-        return value
-    return value or 0 if name in ("max_age", "num_replicas") else bool(value)
-
-
-def _source(source: Mapping[str, Json]) -> Json:
-    plain = {key: item for key, item in source.items() if item}
-    transforms = plain.get("subject_transforms", [])
-    plain["subject_transforms"] = sorted(transforms, key=lambda transform: str(transform.get("src")))
-    return plain

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from bridge.core.errors import Away
 from bridge.core.record import Json
+from bridge.core.subject import MAIN, Lane
 from bridge.edge.batch import Batches
 from bridge.edge.jetstream import ApiError, JetStream, Message
 from bridge.edge.layout import LedgerNames
@@ -16,16 +17,19 @@ STALE = frozenset({10071, 10164})
 NOT_SETTLED = frozenset({-1, 10176})
 """An answer that is none; a batch of which something was lost on the way. Both mean: look whether it is stored."""
 
+FULL = 10077
+
 _REFUSALS = {
+    10002: "the NATS account's JetStream limits are reached: raise its max_file (disk) or lower max_age",
     503: "nobody takes messages for the stream: JetStream is starting, has no leader, or the stream is gone",
     10008: "JetStream is not available for the moment",
-    10023: "the server has not enough resources for JetStream",
+    10023: "the server's own JetStream limits are reached: raise max_file_store (disk), or free space",
     10039: "JetStream is not enabled for this account",
     10047: "the server has not enough storage left",
     10054: "a message exceeds the stream's max_msg_size",
     10074: "JetStream has no quorum for the moment",
     10076: "JetStream is not enabled on the server",
-    10077: "the stream is full: its limits refuse new messages; raise max_bytes or lower max_age",
+    FULL: "the stream is full: its limits refuse new messages; raise them or lower max_age",
     10210: "too many atomic batches are open on the stream",
 }
 
@@ -33,7 +37,8 @@ _REFUSALS = {
 class Line:
     """The connection's state. `epoch` rises with every doubt: books opened before it are void."""
 
-    def __init__(self, js: JetStream, publisher: Publisher, names: LedgerNames) -> None:
+    def __init__(self, js: JetStream, publisher: Publisher, names: LedgerNames, lane: Lane = MAIN) -> None:
+        self.lane = lane
         self.js = js
         self.publisher = publisher
         self.batches = Batches(publisher)
@@ -41,6 +46,7 @@ class Line:
         self.epoch = 0
         self.max_payload = 0
         self.connected = True
+        self.limits = ""
         self._why = ""
         self._created = ""
         self._highest = 0
@@ -78,12 +84,16 @@ class Line:
         """The highest sequence known to be stored. What is stored from now on lies above it."""
         return self._highest
 
-    def stored_at(self, seq: int, floor: int) -> None:
-        """A message published when `floor` was the highest lies at `seq`. Raises Away when that cannot be."""
-        if seq <= floor:
-            self.doubt(f"stream {self.names.stream} went back: it stored a message at {seq} after {floor}")
+    def stored_at(self, first: int, last: int, floor: int) -> None:
+        """Messages published when `floor` was the highest lie from `first` to `last`. Raises Away if that cannot be."""
+        if first <= floor:
+            self.doubt(f"stream {self.names.stream} went back: it stored a message at {first} after {floor}")
             raise Away(f"{self._why}: what was known of the stream is void, it is read again")
-        self._highest = max(self._highest, seq)
+        self._highest = max(self._highest, last)
+
+    def refusal(self, answer: Answer) -> Away:
+        """Why a message was refused, and by which limit."""
+        return refusal(answer, self.limits)
 
     async def get(self, query: Mapping[str, Json], stream: str | None = None) -> Message | None:
         """One message asked of the leader. Raises Away."""
@@ -101,7 +111,9 @@ class Line:
         return await self.js.last_of(self.names.stream, subjects)
 
 
-def refusal(answer: Answer) -> Away:
+def refusal(answer: Answer, limits: str = "") -> Away:
     """Why a message was refused, in our words: the server's may quote the message."""
     known = _REFUSALS.get(answer.err_code, "the stream refuses messages")
+    if answer.err_code == FULL and limits:
+        known = f"{known} (it has {limits})"
     return Away(f"NATS takes no events now: {known} (error {answer.err_code})")

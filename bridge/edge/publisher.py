@@ -124,6 +124,9 @@ class Publisher:
     async def _start(self) -> None:
         if not self._nc.is_connected:
             raise Away("NATS is not connected")
+        if self._subscription is not None:
+            # A lock costs a turn of the event loop even when it is free.
+            return
         async with self._starting:
             if self._subscription is None:
                 try:
@@ -202,10 +205,10 @@ class Publisher:
 
 def _command(message: Outgoing, reply: str) -> bytes:
     """The protocol's HPUB. Raises ValueError for a header that would be two."""
-    lines = "".join([f"{name}: {value}\r\n" for name, value in message.headers.items()])
+    lines = "\r\n".join(("NATS/1.0", *map(": ".join, message.headers.items())))
     if not lines.count("\r") == lines.count("\n") == len(message.headers):
         raise ValueError("a header holds a line break")
-    block = f"NATS/1.0\r\n{lines}\r\n".encode()
+    block = f"{lines}\r\n\r\n".encode()
     start = f"HPUB {message.subject} {reply} {len(block)} {len(block) + len(message.payload)}\r\n"
     return b"".join((start.encode(), block, message.payload, b"\r\n"))
 

@@ -13,13 +13,12 @@ from bridge.core.head import head_of, id_of
 from bridge.core.record import Json
 from bridge.core.subject import EVENTS, cursor_subject, token, untoken
 from bridge.edge import wire
+from bridge.edge.doubt import assess
 from bridge.edge.jetstream import Entry, JetStream
-from bridge.edge.layout import STATE_CHANGES
 from bridge.edge.line import Line
+from bridge.edge.shape import STATE_CHANGES, origin
 from bridge.engine.ports import Cursor, Memory
 
-SOURCE = "Nats-Stream-Source"
-"""Header of the view's entries: `<stream> <sequence> <filters> <destinations> <subject> …`."""
 POLL_S = 1.0
 IDLE_S = 30
 
@@ -42,19 +41,25 @@ class Recall:
 
     async def read(self, memory: Memory) -> None:
         """Fill `memory`. Raises ViewLies, other Away, and ApiError."""
-        await self._cursors(memory)
+        names = self._line.names
+        view = await self._line.js.stream(names.state_stream)
+        assess(memory, await self.cursors(memory), await self._line.js.stream(names.stream), view)
         await self._open_gaps(memory)
         await self._heads(memory)
 
-    async def _cursors(self, memory: Memory) -> None:
+    async def cursors(self, memory: Memory) -> dict[str, str]:
+        """Fill in the cursors; when each was stored, by walk. Raises Away and ApiError."""
         # Asked of the leader, one by one: a lagging replica would give a cursor that can no longer be replaced.
-        prefix = cursor_subject(self._source, "").removesuffix("=")
+        prefix = cursor_subject(self._source, "", self._line.lane).removesuffix("=")
         info = await self._line.js.stream(self._line.names.stream, subjects=f"{prefix}*")
+        stored: dict[str, str] = {}
         for subject in info["state"].get("subjects") or ():
             found = await self._line.get({"last_by_subj": subject})
             if found is not None:
                 walk = _text(subject.removeprefix(prefix))
                 memory.cursors[walk] = Cursor(_object(found.payload), found.seq)
+                stored[walk] = found.time
+        return stored
 
     async def _open_gaps(self, memory: Memory) -> None:
         last: dict[str, Entry] = {}
@@ -85,10 +90,10 @@ class Recall:
         first = sys.maxsize if oldest is None else oldest.seq
 
         def take(entry: Entry) -> None:
-            origin = entry.headers.get(SOURCE, "").split(" ")
-            if len(origin) < 5:
+            seq, came_from = origin(entry.headers)
+            if not seq:
                 return
-            seq, subject = int(origin[1]), origin[4].split(".")
+            subject = came_from.split(".")
             entity = sys.intern(_text(subject[3]))
             head = head_of(seq if seq >= first else 0, sys.intern(subject[4]), entry.headers)
             memory.heads[entity, id_of(entry.headers)] = head

@@ -7,23 +7,38 @@ It needs no consumer on the server: events are fetched by sequence with batched 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from types import TracebackType
 
 import anyio
+import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from bridge.core.errors import BridgeError
 from bridge.core.event import EXPECTED, EXPECTED_SUBJECT
 from bridge.core.head import percent_decode
 from bridge.core.record import Json
 from bridge.core.subject import EVENTS
 from bridge.edge import wire
 from bridge.edge.codec import encode
-from bridge.edge.jetstream import STATUS, Inbox, JetStream, Message, NoAnswer
-from bridge.edge.layout import LIVE
+from bridge.edge.jetstream import (
+    NOT_ENABLED,
+    NOT_ENABLED_FOR_ACCOUNT,
+    STATUS,
+    STREAM_NOT_FOUND,
+    ApiError,
+    Inbox,
+    JetStream,
+    Message,
+    NoAnswer,
+    Nobody,
+    StreamState,
+)
+from bridge.edge.layout import LIVE, JetStreamOff
 
 PORTION = 256
 LOOK_EVERY_S = 2.0
@@ -31,9 +46,16 @@ LOOK_EVERY_S = 2.0
 DEADLINE_S = 5.0
 
 
+class StreamMissing(BridgeError):
+    """There is no such stream on the server: nobody has made it yet, or it is gone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One event as stored. `stored_ms`: when the server stored it, milliseconds since the Unix epoch."""
+    """One event as stored. `stored_ms`: when the server stored it, milliseconds since the Unix epoch.
+
+    `headers` without the server's and without our expectations; `data` is None where the payload is no JSON.
+    """
 
     seq: int
     subject: str
@@ -43,37 +65,49 @@ class Seen:
 
 
 class Tail:
-    """`take` returns events in stream order. An async context manager."""
+    """`take` returns events in stream order, each once. An async context manager.
+
+    `remade` counts how often the stream turned out to be another one, or shorter than it was: then what is in it
+    now is read from its beginning.
+    """
 
     def __init__(self, nc: Client, *, stream: str, prefix: str, subjects: str, start: int | datetime = 1) -> None:
         """`subjects`: a filter such as `events.pcvisit.>`. `start`: the first sequence, or a point in time."""
         self._nc = nc
+        self._js = JetStream(nc, prefix=prefix, deadline_s=DEADLINE_S)
         self._stream = stream
-        self._prefix = prefix
+        self._get = f"{prefix}.DIRECT.GET.{stream}"
         self._subjects = subjects
         self._query: dict[str, Json] = (
             {"seq": start} if isinstance(start, int) else {"start_time": start.isoformat(timespec="milliseconds")}
         )
         self._subscription: Subscription | None = None
         self._news = anyio.Event()
+        self._created = ""
+        self.remade = 0
 
     async def __aenter__(self) -> Tail:
         live = LIVE + self._subjects.removeprefix(EVENTS) if self._subjects.startswith(EVENTS) else f"{LIVE}.>"
-        self._subscription = await self._nc.subscribe(live, cb=self._on_news)
+        with suppress(nats.errors.Error):  # without it we look every LOOK_EVERY_S
+            self._subscription = await self._nc.subscribe(live, cb=self._on_news)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._subscription is not None and self._nc.is_connected:
-            with anyio.move_on_after(1, shield=True):
+            with anyio.move_on_after(1, shield=True), suppress(nats.errors.Error):
                 await self._subscription.unsubscribe()
 
     async def take(self, *, wait_s: float = LOOK_EVERY_S) -> list[Seen]:
-        """The next events; waits up to `wait_s` for the first one, then returns []. Raises NoAnswer."""
+        """The next events, at most PORTION; waits up to `wait_s` for the first one, then returns [].
+
+        Raises StreamMissing, JetStreamOff, and NoAnswer: then the same events come with the next call.
+        """
         self._news = anyio.Event()
         found = await self._read()
         if not found and wait_s > 0:
+            await self._check_life()
             with anyio.move_on_after(min(wait_s, LOOK_EVERY_S)):
                 await self._news.wait()
             found = await self._read()
@@ -83,6 +117,16 @@ class Tail:
 
     async def _on_news(self, _: Msg) -> None:
         self._news.set()
+
+    async def _check_life(self) -> None:
+        """Nothing new: is it because the stream we knew is gone?"""
+        state = await stream_state(self._js, self._stream)
+        another = self._created not in ("", state.created)
+        self._created = state.created
+        at = self._query.get("seq")
+        if at is not None and (another or state.last_seq < at - 1):
+            self.remade += 1
+            self._query = {"seq": 1}
 
     async def _read(self) -> list[Seen]:
         messages: list[Message] = []
@@ -98,29 +142,60 @@ class Tail:
 
         query = self._query | {"next_by_subj": self._subjects, "batch": PORTION}
         async with Inbox(self._nc, collect) as inbox:
-            subject = f"{self._prefix}.DIRECT.GET.{self._stream}"
-            await inbox.ask(subject, encode(query), DEADLINE_S, f"stream {self._stream}")
+            await inbox.ask(self._get, encode(query), DEADLINE_S, f"stream {self._stream}")
+        if end.get(STATUS) == "503":
+            await stream_state(self._js, self._stream)  # says why nobody answered
         if end.get(STATUS) not in ("204", "404"):
             raise NoAnswer(f"stream {self._stream}: reading events was refused with status {end.get(STATUS)}")
         return [_seen(message) for message in messages]
 
 
+async def stream_state(js: JetStream, stream: str) -> StreamState:
+    """What tells this life of the stream from another, asked of its leader.
+
+    Raises StreamMissing, JetStreamOff and NoAnswer.
+    """
+    try:
+        return await js.state(stream)
+    except ApiError as error:
+        raise explained(error, stream) from None
+    except Nobody:
+        if js.server_has_it:
+            raise
+        raise JetStreamOff(
+            "the NATS server runs without JetStream: nothing is stored there; check nats.url, or set nats.domain"
+        ) from None
+
+
 async def last_sequence(nc: Client, *, stream: str, prefix: str) -> int:
-    """The stream's last sequence, asked of its leader. Raises NoAnswer and ApiError."""
-    return (await JetStream(nc, prefix=prefix, deadline_s=DEADLINE_S).state(stream)).last_seq
+    """The stream's last sequence, asked of its leader. Raises StreamMissing, JetStreamOff and NoAnswer."""
+    return (await stream_state(JetStream(nc, prefix=prefix, deadline_s=DEADLINE_S), stream)).last_seq
+
+
+def explained(error: ApiError, stream: str) -> BridgeError:
+    """What JetStream's refusal to let us look at `stream` means."""
+    if error.err_code == STREAM_NOT_FOUND:
+        return StreamMissing(f"stream {stream} does not exist yet: the first `bridged run` makes it; check nats.stream")
+    if error.err_code in (NOT_ENABLED, NOT_ENABLED_FOR_ACCOUNT):
+        return JetStreamOff("JetStream is switched off for this NATS account: use the account the daemon uses")
+    return NoAnswer(f"stream {stream} cannot be read now: {error}")
 
 
 def _seen(message: Message) -> Seen:
-    stored = datetime.fromisoformat(_microseconds(message.headers["Nats-Time-Stamp"]))
     own = {
         name: percent_decode(value) if name.startswith("ce-") else value
         for name, value in message.headers.items()
         if name not in (EXPECTED, EXPECTED_SUBJECT) and not name.startswith("Nats-")
     }
-    return Seen(message.seq, message.subject, round(stored.timestamp() * 1000), own, wire.decode(message.payload))
+    try:
+        data = wire.decode(message.payload)
+    except ValueError:
+        data = None
+    return Seen(message.seq, message.subject, stored_ms(message.headers["Nats-Time-Stamp"]), own, data)
 
 
-def _microseconds(stamp: str) -> str:
-    """The server writes up to nine digits of a second; Python reads six."""
+def stored_ms(stamp: str) -> int:
+    """The server's time stamp in milliseconds. It writes up to nine digits of a second; Python reads six."""
     head, dot, fraction = stamp.rstrip("Z").partition(".")
-    return f"{head}{dot}{fraction[:6]}+00:00" if dot else f"{head}+00:00"
+    text = f"{head}{dot}{fraction[:6]:0<6}+00:00" if dot else f"{head}+00:00"
+    return round(datetime.fromisoformat(text).timestamp() * 1000)

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import abc
+import inspect
 import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import NamedTuple, cast
 
 import pytest
 
 from bridge.core.errors import Away
 from bridge.core.record import Head, Json, Key
+from bridge.core.subject import TELEMETRY
 from bridge.edge.jetstream import ApiError, JetStream
+from bridge.edge.layout import LedgerNames, state_config, stream_config, telemetry_config
 from bridge.edge.ledger import JetStreamLedger
 from bridge.edge.nats_connection import connect
 from bridge.edge.nats_options import NatsOptions
+from bridge.edge.permissions import permissions
 from bridge.engine.ports import BatchStale, Book, Cursor, Ledger, Stale, Stored
 from tests.support.memory_ledger import MemoryLedger
-from tests.support.nats_server import NatsServer, nats_server_blocking
+from tests.support.nats_cluster import cluster_ready, nats_cluster_blocking, step_down
+from tests.support.nats_server import NatsServer, free_port, nats_server_blocking
 from tests.support.sealing import SOURCE, VENDOR, head_at, key, sealed
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_until, wait_until_blocking
 
 pytestmark = pytest.mark.anyio
 
@@ -79,6 +85,8 @@ class Twin(Side):
 
 
 class Real(Side):
+    """`js` is an administrator's: what it does is done behind the ledger's back."""
+
     def __init__(self, ledger: JetStreamLedger, js: JetStream, break_connection: object) -> None:
         self.ledger = self.real = ledger
         self.js = js
@@ -120,34 +128,156 @@ class Real(Side):
         await self.js.call("STREAM.PURGE.BRIDGE", {"filter": "events.>", "seq": first_seq})
 
 
+class Restless:
+    """A ledger, or a book of one, whose stream gets another leader before every call."""
+
+    def __init__(self, inner: Ledger | Book, js: JetStream) -> None:
+        self._inner = inner
+        self._js = js
+
+    def __getattr__(self, name: str) -> object:
+        found = getattr(self._inner, name)
+        if not inspect.iscoroutinefunction(found):
+            return found
+
+        async def call(*args: object) -> object:
+            await step_down(self._js, "BRIDGE")
+            result = await found(*args)
+            return Restless(result, self._js) if name == "open" else result
+
+        return call
+
+
+class Place(NamedTuple):
+    """Where a real ledger lives: the server, what things are called there, and who comes to it as whom."""
+
+    server: NatsServer
+    names: LedgerNames = LedgerNames()
+    user: str = ""
+    inbox: str = "_INBOX"
+    admin: str = ""
+    cluster: Sequence[NatsServer] = ()
+
+    def url(self, user: str) -> str:
+        """The address with credentials; all passwords are `p`."""
+        return self.server.url.replace("://", f"://{user}:p@") if user else self.server.url
+
+
 @asynccontextmanager
-async def real_side(url: str) -> AsyncIterator[Real]:
+async def real_side(place: Place) -> AsyncIterator[Real]:
     """The real ledger on an empty server."""
     made: list[JetStreamLedger] = []
-    options = NatsOptions(urls=(url,))
-    async with connect(
-        options,
-        on_disconnect=lambda: made[0].disconnected(),
-        on_reconnect=lambda: made[0].reconnected(),
-    ) as connection:
-        js = JetStream(connection.client)
-        for stream in ("KV_bridge-state", "BRIDGE"):
+    if place.cluster:
+        await cluster_ready(list(place.cluster))
+    async with (
+        connect(NatsOptions(urls=(place.url(place.admin),))) as admin,
+        connect(
+            NatsOptions(urls=(place.url(place.user),), inbox_prefix=place.inbox),
+            on_disconnect=lambda: made[0].disconnected(),
+            on_reconnect=lambda: made[0].reconnected(),
+        ) as connection,
+    ):
+        js = JetStream(admin.client, prefix=LedgerNames(domain=place.names.domain).api)
+        for stream in ("KV_bridge-state", "BRIDGE", "BRIDGE_TELEMETRY"):
             try:
                 await js.call(f"STREAM.DELETE.{stream}")
             except ApiError:
                 continue
-        made.append(JetStreamLedger(connection.client, deadline_s=10))
+        if place.names.manage == "verify":
+            for config in (stream_config(place.names), state_config(place.names), telemetry_config(place.names)):
+                await js.call(f"STREAM.CREATE.{config['name']}", config)
+        made.append(JetStreamLedger(connection.client, place.names, deadline_s=10))
         await made[0].prepare()
-        yield Real(made[0], js, connection.client.force_reconnect)
+        real = Real(made[0], js, connection.client.force_reconnect)
+        if place.cluster:
+            real.ledger = cast(Ledger, Restless(made[0], js))
+        yield real
+        assert connection.denied == []
+
+
+OPERATED = LedgerNames(manage="verify")
+DOMAIN = LedgerNames(domain="hub")
+IMPORTED = LedgerNames(api_prefix="JS.theirs", manage="verify")
+
+
+def operated() -> str:
+    """The bridge's user may do what the smallest list says, and nothing else."""
+    users = [
+        {"user": "admin", "password": "p"},
+        {"user": "bridge", "password": "p", "permissions": permissions(OPERATED, "_B", telemetry=True)},
+    ]
+    return f"accounts: {json.dumps({'APP': {'jetstream': 'enabled', 'users': users}})}"
+
+
+def imported() -> str:
+    """JetStream belongs to one account, the bridge to another, which imports the API under a prefix of its own."""
+    writes = [
+        {"service": subject, "response_type": "singleton"}
+        for subject in ("bridge.in.>", "bridge.cursor.>", "bridge.owner.*", "bridge.tin.>", "bridge.tcursor.>")
+    ]
+    theirs = {
+        "jetstream": "enabled",
+        "users": [{"user": "admin", "password": "p"}],
+        "exports": [{"service": "$JS.API.>", "response_type": "stream"}, *writes],
+    }
+    imports: list[Json] = [{"service": {"account": "THEIRS", "subject": "$JS.API.>"}, "to": "JS.theirs.>"}]
+    imports += [{"service": {"account": "THEIRS", "subject": write["service"]}} for write in writes]
+    users = [{"user": "bridge", "password": "p", "permissions": permissions(IMPORTED, "_B", telemetry=True)}]
+    return f"accounts: {json.dumps({'THEIRS': theirs, 'OURS': {'users': users, 'imports': imports}})}"
+
+
+@contextmanager
+def place_of(kind: str, folder: Path) -> Iterator[Place]:
+    """A running server of this kind."""
+    if kind == "domain":
+        hub = f'jetstream {{ domain: hub, store_dir: "{folder}/store" }}\nleafnodes {{ listen: 127.0.0.1:{{port}} }}'
+        port = free_port()
+        remote = f"leafnodes {{ remotes: [ {{ url: nats://127.0.0.1:{port} }} ] }}"
+        with (
+            nats_server_blocking(folder, name="hub", jetstream=False, extra=hub.replace("{port}", str(port))) as server,
+            nats_server_blocking(folder, name="leaf", jetstream=False, extra=remote) as leaf,
+        ):
+            wait_until_blocking(lambda: "Leafnode connection created" in server.log, what="the leaf to join its hub")
+            yield Place(leaf, DOMAIN)
+        return
+    if kind == "cluster":
+        with nats_cluster_blocking(folder) as servers:
+            yield Place(servers[0], LedgerNames(replicas=3), cluster=servers)
+        return
+    extra = {"real": "", "operated": operated(), "imported": imported()}[kind]
+    with nats_server_blocking(folder, extra=extra) as server:
+        if kind == "real":
+            yield Place(server)
+        else:
+            yield Place(server, OPERATED if kind == "operated" else IMPORTED, "bridge", "_B", "admin")
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
-    with nats_server_blocking(tmp_path_factory.mktemp("contract")) as running:
-        yield running
+def places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Place]]:
+    """One server per kind for all tests, started when it is first asked for."""
+    started: dict[str, Place] = {}
+    with ExitStack() as stack:
+
+        def place(kind: str) -> Place:
+            if kind not in started:
+                started[kind] = stack.enter_context(place_of(kind, tmp_path_factory.mktemp(kind)))
+            return started[kind]
+
+        yield place
 
 
-@pytest.fixture(params=["real-asyncio", "twin-asyncio", "twin-trio"])
+@pytest.fixture(
+    params=[
+        "real-asyncio",
+        "operated-asyncio",
+        "domain-asyncio",
+        "imported-asyncio",
+        # After each change of leader the server takes some seconds to resume the view: two minutes for all of them.
+        pytest.param("cluster-asyncio", marks=pytest.mark.chaos),
+        "twin-asyncio",
+        "twin-trio",
+    ]
+)
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -162,8 +292,7 @@ async def side(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Side]
     if kind.startswith("twin"):
         yield Twin()
         return
-    server: NatsServer = request.getfixturevalue("server")
-    async with real_side(server.url) as real:
+    async with real_side(request.getfixturevalue("places")(kind.partition("-")[0])) as real:
         yield real
 
 
@@ -480,3 +609,49 @@ async def test_wait_ready_returns_when_the_ledger_can_be_opened(side: Side) -> N
     """It returns at once while all is well."""
     await side.ledger.wait_ready()
     assert (await side.book()).memory.heads == {}
+
+
+async def test_telemetry_has_a_stream_of_its_own(side: Side) -> None:
+    """Its events and cursors lie beside the ledger's: neither sees the other's, each is stored once, none is state."""
+    book = await side.book()
+    aside = await book.telemetry()
+    assert (aside.memory.cursors, aside.memory.heads) == ({}, {})
+    packets = [sealed(key(str(n), "packet"), "occurred", n, lane=TELEMETRY) for n in range(3)]
+    receipt = await aside.commit(packets[:2], "walk", Cursor({"n": 1}))
+    stale, stored = await aside.append([packets[0], packets[2]])
+    assert stale == Stale()
+    assert isinstance(stored, Stored)
+    with pytest.raises(BatchStale):
+        await aside.commit([], "walk", Cursor({"n": 9}, receipt.cursor_seq + 5))
+    keys = [packet.key for packet in packets]
+    assert await aside.stored([*keys, key("other", "packet")]) == set(keys)
+    assert await book.stored(keys) == set()
+    assert await side.events() == []
+    again = await side.book()
+    assert (again.memory.cursors, again.memory.heads) == ({}, {})
+    found = (await again.telemetry()).memory
+    assert (found.cursors, found.heads) == ({"walk": Cursor({"n": 1}, receipt.cursor_seq)}, {})
+
+
+async def test_a_book_takes_only_what_is_its_own(side: Side) -> None:
+    """An event of the other stream is the caller's mistake, and nothing is sent."""
+    book = await side.book()
+    aside = await book.telemetry()
+    packet, event = sealed(key("1"), "occurred", lane=TELEMETRY), sealed(key("1"))
+    for other, wrong in ((book, packet), (aside, event)):
+        with pytest.raises(ValueError, match="does not belong"):
+            await other.append([wrong])
+        with pytest.raises(ValueError, match="does not belong"):
+            await other.commit([wrong], "walk", None)
+    assert await side.events() == []
+
+
+async def test_a_telemetry_book_is_void_after_a_disconnect_too(side: Side) -> None:
+    """As any book is; a new one goes on."""
+    aside = await (await side.book()).telemetry()
+    packet = sealed(key("1", "packet"), "occurred", 1, lane=TELEMETRY)
+    await side.break_connection()
+    with pytest.raises(Away):
+        await aside.append([packet])
+    again = await (await side.book()).telemetry()
+    assert isinstance((await again.append([packet]))[0], Stored)

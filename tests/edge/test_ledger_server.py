@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -413,9 +413,8 @@ async def test_a_view_ahead_of_the_stream_is_made_anew(server: NatsServer) -> No
         view = (await rigged.js.stream("KV_bridge-state"))["config"]
         assert view["metadata"].pop("bridged.stream.created") == created
         await rigged.js.call("STREAM.UPDATE.KV_bridge-state", view)
-        for _ in range(2):
-            with pytest.raises(Away):
-                await rigged.book()
+        with pytest.raises(Away):
+            await rigged.book()
         assert (await rigged.book()).memory.heads == {}
 
 
@@ -559,3 +558,49 @@ async def test_a_commit_can_be_cancelled_while_it_waits(server: NatsServer) -> N
                 group.cancel_scope.cancel()
         assert rigged.publisher.in_flight == 0
         assert (await rigged.book()).memory.cursors["walk"].value == {"page": 1}
+
+
+async def test_cancelled_commits_leave_no_batch_open(server: NatsServer) -> None:
+    """A commit cancelled after its first message abandons the batch: all of the server's places are free at once."""
+    async with rig(server.url) as rigged:
+        book = await rigged.book()
+        rigged.lose_messages("none", 0)
+        for n in range(120):
+            before = rigged.sent
+            async with anyio.create_task_group() as group:
+                group.start_soon(book.commit, batch_of(f"{n}-1", f"{n}-2", f"{n}-3"), "walk", None)
+                while rigged.sent == before:
+                    await anyio.lowlevel.checkpoint()
+                group.cancel_scope.cancel()
+        await rigged.client.flush()
+        assert await rigged.events() == []
+        answers = []
+        for n in range(51):
+            headers = {batch.BATCH_ID: f"other{n}", batch.BATCH_SEQUENCE: "1"}
+            answers.append((await rigged.client.request("bridge.in.x.y.z.created.1", b"{}", headers=headers)).data)
+        assert answers[:50] == [b""] * 50
+        assert json.loads(answers[50])["error"]["err_code"] == batch.TOO_MANY_OPEN
+
+
+async def test_an_instance_opens_a_few_batches_at_a_time(server: NatsServer) -> None:
+    """Of many commits at once eight are open at the server, however many wait; all are stored, each whole."""
+    async with rig(server.url) as rigged:
+        book = await rigged.book()
+        once, now, most = rigged.ledger._line.batches._once, 0, 0
+
+        async def counted(messages: Sequence[Outgoing]) -> Answer | None:
+            nonlocal now, most
+            now += 1
+            most = max(most, now)
+            try:
+                return await once(messages)
+            finally:
+                now -= 1
+
+        rigged.ledger._line.batches._once = counted  # type: ignore[method-assign]
+        async with anyio.create_task_group() as group:
+            for n in range(60):
+                group.start_soon(book.commit, batch_of(f"{n}-1", f"{n}-2", f"{n}-3"), f"walk {n}", Cursor({"n": n}))
+        assert most == batch.MOST_OPEN
+        assert len(await rigged.events()) == 180
+        assert len((await rigged.book()).memory.cursors) == 60

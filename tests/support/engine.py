@@ -18,6 +18,7 @@ from bridge.core.secret import Masker
 from bridge.engine.quota import Quotas
 from bridge.engine.runner import Runner
 from bridge.engine.source import Source, World
+from bridge.engine.tenancy import Freehold, Tenancies
 from tests.support.memory_ledger import Entry, MemoryLedger
 from tests.support.sim_vendor import GONE, SimAdapter, SimSettings, SimVendor, wall
 
@@ -37,11 +38,16 @@ def on_virtual_clock(main: Callable[[], Awaitable[Any]]) -> Any:
 
 
 class Bench:
-    """One simulated vendor, one ledger, and a runner that may crash and is then started afresh."""
+    """One simulated vendor, one ledger, and a runner that may crash and is then started afresh.
 
-    def __init__(self, *, live: bool = False, **settings: Any) -> None:
-        self.ledger = MemoryLedger()
-        self.vendor = SimVendor()
+    `beside`: share vendor and ledger with that one. `tenancies`: where leases come from; default: granted for ever.
+    """
+
+    def __init__(
+        self, *, live: bool = False, beside: Bench | None = None, tenancies: Tenancies | None = None, **settings: Any
+    ) -> None:
+        self.ledger: MemoryLedger = beside.ledger if beside else MemoryLedger()
+        self.vendor: SimVendor = beside.vendor if beside else SimVendor()
         self.crashes = 0
         self._live = live
         self._settings = SimSettings(name="acme", adapter="sim", **settings)
@@ -54,6 +60,7 @@ class Bench:
             roll=Random(0).random,
             masker=Masker(),
             owner={"instance": "test"},
+            tenancies=tenancies or Freehold(),
         )
         self._runner: Runner | None = None
         self._steps = 0

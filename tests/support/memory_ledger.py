@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import enum
 import json
+import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ from bridge.core.event import EXPECTED, EXPECTED_SUBJECT, Event, header_size
 from bridge.core.head import head_of, id_of
 from bridge.core.record import Head, Json, Key
 from bridge.core.subject import (
+    MAIN,
+    TELEMETRY,
+    Lane,
     cursor_subject,
     entity_filter,
     event_subject,
@@ -95,13 +99,20 @@ class MemoryLedger:
     slept before and after each write.
     """
 
-    def __init__(self, max_payload: int = 1_048_576) -> None:
+    def __init__(self, max_payload: int = 1_048_576, lane: Lane = MAIN) -> None:
         self._max_payload = max_payload
+        self._lane = lane
+        self.aside: MemoryLedger | None = None
+        """The telemetry stream, once a source has asked for it."""
         self._last_seq = 0
         self._messages: dict[int, Entry] = {}
         self._last: dict[str, int] = {}
         self._view: dict[str, Entry] = {}
         self._back: anyio.Event | None = None
+        self._doubt = ""
+        self._made_at = 0
+        self._aged = self._short = False
+        self.keeps_s = self.telemetry_keeps_s = math.inf
         self.epoch = 0
         self.append_faults: deque[Fault | None] = deque()
         """One per event appended, in order; None lets an event pass. Empty: no faults."""
@@ -139,12 +150,16 @@ class MemoryLedger:
             await self._back.wait()
         await anyio.lowlevel.checkpoint()
 
+    def retention_s(self, *, telemetry: bool = False) -> float:
+        """See `Ledger.retention_s`."""
+        return self.telemetry_keeps_s if telemetry else self.keeps_s
+
     # What tests look at.
 
     @property
     def events(self) -> list[Entry]:
         """Every event the stream holds, in order."""
-        return [entry for entry in self._messages.values() if entry.subject.startswith("events.")]
+        return [entry for entry in self._messages.values() if entry.subject.startswith(f"{self._lane.events}.")]
 
     def state(self) -> dict[str, tuple[str, Json]]:
         """The KV view: state key → (change, after)."""
@@ -160,6 +175,8 @@ class MemoryLedger:
     def go_away(self) -> None:
         """Cut the connection: every open book is void, and nothing works until `come_back`."""
         self.epoch += 1
+        if self.aside is not None:
+            self.aside.epoch += 1
         if self._back is None:
             self._back = anyio.Event()
 
@@ -180,8 +197,18 @@ class MemoryLedger:
         return self._store([write])[0]
 
     def lose_tail(self, last_seq: int) -> None:
-        """The broker loses everything after `last_seq`, and the view with it; open books are void."""
+        """The broker loses everything after `last_seq`, and the view is made anew; open books are void."""
+        self._doubt = f"the stream has lost its end: it ends at {last_seq}, and the view knows of {self._last_seq}"
+        self._remake(last_seq)
+
+    def drop_view(self) -> None:
+        """Somebody deletes the view, and it is made anew from what the stream still holds; open books are void."""
+        self._doubt = ""
+        self._remake(self._last_seq)
+
+    def _remake(self, last_seq: int) -> None:
         self.epoch += 1
+        self._made_at, self._short = last_seq, self._aged
         kept = [entry for seq, entry in self._messages.items() if seq <= last_seq]
         self._last_seq, self._messages, self._last, self._view = last_seq, {}, {}, {}
         for entry in kept:
@@ -189,6 +216,7 @@ class MemoryLedger:
 
     def age_out(self, first_seq: int) -> None:
         """Events before `first_seq` have reached the stream's `max_age`. The view keeps what it has."""
+        self._aged = True
         for seq in [s for s, e in self._messages.items() if s < first_seq and e.subject.startswith("events.")]:
             entry = self._messages.pop(seq)
             for name in (entry.subject, _scope(entry.subject)):
@@ -210,6 +238,11 @@ class MemoryLedger:
             raise Away("NATS is away (the in-memory ledger was told so)")
         if epoch != self.epoch:
             raise Away("the connection was lost since this book was opened: open the source again")
+
+    def _takes(self, event: Event) -> None:
+        if event.lane is not self._lane:
+            raise ValueError(f"an event for {event.lane.events}.> does not belong here")
+        self._fits("an event", event.size)
 
     def _fits(self, what: str, size: int) -> None:
         if size > self._max_payload:
@@ -234,10 +267,10 @@ class MemoryLedger:
     def _keep(self, entry: Entry) -> None:
         self._messages[entry.seq] = entry
         self._last[entry.subject] = entry.seq
-        if not entry.subject.startswith("events."):
+        if not entry.subject.startswith(f"{self._lane.events}."):
             return
         self._last[_scope(entry.subject)] = entry.seq
-        if entry.change in ENTITY_CHANGES:
+        if entry.change in ENTITY_CHANGES and self._lane is MAIN:
             _, vendor, source, entity, _, id_ = entry.subject.split(".")
             self._view[f"{vendor}.{source}.{entity}.{id_}"] = entry
 
@@ -248,7 +281,7 @@ class MemoryLedger:
                 entity = untoken(entry.subject.split(".")[3]) or ""
                 seq = entry.seq if entry.seq in self._messages else 0
                 memory.heads[entity, id_of(entry.headers)] = head_of(seq, entry.change, entry.headers)
-        walks = cursor_subject(source, "")[:-1]
+        walks = cursor_subject(source, "", self._lane)[:-1]
         gaps = f"events.bridge.{token(source)}.gap."
         for entry in self._messages.values():
             if entry.subject.startswith(walks):
@@ -257,6 +290,10 @@ class MemoryLedger:
                 memory.gaps.pop(id_of(entry.headers), None)
                 if entry.change == "opened":
                     memory.gaps[id_of(entry.headers)] = entry.data
+        former = {walk for walk, cursor in memory.cursors.items() if cursor.seq <= self._made_at}
+        memory.forgotten = former if self._short else set()
+        if former and len(former) == len(memory.cursors):
+            memory.doubt = self._doubt or ("the view was made anew" if self._short else "")
 
 
 class MemoryBook:
@@ -271,7 +308,7 @@ class MemoryBook:
     async def append(self, events: Sequence[Event]) -> list[Outcome]:
         """See `Book.append`."""
         for event in events:
-            self._ledger._fits("an event", event.size)
+            self._ledger._takes(event)
         await self._ledger._pause("append", self._epoch)
         outcomes: list[Outcome] = []
         for event in events:
@@ -306,7 +343,7 @@ class MemoryBook:
         if len({event.key for event in events}) != len(events):
             raise ValueError("an entity may appear once in a batch")
         for event in events:
-            ledger._fits("an event", event.size)
+            ledger._takes(event)
         await ledger._pause("commit", self._epoch)
         fault = ledger.commit_faults.popleft() if ledger.commit_faults else None
         if fault is Fault.AWAY_LOST:
@@ -314,7 +351,7 @@ class MemoryBook:
             ledger._check(self._epoch)
         writes = [_write(event) for event in events]
         if cursor is not None:
-            subject = cursor_subject(self._source, walk)
+            subject = cursor_subject(self._source, walk, self._ledger._lane)
             headers = {"Nats-Rollup": "sub", "Nats-TTL": "never", EXPECTED: str(cursor.seq)}
             ledger._fits("a cursor", len(_encode(cursor.value)) + header_size(headers))
             writes.append(_Write(subject, subject, cursor.seq, headers, _encode(cursor.value), rollup=True))
@@ -329,7 +366,7 @@ class MemoryBook:
     async def head(self, key: Key) -> Head | None:
         """See `Book.head`."""
         await self._ledger._pause("head", self._epoch)
-        seq = self._ledger._last.get(entity_filter(key))
+        seq = self._ledger._last.get(entity_filter(key, self._ledger._lane))
         if seq is None:
             return None
         entry = self._ledger._messages[seq]
@@ -346,13 +383,23 @@ class MemoryBook:
     async def stored(self, keys: Sequence[Key]) -> set[Key]:
         """See `Book.stored`."""
         await self._ledger._pause("stored", self._epoch)
-        return {key for key in keys if event_subject(key, "occurred") in self._ledger._last}
+        return {key for key in keys if event_subject(key, "occurred", self._ledger._lane) in self._ledger._last}
+
+    async def telemetry(self) -> MemoryBook:
+        """See `Book.telemetry`."""
+        ledger = self._ledger
+        await ledger._pause("telemetry", self._epoch)
+        if ledger.aside is None:
+            ledger.aside = MemoryLedger(ledger._max_payload, TELEMETRY)
+        memory = Memory()
+        ledger.aside._recall(memory, "", self._source)
+        return MemoryBook(ledger.aside, ledger.aside.epoch, self._source, memory)
 
 
 def _write(event: Event) -> _Write:
     """What the server would make of the event: its own headers decide, not our fields."""
     return _Write(
-        subject=event_subject(event.key, event.change),
+        subject=event_subject(event.key, event.change, event.lane),
         scope=event.headers[EXPECTED_SUBJECT],
         expected=int(event.headers[EXPECTED]),
         headers=event.headers,

@@ -6,7 +6,11 @@ The vendor's ledger is the oracle. Nothing here looks inside the program: it is 
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import random
+import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -19,7 +23,7 @@ from bridge.sandbox.oracle import Report
 from tests.support.nats_server import NatsServer
 from tests.support.program import SOURCE, Child, PlayedVendor, elapse, pcvisit_daemon
 from tests.support.stream import Stored, StreamReader, chain_faults, judge, recovery_ms, stream_reader, view_faults
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_until, wait_until_blocking
 
 SETTLE_S = 60.0
 FAULTS: list[dict[str, Any]] = [
@@ -77,18 +81,25 @@ class Verdict:
 class Ordeal:
     """The parts, and the dice: the same seed strikes the same blows after the same number of requests."""
 
-    def __init__(self, name: str, folder: Path, vendor: PlayedVendor, broker: NatsServer, seed: int) -> None:
+    def __init__(self, name: str, folder: Path, vendor: PlayedVendor, broker: NatsServer | None, seed: int) -> None:
         self.name = name
         self.folder = folder
         self.vendor = vendor
-        self.broker = broker
+        self._broker = broker
         self.dice = random.Random(seed)
         self.blows: Counter[str] = Counter()
         self.daemons: list[Child] = []
 
+    @property
+    def broker(self) -> NatsServer:
+        """The server beside the daemon; there is none where it is embedded."""
+        assert self._broker is not None, "the server is the daemon's own"
+        return self._broker
+
     def daemon(self, name: str = "daemon", **more: Any) -> Child:
         """One more daemon for the same source; not started."""
-        daemon = pcvisit_daemon(self.folder, name, self.vendor, self.broker.url, **more)
+        url = "embedded" if self._broker is None else self._broker.url
+        daemon = pcvisit_daemon(self.folder, name, self.vendor, url, **more)
         self.daemons.append(daemon)
         return daemon
 
@@ -149,8 +160,43 @@ class Ordeal:
     async def verdict(self) -> Verdict:
         """Let it settle and judge: no more changes, until nothing is missing, and every walk twice more."""
         await self.vendor.calm()
-        async with stream_reader(self.broker.url) as reader:
+        url, user, password = self._address()
+        async with stream_reader(url, user, password) as reader:
             return await self._judge(reader)
+
+    def embedded_server(self) -> int | None:
+        """The process id of the daemon's own server; None when there is none, however it may have ended."""
+        state = self.daemons[0].state_dir
+        with contextlib.suppress(OSError, ValueError):
+            pid = int((state / "nats.pid").read_text("ascii"))
+            return pid if str(state) in command_line(pid) else None
+        return None
+
+    def kill_embedded_server(self) -> None:
+        """SIGKILL; the daemon starts another."""
+        pid = self.embedded_server()
+        assert pid is not None, "the embedded server does not run"
+        os.kill(pid, signal.SIGKILL)
+        self.blows["broker killed"] += 1
+
+    async def another_embedded_server(self, former: int) -> None:
+        """Returns when the daemon has another server than that, and that one is no more."""
+        await wait_until(lambda: self.embedded_server() not in (None, former), 30, "another embedded server")
+        await wait_until(lambda: not command_line(former), 10, f"process {former} to be gone")
+
+    def end_embedded_server(self) -> None:
+        """Whatever its daemon left behind: gone. It ends by itself when its daemon dies, and is given time to."""
+        with contextlib.suppress(AssertionError):
+            wait_until_blocking(lambda: self.embedded_server() is None, 10)
+        pid = self.embedded_server()
+        if pid is not None:
+            os.kill(pid, signal.SIGKILL)
+
+    def _address(self) -> tuple[str, str | None, str | None]:
+        if self._broker is not None:
+            return self._broker.url, None, None
+        identity = json.loads((self.daemons[0].state_dir / "nats.json").read_text("utf-8"))
+        return identity["url"], identity["user"], identity["password"]
 
     async def _judge(self, reader: StreamReader) -> Verdict:
         changes = await self.vendor.ledger()
@@ -207,23 +253,38 @@ async def ordeal(
     folder: Path,
     *,
     seed: int,
-    sync_always: bool,
-    rate: float = 20.0,
-    extra: str = "",
+    sync_always: bool = True,
+    embedded: bool = False,
+    rate: float = 12.0,
     **options: Any,
 ) -> AsyncIterator[Ordeal]:
-    """Vendor and broker running, no daemon yet. At the end everything is gone, whatever has happened."""
+    """Vendor and broker running, no daemon yet. At the end everything is gone, whatever has happened.
+
+    `embedded`: the daemon, one at a time, brings its own broker. `options` are the sandbox's.
+    """
     vendor = PlayedVendor(
         folder, rate=rate, seed=seed, **{"companies": 2, "recent_samples": True, "jwt_lifetime_s": 3, **options}
     )
-    broker = NatsServer(folder, sync_always=sync_always, extra=extra)
+    broker = None if embedded else NatsServer(folder, sync_always=sync_always)
     scene = Ordeal(name, folder, vendor, broker, seed)
     try:
         await vendor.begin()
-        await broker.start()
+        if broker is not None:
+            await broker.start()
         yield scene
     finally:
         for daemon in scene.daemons:
             daemon.close()
-        broker.kill_blocking()
+        if broker is not None:
+            broker.kill_blocking()
+        elif scene.daemons:
+            scene.end_embedded_server()
         vendor.close()
+
+
+def command_line(pid: int) -> str:
+    """How a process was started; "" when there is none."""
+    proc = Path(f"/proc/{pid}/cmdline")
+    if proc.parent.parent.joinpath("self").exists():
+        return proc.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace") if proc.exists() else ""
+    return subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout

@@ -51,6 +51,11 @@ class Child:
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
+    def state_dir(self) -> Path:
+        """The state directory its configuration names, if it is a daemon."""
+        return self.folder / f"state-{self.name}"
+
+    @property
     def lives(self) -> int:
         """How often it was started."""
         return len(self.started_ms)
@@ -223,13 +228,17 @@ SOURCE = "acme"
 
 
 def pcvisit_daemon(
-    folder: Path, name: str, vendor: PlayedVendor, nats_url: str, *, page_size: int = 10, **more: Any
+    folder: Path, name: str, vendor: PlayedVendor, nats_url: str, *, leases: str = "", **more: Any
 ) -> Child:
     """A daemon with one source that reads all of the played vendor's companies in two overlapping windows.
 
-    Its secrets reach it through the environment only. `more`: further keys of the source.
+    Its secrets reach it through the environment only. `leases`: the bucket by which it agrees with other daemons on
+    who works; those that name different ones know nothing of each other. `more`: further keys of the source.
     """
-    (folder / f"state-{name}").mkdir(exist_ok=True)
+    path = folder / f"{name}.toml"
+    integrator, user = vendor.secrets
+    environ = {"PCVISIT_INTEGRATOR_TOKEN": integrator, "PCVISIT_USER_TOKEN": user}
+    daemon = Child(folder, name, ["run", "--config", str(path)], environ)
     keys = {
         "name": SOURCE,
         "adapter": "pcvisit",
@@ -237,25 +246,25 @@ def pcvisit_daemon(
         "companies": vendor.facts["companies"],
         "requests_per_minute": 1_000_000,
         "request_timeout_s": 5.0,
-        "history_page_size": page_size,
-        "history_fast_every_s": 1.0,
-        "history_slow_every_s": 2.0,
+        "history_page_size": 20,
+        "history_fast_every_s": 1.5,
+        "history_slow_every_s": 2.5,
         "batch_loading_retry_s": 1.0,
         **more,
     }
     lines = [
         "[nats]",
         f"url = {json.dumps(nats_url)}",
+        *([f"lease_bucket = {json.dumps(leases)}"] if leases else []),
         "[daemon]",
-        f"state_dir = {json.dumps(str(folder / f'state-{name}'))}",
+        f"instance = {json.dumps(name)}",
+        "lease_s = 1.0",
+        f"state_dir = {json.dumps(str(daemon.state_dir))}",
         'log_format = "json"',
         "[[source]]",
         *(f"{key} = {json.dumps(value)}" for key, value in keys.items()),
         'integrator_token = { env = "PCVISIT_INTEGRATOR_TOKEN" }',
         'user_token = { env = "PCVISIT_USER_TOKEN" }',
     ]
-    path = folder / f"{name}.toml"
     path.write_text("\n".join([*lines, ""]), encoding="utf-8")
-    integrator, user = vendor.secrets
-    environ = {"PCVISIT_INTEGRATOR_TOKEN": integrator, "PCVISIT_USER_TOKEN": user}
-    return Child(folder, name, ["run", "--config", str(path)], environ)
+    return daemon

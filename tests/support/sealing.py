@@ -5,6 +5,7 @@ from __future__ import annotations
 from bridge.core.canonical import digest
 from bridge.core.event import Draft, Event, seal
 from bridge.core.record import Head, Json, Key
+from bridge.core.subject import MAIN, Lane
 from bridge.edge.codec import encode
 
 VENDOR = "acme"
@@ -25,6 +26,7 @@ def sealed(
     at: int = 0,
     version: str | None = None,
     limit: int = 1_048_576,
+    lane: Lane = MAIN,
 ) -> Event:
     """An event. `follows` is what it comes after: a head, or an event that lies at sequence `at`."""
     expected = follows.seq if isinstance(follows, Head) else at
@@ -39,6 +41,7 @@ def sealed(
         digest=digest(after, "1"),
         after=after,
         version=version,
+        lane=lane,
     )
     return seal(draft, encode, limit)
 

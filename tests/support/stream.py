@@ -82,7 +82,7 @@ class StreamReader:
         """The KV bucket: what it holds by key."""
         found: dict[str, Any] = {}
         with anyio.fail_after(DEADLINE_S):
-            watcher = await (await self._js.key_value(BUCKET)).watchall()
+            watcher: Any = await (await self._js.key_value(BUCKET)).watchall()
             while (entry := await watcher.updates(timeout=DEADLINE_S)) is not None:
                 if not entry.operation:
                     found[entry.key] = json.loads(entry.value)
@@ -109,6 +109,27 @@ async def stream_reader(url: str, user: str | None = None, password: str | None 
     client = await nats.connect(url, user=user, password=password, error_cb=quiet)
     try:
         yield StreamReader(client)
+    finally:
+        await client.close()
+
+
+async def narrow_duplicate_window(url: str, seconds: float) -> None:
+    """Give the stream a duplicate window of our choice; all else stays as the daemon has made it."""
+    client = await nats.connect(url)
+    try:
+        answer = await client.request(f"$JS.API.STREAM.INFO.{STREAM}", timeout=10)
+        config = {**json.loads(answer.data)["config"], "duplicate_window": round(seconds * 1e9)}
+        answer = await client.request(f"$JS.API.STREAM.UPDATE.{STREAM}", json.dumps(config).encode(), timeout=10)
+        assert "error" not in json.loads(answer.data), answer.data
+    finally:
+        await client.close()
+
+
+async def duplicate_window_s(url: str) -> float | None:
+    """The duplicate window the stream has."""
+    client = await nats.connect(url)
+    try:
+        return (await client.jetstream().stream_info(STREAM)).config.duplicate_window
     finally:
         await client.close()
 

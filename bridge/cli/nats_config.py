@@ -1,0 +1,85 @@
+"""`bridged nats-config`: what an operator who keeps the keys has to make on the NATS server, and to grant.
+
+Touches no network. With `--stream NAME` it prints one stream alone, as `nats stream add --config FILE` reads it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from typing import Any
+
+from bridge.cli import configuration, output
+from bridge.cli.daemon import ledger_names
+from bridge.cli.exits import Exit
+from bridge.edge.config import Config
+from bridge.edge.layout import lease_config, state_config, stream_config, telemetry_config
+from bridge.edge.permissions import permissions
+
+HOW = """\
+Streams, in this order. Each as a file for `nats stream add --config FILE`; print one alone with `--stream NAME`:
+"""
+GRANT = """
+Permissions of the bridge's user when everything exists and `nats.manage = "verify"`, in the server's configuration:
+"""
+MORE = """
+With `nats.manage = "create"` it needs these to publish to, besides:
+"""
+
+TELEMETRY = """
+Where a source has telemetry (none has unless its adapter says so), this stream besides, and these to publish to:
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """`bridged nats-config [--stream NAME]`."""
+    parser.add_argument("--stream", metavar="NAME", help="print this stream's configuration alone, as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print. Raises ConfigErrors."""
+    told = report(configuration.load(args))
+    if args.stream:
+        streams = [*told["streams"], told["telemetry"]["stream"]]
+        chosen = [stream for stream in streams if stream["name"] == args.stream]
+        if not chosen:
+            names = ", ".join(stream["name"] for stream in streams)
+            output.complain(f"there is no stream {args.stream}; there are {names}")
+            return Exit.USAGE
+        output.emit(chosen[0])
+    elif args.json:
+        output.emit(told)
+    else:
+        _show(told)
+    return Exit.OK
+
+
+def report(config: Config) -> dict[str, Any]:
+    """Streams and permissions, as JSON."""
+    names = ledger_names(config.nats)
+    verify = permissions(dataclasses.replace(names, manage="verify"), config.nats.inbox_prefix)
+    create = permissions(dataclasses.replace(names, manage="create"), config.nats.inbox_prefix)
+    publish = verify["publish"]["allow"]
+    aside = permissions(dataclasses.replace(names, manage="verify"), config.nats.inbox_prefix, telemetry=True)
+    return {
+        "streams": [stream_config(names), state_config(names), lease_config(names)],
+        "permissions": verify,
+        "create": [subject for subject in create["publish"]["allow"] if subject not in publish],
+        "telemetry": {
+            "stream": telemetry_config(names),
+            "publish": [subject for subject in aside["publish"]["allow"] if subject not in publish],
+        },
+    }
+
+
+def _show(told: dict[str, Any]) -> None:
+    output.say(HOW)
+    for stream in told["streams"]:
+        output.emit(stream)
+    output.say(GRANT)
+    output.emit({"permissions": told["permissions"]})
+    output.say(MORE)
+    for subject in told["create"]:
+        output.say(f"  {subject}")
+    output.say(TELEMETRY)
+    output.emit(told["telemetry"])

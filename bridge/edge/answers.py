@@ -1,0 +1,169 @@
+"""Answers that come in many messages: an inbox for one question, and the reader of a consumer. Imports nats-py.
+
+nats-py's exceptions end here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import anyio
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from bridge.core.errors import Away
+from bridge.core.record import Json
+from bridge.edge.codec import encode
+
+STATUS = "Status"
+
+
+class NoAnswer(Away):
+    """Nothing came within the deadline, or nobody listens: JetStream is away, off, or not permitted."""
+
+
+class Entry(NamedTuple):
+    """One message as a consumer delivers it, headers only. `pending`: how many more match just now."""
+
+    subject: str
+    seq: int
+    headers: Mapping[str, str]
+    pending: int
+
+
+class Inbox:
+    """A subscription for one request with many answers. `take` gets each message and returns True at the last."""
+
+    def __init__(self, nc: Client, take: Callable[[Msg], bool]) -> None:
+        self._nc = nc
+        self._take = take
+        self._subject = nc.new_inbox()
+        self._subscription: Subscription | None = None
+        self._done = anyio.Event()
+        self._broken: Exception | None = None
+        self._received = 0
+
+    async def __aenter__(self) -> Inbox:
+        try:
+            # What may come is bounded by the question; nats-py's own limits would drop a part in silence.
+            self._subscription = await self._nc.subscribe(
+                self._subject, cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=0
+            )
+        except nats.errors.Error as error:
+            raise NoAnswer(f"NATS cannot be asked now ({type(error).__name__})") from None
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._subscription is None:
+            return
+        with anyio.move_on_after(1, shield=True):
+            try:
+                await self._subscription.unsubscribe()
+            except nats.errors.Error:
+                # The connection is gone, and the subscription with it.
+                return
+
+    async def ask(self, subject: str, body: bytes, deadline_s: float, what: str) -> None:
+        """Send one request and return after its last answer. `deadline_s` is the longest silence.
+
+        Raises NoAnswer.
+        """
+        self._done = anyio.Event()
+        try:
+            await self._nc.publish(subject, body, reply=self._subject)
+        except nats.errors.Error as error:
+            raise NoAnswer(f"{what}: NATS cannot be asked now ({type(error).__name__})") from None
+        while not self._done.is_set():
+            before = self._received
+            with anyio.move_on_after(deadline_s):
+                await self._done.wait()
+            if before == self._received and not self._done.is_set():
+                raise NoAnswer(f"{what}: no answer within {deadline_s:g} s")
+        if self._broken is not None:
+            raise self._broken
+
+    async def _receive(self, message: Msg) -> None:
+        self._received += 1
+        try:
+            last = self._take(message)
+        except Exception as error:  # noqa: BLE001 - it is raised where the question was asked
+            self._broken, last = error, True
+        if last:
+            self._done.set()
+
+
+class Reader:
+    """Reads a pull consumer, portion by portion. An async context manager."""
+
+    PORTION = 4096
+
+    def __init__(self, nc: Client, subject: str, take: Callable[[Entry], None], deadline_s: float) -> None:
+        self._subject = subject
+        self._entry = take
+        self._deadline_s = deadline_s
+        self._left = 0
+        self._at_end = False
+        self._inbox = Inbox(nc, self._take)
+
+    async def __aenter__(self) -> Reader:
+        await self._inbox.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._inbox.__aexit__(kind, error, trace)
+
+    async def read(self, *, wait_s: float = 0.0) -> bool:
+        """Read a portion; True when the consumer had no more. With `wait_s`, wait for the first that comes.
+
+        Raises NoAnswer, also when the server ended the consumer.
+        """
+        request: dict[str, Json] = {"batch": self.PORTION, "no_wait": True}
+        if wait_s:
+            request = {"batch": 1, "expires": int(wait_s * 1e9)}
+        self._left = request["batch"]
+        self._at_end = False
+        await self._inbox.ask(self._subject, encode(request), self._deadline_s + wait_s, "a consumer")
+        return self._at_end
+
+    def _take(self, message: Msg) -> bool:
+        headers = headers_of(message)
+        if status := headers.get(STATUS):
+            if status == "100":
+                return False
+            if status not in ("404", "408"):
+                raise NoAnswer(f"the server ended a consumer with status {status}")
+            self._at_end = True
+            return True
+        # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, or with domain and
+        # account hash after ACK and a random token at the end.
+        tokens = message.reply.split(".")
+        at = 2 if len(tokens) == 9 else 4
+        entry = Entry(message.subject, int(tokens[at + 3]), headers, int(tokens[at + 6]))
+        self._entry(entry)
+        self._left -= 1
+        self._at_end = entry.pending == 0
+        return self._left == 0
+
+
+def parse_headers(block: bytes) -> dict[str, str]:
+    """A NATS header block (`NATS/1.0`, then one `Name: value` a line) as stored by the server."""
+    headers: dict[str, str] = {}
+    for line in block.split(b"\r\n")[1:]:
+        name, colon, value = line.partition(b":")
+        if colon:
+            headers[name.decode("ascii", "replace")] = value.strip().decode("utf-8", "replace")
+    return headers
+
+
+def headers_of(message: Msg) -> dict[str, str]:
+    """The headers of a message that came, as plain text."""
+    raw: Mapping[Any, str] = message.headers or {}
+    return {str(getattr(name, "value", name)): value for name, value in raw.items()}

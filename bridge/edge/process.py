@@ -1,0 +1,72 @@
+"""Which process this is, and whether another one on this machine is still there. Reads /proc where there is one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+import uuid
+from pathlib import Path
+
+from bridge.core.lease import Tenant
+
+PROC = Path("/proc")
+ENDED = frozenset("ZXx")
+"""States of processes that have ended and whose parent has not noticed yet."""
+
+
+def tenant(instance: str, build: str) -> Tenant:
+    """This life of this process, as it appears in claims. `instance` is the configured name; "" means the host's."""
+    host = socket.gethostname()
+    pid = os.getpid()
+    return Tenant(
+        instance=instance or host,
+        boot=uuid.uuid4().hex,
+        host=host,
+        place=_place(),
+        pid=pid,
+        started=_stat(pid)[1],
+        build=build,
+    )
+
+
+def alive(other: Tenant) -> bool:
+    """Whether that process is still there. Only to be asked of one in our own place. In doubt it is."""
+    state, started = _stat(other.pid)
+    if state:
+        return started == other.started and state not in ENDED
+    try:
+        # Another user's process may be hidden from us (`hidepid`, `ProtectProc`).
+        os.kill(other.pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def monotonic() -> float:
+    """Seconds that have passed, also while the machine slept, where the system can tell; never set by anybody."""
+    return time.clock_gettime(_CLOCK)
+
+
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
+def _place() -> str:
+    """Where process numbers mean the same: this boot of this machine, this container. "" where nobody tells."""
+    with contextlib.suppress(OSError):
+        boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot}/{os.readlink(PROC / 'self/ns/pid')}"
+    return ""
+
+
+def _stat(pid: int) -> tuple[str, int]:
+    """A process's state and start time, in clock ticks since the machine's boot; ("", 0) if there is none."""
+    try:
+        # The command's name stands in brackets and may hold anything.
+        fields = (PROC / str(pid) / "stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+        return fields[0], int(fields[19])
+    except (OSError, IndexError, ValueError):
+        return "", 0

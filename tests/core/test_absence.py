@@ -1,0 +1,70 @@
+"""Deletion by absence: twice, and never many at once."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.core.absence import Absence
+
+ids = st.sets(st.sampled_from([f"i{number}" for number in range(30)]))
+
+
+def test_first_absence_proves_nothing() -> None:
+    """One complete pass without a record is not a deletion."""
+    assert Absence().confirm({"a"}, 100) == ([], 0)
+
+
+def test_second_absence_in_a_row_is_a_deletion() -> None:
+    """Two complete passes in a row without a record are."""
+    absence = Absence()
+    absence.confirm({"b", "a"}, 100)
+    assert absence.confirm({"a", "b", "c"}, 100) == (["a", "b"], 0)
+
+
+def test_a_record_seen_in_between_starts_over() -> None:
+    """What came back must be absent twice again."""
+    absence = Absence()
+    absence.confirm({"a"}, 100)
+    absence.confirm(set(), 100)
+    assert absence.confirm({"a"}, 100) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    ("absent", "known", "held"),
+    [
+        (10, 10, 0),  # few enough, even if they are all there are
+        (11, 11, 11),
+        (11, 54, 11),  # 20.4 %
+        (11, 55, 0),  # exactly the share
+        (200, 1000, 0),
+        (201, 1000, 201),
+        (11, 0, 11),
+    ],
+)
+def test_brake_holds_many_at_once(absent: int, known: int, held: int) -> None:
+    """More than the share and more than the count: all of them are held back, and counted."""
+    absence, names = Absence(), {f"{number:04}" for number in range(absent)}
+    absence.confirm(names, known)
+    gone, held_back = absence.confirm(names, known)
+    assert held_back == held
+    assert gone == ([] if held else sorted(names))
+
+
+def test_brake_lets_go_when_fewer_are_absent() -> None:
+    """Held records are not forgotten: what is still absent once the many are back counts as deleted."""
+    absence, many = Absence(), {f"{number}" for number in range(50)}
+    absence.confirm(many, 100)
+    assert absence.confirm(many, 100) == ([], 50)
+    assert absence.confirm({"3", "4"}, 100) == (["3", "4"], 0)
+
+
+@given(st.lists(ids, max_size=8))
+def test_deleted_was_absent_from_the_last_two_passes(passes: list[set[str]]) -> None:
+    """Whatever the history, only what both of the last two passes lacked is ever named."""
+    absence, before = Absence(brake_count=1_000), set[str]()
+    for absent in passes:
+        gone, held = absence.confirm(absent, 1_000)
+        assert (gone, held) == (sorted(absent & before), 0)
+        before = absent
