@@ -43,8 +43,9 @@ def cut(sealed: list[Sealed], events: int) -> tuple[list[Sealed], list[Sealed]]:
 
 async def side_by_side(work: Callable[[Key, T], Awaitable[None]], items: Sequence[tuple[Key, T]]) -> None:
     """Run `work` over the items, a bounded number at a time. The first failure ends all and is raised as it is."""
-    if len(items) == 1:
-        await work(*items[0])
+    if len(items) <= 1:
+        for item in items:
+            await work(*item)
         return
     queue = iter(items)
 

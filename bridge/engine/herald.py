@@ -5,6 +5,7 @@ from __future__ import annotations
 import structlog
 
 from bridge.core.gap import Gap
+from bridge.engine.ports import Memory
 from bridge.engine.sequencer import Sequencer
 
 log = structlog.get_logger()
@@ -18,3 +19,13 @@ async def announce_gap(sequencer: Sequencer, gap: Gap) -> None:
         await sequencer.announce("gap", "opened", gap.id, Gap(gap.feed, gap.reason, gap.from_ms).data())
     if gap.to_ms is not None and published != "closed":
         await sequencer.announce("gap", "closed", gap.id, gap.data())
+
+
+async def announce_doubt(sequencer: Sequencer, memory: Memory, now_ms: int) -> None:
+    """Publish the gap that lost history has left: from the last time that every walk was known to be complete."""
+    if not memory.doubt:
+        return
+    completed = [cursor.value.get("completed_ms") for cursor in memory.cursors.values()]
+    from_ms = min((ms for ms in completed if isinstance(ms, int)), default=memory.doubt_ms)
+    # Its name stays the same until a cursor is written, so that opening again announces nothing new.
+    await announce_gap(sequencer, Gap("stream", memory.doubt, from_ms, now_ms))

@@ -8,12 +8,15 @@ from typing import Any
 import anyio
 
 from bridge.adapter import Adapter, Request, Response, Token
-from bridge.core.errors import BridgeError, Refused, Retry, Unauthorized
+from bridge.core.errors import BridgeError, Malformed, Refused, Retry, Unauthorized
 from bridge.core.secret import Secret
 from bridge.engine.ports import Wall
 
 STEPS = 8
 """A login flow that sends more requests than this is not getting anywhere."""
+
+TRY_AGAIN_S = 10.0
+"""How long after a renewal that failed the next one is tried, while the old token still serves."""
 
 ROOM = 0.5
 """A margin never eats more than this share of a token's life, or short tokens would be renewed all the time."""
@@ -57,8 +60,12 @@ class TokenKeeper:
             if now >= self._renew_at:
                 try:
                     return await self._login()
-                except Retry:
-                    return self._token
+                except Retry as error:
+                    # Not with every request: the vendor has trouble enough, or has named a time.
+                    again = anyio.current_time() + max(TRY_AGAIN_S, error.after or 0.0)
+                    if anyio.current_time() >= self._expires_at:
+                        raise
+                    self._renew_at = again
             return self._token
 
     async def renew(self, refused: Token) -> Token:
@@ -80,18 +87,21 @@ class TokenKeeper:
             token: Token = end.value
         except Unauthorized as error:
             raise Refused(f"the credentials are not accepted: {error}") from error
+        except Malformed as error:
+            raise Retry(f"the login's answer cannot be read: {error}") from error
         else:
             raise Retry(f"the login did not end after {STEPS} requests; check the adapter's login flow")
         finally:
             flow.close()
         self._learn(token.value)
+        # Before anything is replaced: a token that is worth nothing must not take the place of one that still serves.
+        lifetime = _lifetime_s(token, asked_ms)
         self._token = token
         self.renewals += 1
-        lifetime = _lifetime_s(token, asked_ms)
         if lifetime is None:
             self._renew_at = self._expires_at = float("inf")
         else:
-            margin = min(self._adapter.token_margin_s(token), lifetime * ROOM)
+            margin = max(0.0, min(self._adapter.token_margin_s(token), lifetime * ROOM))
             self._expires_at = asked_at + lifetime
             self._renew_at = self._expires_at - margin
         return token

@@ -10,6 +10,7 @@ from anyio.abc import TaskStatus
 
 from bridge.adapter import Request, Response
 from bridge.core.event import Event
+from bridge.core.lease import Claim, Seen
 from bridge.core.record import Head, Json, Key
 
 
@@ -28,12 +29,18 @@ class Memory:
     `heads`: every entity the view holds, by (entity, id); the bridge's own entities (`gap`, `source`,
     `quarantine`) are not in it. `cursors`: by walk name. `gaps`: the payload data of gaps opened and not closed,
     by gap id. `owner_seq`: where the owner record lies.
+    `doubt`: why history may be lacking, until a cursor has been written since; "" normally. `doubt_ms`: when the
+    stream was last seen whole (milliseconds since the Unix epoch), where no cursor tells. `forgotten`: the walks with
+    no cursor since then that cover entities the stream has forgotten: what is unknown to them is not news.
     """
 
     heads: dict[tuple[str, str], Head] = field(default_factory=dict)
     cursors: dict[str, Cursor] = field(default_factory=dict)
     gaps: dict[str, Json] = field(default_factory=dict)
     owner_seq: int = 0
+    doubt: str = ""
+    doubt_ms: int = 0
+    forgotten: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,13 @@ class Book(Protocol):
         """Which of these `occurred` events the stream holds already."""
         ...
 
+    async def telemetry(self) -> Book:
+        """The same source's place in the telemetry stream, which is made when it is first asked for.
+
+        It knows cursors and no entities, and takes only events of the lane `TELEMETRY`; this book takes none of them.
+        """
+        ...
+
 
 class Ledger(Protocol):
     """The stream as memory and outlet. One object serves all sources; it reconnects by itself, for ever."""
@@ -115,6 +129,10 @@ class Ledger(Protocol):
     @property
     def max_payload(self) -> int:
         """The server's limit for one message, headers included, in bytes."""
+        ...
+
+    def retention_s(self, *, telemetry: bool = False) -> float:
+        """How long the stream remembers an event, in seconds; infinity for ever."""
         ...
 
     async def open(self, vendor: str, source: str, owner: Mapping[str, Json]) -> Book:
@@ -126,6 +144,28 @@ class Ledger(Protocol):
 
     async def wait_ready(self) -> None:
         """Returns when NATS is connected and the stream is what it should be. For the back-off of sources."""
+        ...
+
+
+class Leases(Protocol):
+    """The bucket of leases: one claim per source at most, which the server removes when nobody renews it."""
+
+    async def look(self, sources: Sequence[str]) -> Mapping[str, Seen]:
+        """What lies under these names now; a source that has none may be absent. One question for all.
+
+        A replica that lags may answer: `put` has the last word. Raises Away.
+        """
+        ...
+
+    async def put(self, source: str, claim: Claim, after: int) -> int | None:
+        """Claim or renew: store `claim`, to live for its `lease_s`, if the name's last message is still `after`.
+
+        Returns where it lies; None when something else lies there by now. Raises Away when the answer is unknown.
+        """
+        ...
+
+    async def drop(self, source: str, after: int) -> bool:
+        """Give up the claim that lies at `after`. Returns whether it was still the last. Raises Away."""
         ...
 
 

@@ -14,6 +14,7 @@ from bridge.core.event import Draft, Encode, Event, TooLarge, seal
 from bridge.core.omit import Path, omit
 from bridge.core.record import Head, Json, Key, Record, Via
 from bridge.core.secret import Masker
+from bridge.core.subject import MAIN, Lane
 from bridge.engine.ports import Wall
 
 OWN_VENDOR = "bridge"
@@ -21,7 +22,10 @@ OWN_PREFIX = "bridged"
 """`ce-type` prefix of the bridge's own events."""
 OWN_MAPPING = "1"
 QUARANTINE_RAW = 64 * 1024
-"""At most this many bytes of what could not be read are kept."""
+"""At most this many bytes of what could not be read are kept, and a sixteenth of the server's `max_payload`."""
+LONGEST_SECRET = 16 * 1024
+"""A secret that lies across the cut is recognised if it is no longer than this, in bytes."""
+LONGEST_REASON = 1_000
 
 
 @dataclass(slots=True)
@@ -55,19 +59,24 @@ class Scribe:
     limit: int
     wall: Wall
     masker: Masker
+    lane: Lane = MAIN
 
     def key(self, entity: str, id_: str) -> Key:
         """The key of one of the source's entities."""
         return Key(self.vendor, self.source, entity, id_)
 
     def note(self, record: Record, via: Via, *, first_read: bool = False) -> Note:
-        """A vendor's record, without what must not be published, and its digest."""
+        """A vendor's record, without what must not be published, and its digest; its quarantine if it has none."""
         if record.after is not None and self.omits:
             record = replace(record, after=omit(record.after, self.omits))
+        try:
+            content = digest(record.after, self.mapping_version)
+        except ValueError as error:
+            return self._aside(record, f"cannot be stored: {error}")
         return Note(
             key=self.key(record.entity, record.id),
             record=record,
-            digest=digest(record.after, self.mapping_version),
+            digest=content,
             via=via,
             first_read=first_read,
         )
@@ -85,32 +94,43 @@ class Scribe:
 
     def quarantine(self, error: Malformed, feed: str) -> Note:
         """What could not be read, kept raw. The same bytes for the same reason are one event, however often met."""
-        raw = error.raw[:QUARANTINE_RAW]
-        identity = hashlib.sha256(b"\0".join((feed.encode(), str(error).encode(), error.raw))).hexdigest()[:32]
+        reason = self.masker.mask(str(error))
+        said = (feed.encode(), str(error).encode("utf-8", "surrogatepass"), error.raw)
+        identity = hashlib.sha256(b"\0".join(said)).hexdigest()[:32]
+        # JSON spells one byte with six at worst, and the rest of the event needs its room too.
+        most = min(QUARANTINE_RAW, self.limit // 16)
+        # Masked before it is cut: half a secret would not be recognised.
+        shown = error.raw[: most + LONGEST_SECRET]
+        masked = self.masker.mask(shown.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+        sure = len(masked) if shown == error.raw else len(masked) - LONGEST_SECRET
+        raw = masked[: min(most, sure)]
+        truncated = len(raw) < len(masked)
         after: dict[str, Json] = {
             "vendor": self.vendor,
             "feed": feed,
-            "reason": self.masker.mask(str(error)),
+            "reason": reason[:LONGEST_REASON],
             "bytes": len(error.raw),
-            "truncated": len(raw) < len(error.raw),
+            "truncated": truncated,
         }
-        try:
-            after["raw"] = self.masker.mask(raw.decode())
-        except UnicodeDecodeError:
-            masked = self.masker.mask_tree(raw)
-            after["raw_base64"] = base64.b64encode(masked if isinstance(masked, bytes) else raw).decode()
+        text = _text(raw, truncated)
+        after |= {"raw_base64": base64.b64encode(raw).decode()} if text is None else {"raw": text}
         return self.own("quarantine", "occurred", identity, after)
 
     def seal(self, note: Note, change: str, head: Head | None, before: Json) -> tuple[Note, Event]:
-        """The event for a note. One that exceeds the server's limit is turned into its quarantine."""
+        """The event for a note. One that exceeds the server's limit or is not JSON is turned into its quarantine."""
         try:
             return note, seal(self._draft(note, change, head, before), self.encode, self.limit)
         except TooLarge as error:
             # The text is the same each time, so that the same record is one quarantine event.
-            reason = f"{note.key.entity} exceeds the NATS server's max_payload of {error.limit} bytes"
-            raw = canonical({"id": note.key.id, "after": note.record.after})
-            aside = self.quarantine(Malformed(reason, raw=raw), note.key.entity)
-            return aside, seal(self._draft(aside, "occurred", None, None), self.encode, self.limit)
+            why = f"exceeds the NATS server's max_payload of {error.limit} bytes"
+        except ValueError as error:
+            why = f"cannot be stored: {error}"
+        aside = self._aside(note.record, why)
+        return aside, seal(self._draft(aside, "occurred", None, None), self.encode, self.limit)
+
+    def _aside(self, record: Record, why: str) -> Note:
+        raw = legible({"id": record.id, "after": record.after})
+        return self.quarantine(Malformed(f"{record.entity} {why}", raw=raw), record.entity)
 
     def _draft(self, note: Note, change: str, head: Head | None, before: Json) -> Draft:
         record = note.record
@@ -137,4 +157,27 @@ class Scribe:
             before=omit(before, self.omits) if self.omits else before,
             changed=changed_fields(before, record.after) if before is not None else (),
             raw=record.raw if self.keep_raw else None,
+            lane=self.lane,
         )
+
+
+def legible(value: Json) -> bytes:
+    """`value` as JSON, or as well as it can be shown: what is set aside need not be JSON."""
+    try:
+        return canonical(value)
+    except ValueError:
+        pass
+    try:
+        return repr(value).encode("utf-8", "backslashreplace")
+    except RecursionError:
+        return b""
+
+
+def _text(raw: bytes, truncated: bool) -> str | None:
+    """`raw` as text, None if it is none. A character that the cut went through is left out."""
+    for dropped in range(4 if truncated else 1):
+        try:
+            return raw[: len(raw) - dropped].decode()
+        except UnicodeDecodeError:
+            continue
+    return None

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 
 import anyio
 
@@ -17,25 +16,12 @@ from bridge.core.errors import Away, Malformed
 from bridge.core.event import Event
 from bridge.core.record import Head, Json, Key, Record, Via
 from bridge.engine.batching import BATCH_EVENTS, cut, one_per_entity, side_by_side
+from bridge.engine.counts import Counts as Counts
 from bridge.engine.ports import BatchStale, Book, Cursor, Stale, Stored, Unknown
 from bridge.engine.scribe import OWN_VENDOR, Note, Scribe
 
 REFUSALS = 3
 """A batch refused this often is halved; a single change refused this often means that somebody else writes."""
-
-
-@dataclass(slots=True)
-class Counts:
-    """What a sequencer has done since it was made, for status and metrics."""
-
-    stored: int = 0
-    unchanged: int = 0
-    older: int = 0
-    quarantined: int = 0
-    refused: int = 0
-    unknown: int = 0
-    batches: int = 0
-    by_change: dict[str, int] = field(default_factory=dict)
 
 
 class Sequencer:
@@ -53,6 +39,7 @@ class Sequencer:
         self._known_once: dict[Key, None] = {}
         self._tick = 0
         self._live_ticks: dict[Key, int] = {}
+        self._tainted: set[Key] = set()
 
     # --- what is known ---
 
@@ -61,8 +48,11 @@ class Sequencer:
         return {key.id for key, head in self._heads.items() if key.entity == entity and head.change != "deleted"}
 
     def knows_anything(self) -> bool:
-        """Whether the stream held any entity of this source when the book was opened, or holds one now."""
-        return bool(self._heads)
+        """Whether the stream held any entity of this source when the book was opened, or holds one now.
+
+        What the bridge said itself (`source.blocked`) does not count.
+        """
+        return any(key.vendor != OWN_VENDOR for key in self._heads)
 
     def cursor(self, walk: str) -> Cursor:
         """Where the walk's cursor lies; an empty one if it has none."""
@@ -83,7 +73,7 @@ class Sequencer:
         return self._tick
 
     def forget_ticks(self, since: int) -> None:
-        """No pass that began before `since` is under way any more."""
+        """No pass that began at `since` or before is under way any more."""
         self._live_ticks = {key: tick for key, tick in self._live_ticks.items() if tick > since}
 
     # --- the two writes ---
@@ -96,7 +86,8 @@ class Sequencer:
         notes = [self._scribe.note(record, "live") for record in records]
         notes += [self._scribe.quarantine(error, feed) for error in unreadable]
         for note in notes:
-            self._live_ticks[note.key] = self._tick
+            if not note.record.occurred:
+                self._live_ticks[note.key] = self._tick
         await self._store_singly(notes)
 
     async def announce(self, entity: str, change: str, id_: str, after: Json) -> None:
@@ -125,16 +116,17 @@ class Sequencer:
         """Store a page's changes together with `cursor`; returns when they are.
 
         Where the page needs several batches, those before the last carry `part_cursor`. A page without changes writes
-        its cursor only with `cursor_alone`. `since` is the `tick` at
-        which the pass began: what a live record without an ordered version touched later is left alone.
+        its cursor only with `cursor_alone`. `since` is the `tick` at which the pass began: what a live record touched
+        later is left alone, unless versions tell which is newer.
         """
         via: Via = "snapshot" if first_read else "catchup"
         notes = [self._scribe.note(record, via, first_read=first_read) for record in records]
-        notes = [note for note in notes if not self._overtaken(note, since)]
         notes += [self._scribe.quarantine(error, walk) for error in unreadable]
         while True:
             batch, notes = one_per_entity(notes)
             async with self._exclusively(batch):
+                # Asked only now: a live write may have come first while this page waited for its entities.
+                batch = [note for note in batch if not self._overtaken(note, since)]
                 await self._store_together(batch, walk, part_cursor if notes else cursor, part_cursor, cursor_alone)
             if not notes:
                 return
@@ -151,14 +143,18 @@ class Sequencer:
 
     async def _append(self, notes: list[Note], tries: dict[Key, int]) -> list[Note]:
         await self._look_at([note.key for note in notes if note.own and note.key not in self._heads])
+        await self._clear_doubts(notes)
         sealed = await self._seal(notes)
         if not sealed:
             return []
+        keys = {event.key for _, event in sealed}
+        self._tainted |= keys
         outcomes = await self._book.append([event for _, event in sealed])
         again: list[tuple[Note, Event]] = []
         for (note, event), outcome in zip(sealed, outcomes, strict=True):
             if isinstance(outcome, Stored):
                 self._settle(event, outcome.seq)
+                tries.pop(note.key, None)
                 continue
             self.counts.refused += isinstance(outcome, Stale)
             self.counts.unknown += isinstance(outcome, Unknown)
@@ -170,6 +166,8 @@ class Sequencer:
                 )
             again.append((note, event))
         await self._look_at([note.key for note, _ in again])
+        self._tainted -= keys
+        self._undisputed(again)
         return [note for note, event in again if not self._found(event)]
 
     # --- batches ---
@@ -179,9 +177,9 @@ class Sequencer:
     ) -> None:
         refusals, size = 0, BATCH_EVENTS
         known = await self._known_occurred(notes)
-        pending = [note for note in notes if note.key not in known]
+        await self._clear_doubts(notes)
+        sealed = await self._seal([note for note in notes if note.key not in known])
         while True:
-            sealed = await self._seal(pending)
             part, rest = cut(sealed, size)
             last = not rest
             place = self.cursor(walk)
@@ -189,12 +187,16 @@ class Sequencer:
             if not part and (value == place.value or not cursor_alone):
                 return
             written = Cursor(value, place.seq)
+            keys = {event.key for _, event in part}
+            self._tainted |= keys
             try:
                 receipt = await self._book.commit([event for _, event in part], walk, written)
             except BatchStale:
                 self.counts.refused += 1
                 refusals += 1
                 await self._look_at([note.key for note, _ in part])
+                self._tainted -= keys
+                self._undisputed(part)
                 pending = [note for note, event in sealed if not self._found(event)]
                 if refusals >= REFUSALS:
                     if len(part) <= 1 or not self._moved(part):
@@ -203,15 +205,17 @@ class Sequencer:
                             "somebody else writes this source's events or cursor, so everything is read again"
                         ) from None
                     refusals, size = 0, len(part) // 2
+                sealed = await self._seal(pending)
                 continue
             refusals = 0
             self.counts.batches += 1
             for (_, event), seq in zip(part, receipt.seqs, strict=True):
                 self._settle(event, seq)
+            self._tainted -= keys
             self._book.memory.cursors[walk] = Cursor(value, receipt.cursor_seq)
             if last:
                 return
-            pending = [note for note, _ in rest]
+            sealed = rest
 
     async def _known_occurred(self, notes: Iterable[Note]) -> set[Key]:
         asked = [note.key for note in notes if note.record.occurred]
@@ -273,6 +277,21 @@ class Sequencer:
         self._settle(event, head.seq)
         return True
 
+    def _undisputed(self, refused: Sequence[tuple[Note, Event]]) -> None:
+        """Raises Away when the look shows an event that is not ours and says otherwise than a record without version.
+
+        Which of the two is newer cannot be told: whoever wrote it may have read the vendor after us.
+        """
+        for note, event in refused:
+            head = self._heads.get(event.key)
+            if note.own or note.record.version is not None or event.change == "occurred" or head is None:
+                continue
+            if head.seq > event.expected and head.ce_id != event.ce_id and head.digest != event.digest:
+                raise Away(
+                    f"{event.key.entity} {event.change}: somebody else wrote an event of the same entity meanwhile, "
+                    "and no version tells which is newer, so everything is read again"
+                )
+
     def _moved(self, part: Sequence[tuple[Note, Event]]) -> bool:
         """Whether the look just taken explains why a batch was refused."""
         return any(
@@ -281,6 +300,12 @@ class Sequencer:
             else (head := self._heads.get(event.key)) is not None and head.seq != event.expected
             for _, event in part
         )
+
+    async def _clear_doubts(self, notes: Iterable[Note]) -> None:
+        """Look at the entities whose last write was cancelled on its way: it may have been stored all the same."""
+        doubtful = [note.key for note in notes if note.key in self._tainted]
+        await self._look_at(doubtful)
+        self._tainted.difference_update(doubtful)
 
     async def _look_at(self, keys: Sequence[Key]) -> None:
         async def look(key: Key, _: None) -> None:

@@ -14,11 +14,15 @@ from bridge.engine.inbox import InboxStatistics
 from bridge.engine.ports import Feed, Http, Ledger, Wall
 from bridge.engine.quota import Quotas
 from bridge.engine.sequencer import Counts
+from bridge.engine.tenancy import Freehold, Tenancies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """What all sources share. `roll` returns random numbers in [0, 1); `owner` goes into the owner records."""
+    """What all sources share. `roll` returns random numbers in [0, 1); `owner` goes into the owner records.
+
+    `tenancies`: where sources get their leases from; without any, every source is ours.
+    """
 
     ledger: Ledger
     http: Http
@@ -28,6 +32,7 @@ class World:
     roll: Callable[[], float]
     masker: Masker
     owner: dict[str, Any]
+    tenancies: Tenancies = field(default_factory=Freehold)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,12 @@ import structlog
 
 from bridge.core.backoff import Backoff
 from bridge.core.errors import Unfit
+from bridge.core.lifecycle import Signal
 from bridge.engine.runner import Runner
 from bridge.engine.source import Source, Status, World
+
+PROVEN_S = 600.0
+"""A source that has run for this long starts its back-off over, in seconds."""
 
 log = structlog.get_logger()
 
@@ -26,9 +30,13 @@ class Supervisor:
 
     async def run(self) -> None:
         """Hold all sources. Never returns; is cancelled."""
-        async with anyio.create_task_group() as group:
-            for name in self._runners:
-                group.start_soon(self._keep, name)
+        try:
+            async with anyio.create_task_group() as group:
+                for name in self._runners:
+                    group.start_soon(self._keep, name)
+        finally:
+            for status in self.statuses():
+                status.signal(Signal.STOP, self._world.wall())
 
     def statuses(self) -> list[Status]:
         """Every source as it is now, in the order of the configuration."""
@@ -37,13 +45,30 @@ class Supervisor:
     async def _keep(self, name: str) -> None:
         backoff = Backoff(self._world.roll, first=5.0, longest=300.0)
         while True:
+            started = anyio.current_time()
             try:
                 await self._runners[name].run()
             except Unfit:
                 raise
-            except Exception:
+            except Exception as error:
                 self.bugs += 1
+                if anyio.current_time() - started >= PROVEN_S:
+                    backoff.reset()
                 pause = backoff.next()
                 log.exception("source.bug", source=name, restart_in_s=round(pause, 1), advice="please report this")
+                self._renew(name, f"an error of ours ({_name(error)}) ended it; it is started again")
                 await anyio.sleep(pause)
-                self._runners[name] = Runner(self._sources[name], self._world)
+
+    def _renew(self, name: str, reason: str) -> None:
+        """A fresh runner, of which nothing but the counters is old."""
+        counts = self._runners[name].status.counts
+        self._runners[name] = Runner(self._sources[name], self._world)
+        status = self._runners[name].status
+        status.counts, status.reason = counts, reason
+
+
+def _name(error: BaseException) -> str:
+    """What kind of error it is, below the groups that tasks wrap around it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return type(error).__name__

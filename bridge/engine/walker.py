@@ -10,18 +10,18 @@ from typing import Any
 import anyio
 import structlog
 
-from bridge.adapter import Adapter, Page, Walk
+from bridge.adapter import Adapter, Ask, Page, Walk
 from bridge.core.absence import Absence
-from bridge.core.canonical import canonical
 from bridge.core.errors import CursorExpired, Malformed, Retry
 from bridge.core.event import timestamp
-from bridge.core.gap import vendor_gap
+from bridge.core.gap import Gap, vendor_gap
 from bridge.core.record import Json, Record
-from bridge.core.walk import Pass, Stuck, window_of
+from bridge.core.walk import AGAIN, Pass, Stuck, forgotten_gap, window_of
 from bridge.engine.herald import announce_gap
-from bridge.engine.ports import Wall
+from bridge.engine.lanes import Lanes
+from bridge.engine.ports import Ledger, Wall
 from bridge.engine.reader import Reader
-from bridge.engine.sequencer import Sequencer
+from bridge.engine.scribe import legible
 
 RESTARTS = 3
 """How often one pass may start over because the vendor forgot our position."""
@@ -48,6 +48,9 @@ class _Run:
     first_read: bool
     since: int
     completed_ms: int | None
+    forgotten: Gap | None
+    again_from_ms: int | None = None
+    unreadable: int = 0
     restarts: int = 0
     waiting_since: float | None = None
 
@@ -55,23 +58,32 @@ class _Run:
 class Walker:
     """Goes on where it stopped: after an error the same pass continues with the page that failed."""
 
-    def __init__(self, adapter: Adapter[Any], reader: Reader, sequencer: Sequencer, wall: Wall) -> None:
+    def __init__(self, adapter: Adapter[Any], reader: Reader, lanes: Lanes, wall: Wall, ledger: Ledger) -> None:
         self._adapter = adapter
         self._reader = reader
-        self._sequencer = sequencer
+        self.lanes = lanes
+        self._sequencer = lanes.main
         self._wall = wall
+        self._ledger = ledger
         self._runs: dict[str, _Run] = {}
         self._absences: dict[str, Absence] = {}
         self._elsewhere: dict[str, set[str]] = {}
         self.completed_ms: dict[str, int] = {}
         """When the last complete pass of each walk began, in milliseconds since the Unix epoch."""
 
+    @property
+    def under_way(self) -> set[str]:
+        """The names of the walks that stand in the middle of a pass."""
+        return set(self._runs)
+
     def ages(self, walks: Sequence[Walk]) -> dict[str, float]:
-        """Seconds since the last complete pass of each walk that has had one."""
+        """Seconds since the last complete pass of each walk that has had one and need not be read again at once."""
         now_ms = self._wall()
-        cursors = {walk.name: self._sequencer.cursor(walk.name).value for walk in walks if walk.name not in self._runs}
+        cursors = {w.name: self.lanes.of(w).cursor(w.name).value for w in walks if w.name not in self._runs}
         return {
-            name: (now_ms - value["completed_ms"]) / 1000 for name, value in cursors.items() if "completed_ms" in value
+            name: (now_ms - value["completed_ms"]) / 1000
+            for name, value in cursors.items()
+            if "completed_ms" in value and AGAIN not in value
         }
 
     async def step(self, walk: Walk) -> Step:
@@ -92,35 +104,53 @@ class Walker:
         except Stuck:
             del self._runs[walk.name]
             raise
-        await self._announce_gap(run, page)
-        await self._sequencer.page(
-            records,
-            unreadable,
-            walk=walk.name,
-            cursor=self._cursor_after(run),
-            part_cursor=self._sequencer.cursor(walk.name).value or self._cursor(run, None),
-            cursor_alone=run.state.done and run.state.complete,
-            first_read=run.first_read,
-            since=run.since,
-        )
+        run.unreadable += len(unreadable)
+        try:
+            await self._announce_gap(run, page)
+            sequencer = self.lanes.of(walk)
+            if walk.telemetry and unreadable:
+                # What could not be read is the bridge's own news, and no telemetry.
+                await self._sequencer.live([], unreadable, feed=walk.name)
+                unreadable = []
+            await sequencer.page(
+                records,
+                unreadable,
+                walk=walk.name,
+                cursor=self._cursor_after(run),
+                part_cursor=sequencer.cursor(walk.name).value or self._cursor(run, None),
+                cursor_alone=run.state.done and run.state.complete,
+                first_read=run.first_read,
+                since=run.since,
+            )
+        except BaseException:
+            # The page counts as read and was not stored, as when the live session ended: the pass begins anew.
+            del self._runs[walk.name]
+            raise
         return await self._end(run) if run.state.done else Step.MORE
 
     def _begin(self, walk: Walk) -> _Run:
-        value = self._sequencer.cursor(walk.name).value
+        sequencer = self.lanes.of(walk)
+        value = sequencer.cursor(walk.name).value
         now_ms = self._wall()
         completed = value.get("completed_ms")
+        again_from = value.get(AGAIN)
+        retention_s = self._ledger.retention_s(telemetry=walk.telemetry)
         # A walk that has no cursor beside others that have is new. Without any cursor at all, known entities mean
         # that the cursors were lost: what differs from them is then news, not a first read.
         first = (
-            value.get("first_read", False)
+            value.get("first_read", False) or self.lanes.has_forgotten(walk)
             if value
-            else (self._sequencer.has_cursors() or not self._sequencer.knows_anything())
+            else (sequencer.has_cursors() or not sequencer.knows_anything())
         )
         run = _Run(
-            state=Pass(walk, window_of(walk, now_ms, completed), now_ms),
+            state=Pass(
+                walk, window_of(walk, now_ms, completed, retention_s=retention_s, again_from_ms=again_from), now_ms
+            ),
             first_read=bool(first),
-            since=self._sequencer.tick(),
+            since=sequencer.tick(),
             completed_ms=completed,
+            forgotten=forgotten_gap(walk, now_ms, completed, retention_s),
+            again_from_ms=again_from,
         )
         self._runs[walk.name] = run
         return run
@@ -129,9 +159,12 @@ class Walker:
         ask, records, unreadable = run.state.ask(), [], []
         for row in page.rows:
             try:
-                records.append(self._adapter.record(ask, row))
+                record = self._adapter.record(ask, row)
             except Malformed as error:
-                unreadable.append(Malformed(str(error), raw=error.raw or canonical(row)))
+                unreadable.append(Malformed(str(error), raw=error.raw or legible(row)))
+                continue
+            if not _too_old(ask, record):
+                records.append(record)
         return records, unreadable
 
     def _start_over(self, run: _Run, why: str) -> None:
@@ -148,7 +181,7 @@ class Walker:
         if not run.state.done:
             return self._cursor(run, run.state.position)
         if not run.state.complete:
-            return self._sequencer.cursor(run.state.walk.name).value or self._cursor(run, None)
+            return self.lanes.of(run.state.walk).cursor(run.state.walk.name).value or self._cursor(run, None)
         return {"completed_ms": run.state.started_ms, "completed": timestamp(run.state.started_ms)}
 
     def _cursor(self, run: _Run, position: Json) -> Json:
@@ -156,6 +189,8 @@ class Walker:
         if run.completed_ms is not None:
             cursor["completed_ms"] = run.completed_ms
             cursor["completed"] = timestamp(run.completed_ms)
+        if run.again_from_ms is not None:
+            cursor[AGAIN] = run.again_from_ms
         return cursor
 
     async def _end(self, run: _Run) -> Step:
@@ -164,9 +199,12 @@ class Walker:
             return self._again_soon(run)
         del self._runs[walk.name]
         self.completed_ms[walk.name] = state.started_ms
-        self._sequencer.forget_ticks(run.since)
-        if walk.reports_absence:
+        # Who was on a row that could not be read is not absent.
+        if walk.reports_absence and not run.unreadable:
             await self._report_absence(run)
+        # A slower walk may have begun earlier, and still needs to know what was live since then.
+        begun = [other.since for other in self._runs.values()]
+        self._sequencer.forget_ticks(min(begun, default=self._sequencer.tick()))
         log.debug("pass.completed", walk=walk.name, pages=state.pages, rows=state.rows, first_read=run.first_read)
         return Step.DONE
 
@@ -186,15 +224,18 @@ class Walker:
         return Step.LOADING
 
     async def _announce_gap(self, run: _Run, page: Page) -> None:
-        gap = vendor_gap(run.state.walk.name, run.completed_ms, page.reaches_back_to_ms)
-        if gap is None or run.state.pages > 1:
+        if run.state.pages > 1:
             return
-        await announce_gap(self._sequencer, gap)
+        for gap in (run.forgotten, vendor_gap(run.state.walk.name, run.completed_ms, page.reaches_back_to_ms)):
+            if gap is not None:
+                await announce_gap(self._sequencer, gap)
 
     async def _report_absence(self, run: _Run) -> None:
         walk, entity = run.state.walk, run.state.walk.entity
         ask = run.state.ask()
         elsewhere = self._elsewhere.setdefault(walk.name, set())
+        # An update can move a record into a window in which it was not before.
+        elsewhere -= run.state.ids
         candidates = self._sequencer.ids(entity) - run.state.ids - elsewhere
         absent = []
         for id_ in sorted(candidates):
@@ -221,3 +262,10 @@ class Walker:
                 first_read=False,
                 since=run.since,
             )
+
+
+def _too_old(ask: Ask, record: Record) -> bool:
+    """Whether the vendor gave more than was asked for, and the stream no longer knows whether it holds it."""
+    if not ask.walk.once or ask.window is None or record.at_ms is None:
+        return False
+    return record.at_ms < ask.window.start_ms

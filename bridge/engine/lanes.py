@@ -1,0 +1,54 @@
+"""Which of a source's two sequencers a record goes to: the one of its events, or the one of its telemetry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from bridge.adapter import Malformed, Record, Walk
+from bridge.core.subject import TELEMETRY
+from bridge.engine.ports import Book
+from bridge.engine.scribe import Scribe
+from bridge.engine.sequencer import Counts, Sequencer
+
+
+class Lanes:
+    """`main` is always there; telemetry's is opened, and its stream made, when a source first needs it."""
+
+    def __init__(self, main: Sequencer, book: Book, scribe: Scribe, counts: Counts) -> None:
+        self.main = main
+        self._book = book
+        self._scribe = replace(scribe, lane=TELEMETRY)
+        self._counts = counts
+        self._telemetry: Sequencer | None = None
+
+    async def prepare(self, walks: Sequence[Walk]) -> None:
+        """Open what these walks need. Raises Away."""
+        if any(walk.telemetry for walk in walks):
+            await self._aside()
+
+    def of(self, walk: Walk) -> Sequencer:
+        """The sequencer that holds the walk's cursor and takes its records. `prepare` must have been told of it."""
+        if not walk.telemetry:
+            return self.main
+        if self._telemetry is None or not walk.once:
+            raise ValueError(f"walk {walk.name}: telemetry must be prepared, and occur once")
+        return self._telemetry
+
+    def has_forgotten(self, walk: Walk) -> bool:
+        """Whether the stream may have forgotten what the walk covers: see `Memory.forgotten`."""
+        return not walk.telemetry and walk.name in self._book.memory.forgotten
+
+    async def live(self, records: Sequence[Record], unreadable: Sequence[Malformed], *, feed: str) -> None:
+        """Store live records, each in its lane. What could not be read is the bridge's own news, and no telemetry."""
+        aside = [record for record in records if record.telemetry]
+        if any(not record.occurred for record in aside):
+            raise ValueError(f"feed {feed}: telemetry must occur once")
+        await self.main.live([record for record in records if not record.telemetry], unreadable, feed=feed)
+        if aside:
+            await (await self._aside()).live(aside, feed=feed)
+
+    async def _aside(self) -> Sequencer:
+        if self._telemetry is None:
+            self._telemetry = Sequencer(await self._book.telemetry(), self._scribe, self._counts)
+        return self._telemetry

@@ -1,0 +1,145 @@
+"""The one bounded buffer between a live session and the ledger."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from bridge.core.errors import Overrun
+from bridge.engine.inbox import Inbox
+from tests.support.engine import on_virtual_clock
+
+
+def fill(inbox: Inbox, frames: int, size: int = 1) -> None:
+    for number in range(frames):
+        inbox.offer(number, size)
+
+
+def test_frames_come_out_in_order_and_in_parts() -> None:
+    """First in, first out, at most so many at once, at least one."""
+
+    async def main() -> None:
+        inbox = Inbox()
+        fill(inbox, 5)
+        assert await inbox.take(3) == [0, 1, 2]
+        assert await inbox.take(3) == [3, 4]
+
+    on_virtual_clock(main)
+
+
+def test_take_waits_for_the_first_frame() -> None:
+    """And wakes as soon as it is there."""
+
+    async def main() -> None:
+        inbox, taken = Inbox(), []
+
+        async def taker() -> None:
+            taken.append((await inbox.take(), anyio.current_time()))
+
+        start = anyio.current_time()
+        async with anyio.create_task_group() as group:
+            group.start_soon(taker)
+            await anyio.sleep(7)
+            inbox.offer("frame", 1)
+        assert taken == [(["frame"], start + 7)]
+
+    on_virtual_clock(main)
+
+
+@pytest.mark.parametrize(
+    ("limits", "size", "fits"),
+    [({"frames": 3}, 1, 3), ({"size": 30}, 10, 3), ({"frames": 3, "size": 20}, 10, 2), ({"size": 5}, 6, 0)],
+)
+def test_bounds(limits: dict[str, int], size: int, fits: int) -> None:
+    """Exactly the limit fits, in frames and in bytes; one more forgets everything, and `take` says so once."""
+
+    async def main() -> None:
+        inbox = Inbox(**limits)
+        fill(inbox, fits, size)
+        assert inbox.statistics().frames == fits
+        assert inbox.statistics().overruns == 0
+        inbox.offer("one too many", size)
+        assert inbox.statistics() == type(inbox.statistics())(
+            frames=0, bytes=0, offered=fits + 1, forgotten=fits + 1, overruns=1
+        )
+        with pytest.raises(Overrun):
+            await inbox.take()
+        inbox.offer("next", 1)
+        assert await inbox.take() == ["next"]
+
+    on_virtual_clock(main)
+
+
+def test_an_overrun_lasts_until_it_was_told() -> None:
+    """Nothing is kept in between: a part would only delay the reading of the whole."""
+
+    async def main() -> None:
+        inbox = Inbox(frames=2)
+        fill(inbox, 10)
+        statistics = inbox.statistics()
+        assert (statistics.frames, statistics.forgotten, statistics.overruns) == (0, 10, 1)
+        with pytest.raises(Overrun, match="read again"):
+            await inbox.take()
+        fill(inbox, 3)
+        with pytest.raises(Overrun):
+            await inbox.take()
+        assert inbox.statistics().overruns == 2
+
+    on_virtual_clock(main)
+
+
+def test_an_overrun_wakes_who_waits() -> None:
+    """A frame that is too big for the whole inbox does not leave the taker waiting."""
+
+    async def main() -> None:
+        inbox = Inbox(size=10)
+
+        async def offer() -> None:
+            await anyio.sleep(1)
+            inbox.offer("huge", 11)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(offer)
+            with pytest.raises(Overrun):
+                await inbox.take()
+
+    on_virtual_clock(main)
+
+
+def test_what_was_taken_makes_room() -> None:
+    """Bytes are given back with the frames."""
+
+    async def main() -> None:
+        inbox = Inbox(size=10)
+        for _ in range(5):
+            fill(inbox, 2, 5)
+            assert await inbox.take() == [0, 1]
+        assert inbox.statistics().bytes == 0
+
+    on_virtual_clock(main)
+
+
+def test_cancelling_a_wait_loses_nothing() -> None:
+    """Frames that arrive after, or at the very moment of, a cancellation are there for the next `take`."""
+
+    async def main() -> None:
+        inbox = Inbox()
+        with anyio.move_on_after(5):
+            await inbox.take()
+        inbox.offer("after", 1)
+        assert await inbox.take() == ["after"]
+
+        taken: list[object] = []
+
+        async def taker() -> None:
+            taken.extend(await inbox.take())
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(taker)
+            await anyio.wait_all_tasks_blocked()
+            inbox.offer("meanwhile", 1)
+            group.cancel_scope.cancel()
+        inbox.offer("last", 1)
+        assert [*taken, *await inbox.take()] == ["meanwhile", "last"]
+
+    on_virtual_clock(main)

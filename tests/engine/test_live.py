@@ -1,0 +1,321 @@
+"""Live sessions: what happens when they do not come about, end, flap, or are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import anyio
+import pytest
+from anyio.abc import TaskStatus
+
+from bridge.adapter import Json, Record, Refused, Retry, Token, Unauthorized, Walk
+from bridge.core.lifecycle import State
+from bridge.engine.ports import Feed, Offer
+from bridge.engine.runner import CONNECT_DEADLINE_S, Runner
+from bridge.engine.source import Source
+from tests.support.engine import Bench, on_virtual_clock
+from tests.support.sim_vendor import SimAdapter, SimSettings
+from tests.support.waiting import wait_until
+
+Hold = Callable[[Offer, TaskStatus[None]], Awaitable[None]]
+
+
+class Scripted:
+    """A feed that does what it is told."""
+
+    def __init__(self, script: Hold) -> None:
+        self._script = script
+
+    async def hold(self, offer: Offer, *, task_status: TaskStatus[None]) -> None:
+        await self._script(offer, task_status)
+
+
+class Stage(Bench):
+    """A bench whose live sessions are scripted, and whose vendor may have nothing to ask."""
+
+    def __init__(self, script: Hold, *, walks: bool = True, **settings: Any) -> None:
+        super().__init__(live=True, **settings)
+        self.tokens: list[Token] = []
+        self._script = script
+        self._walks = walks
+
+    def _fresh(self) -> Runner:
+        return Runner(Source(OneWay(self._settings, self._walks), self._feed), self._world)
+
+    def _feed(self, token: Token) -> Feed:
+        self.tokens.append(token)
+        return Scripted(self._script)
+
+
+class OneWay(SimAdapter):
+    """Refuses, breaks or fails where a frame says so."""
+
+    def __init__(self, settings: SimSettings, walks: bool) -> None:
+        super().__init__(settings)
+        self._asked = walks
+
+    def walks(self, token: Token) -> Sequence[Walk]:
+        return super().walks(token) if self._asked else []
+
+    def live(self, frame: Json) -> Sequence[Record]:
+        if isinstance(frame, Exception):
+            raise frame
+        return super().live(frame)
+
+
+def row(id_: str, value: str = "1") -> Json:
+    return {"id": id_, "value": value, "n": 1}
+
+
+def gaps(bench: Bench) -> list[Json]:
+    return [e.data["after"] for e in bench.ledger.events if e.subject.startswith("events.bridge.acme.gap.closed.")]
+
+
+def run(bench: Bench, seconds: float, check: Callable[[], None] = lambda: None) -> None:
+    async def script() -> None:
+        await anyio.sleep(seconds)
+        check()
+
+    on_virtual_clock(lambda: bench.during(script))
+
+
+def test_a_session_that_is_never_subscribed_is_given_up() -> None:
+    """It is the vendor's failure and no bug: reported, and tried again."""
+
+    async def hang(offer: Offer, status: TaskStatus[None]) -> None:
+        await anyio.sleep_forever()
+
+    bench = Stage(hang)
+
+    def check() -> None:
+        assert bench.runner.status.state is State.WAITING
+        assert "not subscribed within 60 s" in bench.runner.status.reason
+
+    run(bench, CONNECT_DEADLINE_S + 0.05, check)
+
+
+def test_a_session_that_just_ends_is_a_failure() -> None:
+    """Quiet and dead are told apart: a feed that returns does not leave the source deaf."""
+
+    async def leave(offer: Offer, status: TaskStatus[None]) -> None:
+        status.started()
+        await anyio.sleep(5)
+
+    bench = Stage(leave)
+    run(bench, 200)
+    assert len(bench.tokens) > 5
+
+
+@pytest.mark.parametrize("during", ["connect", "session", "frame"])
+def test_a_refused_token_is_renewed_once(during: str) -> None:
+    """Wherever the vendor says so; then the session goes on with the new one."""
+    refusals = [Unauthorized("401")]
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        if refusals and during == "connect":
+            raise refusals.pop()
+        status.started()
+        if refusals:
+            await anyio.sleep(20)
+            if during == "session":
+                raise refusals.pop()
+            offer(refusals.pop(), 1)
+        await anyio.sleep_forever()
+
+    bench = Stage(hold, every_s=6_000.0)
+
+    def check() -> None:
+        assert bench.runner.status.state is State.LIVE
+
+    run(bench, 100, check)
+    assert len({token.value.bare() for token in bench.tokens}) == 2
+
+
+def test_a_renewed_token_that_is_refused_blocks_the_source() -> None:
+    """It has not merely expired."""
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        raise Unauthorized("401")
+
+    bench = Stage(hold)
+
+    def check() -> None:
+        assert bench.runner.status.state is State.BLOCKED
+        assert "refused again with a new token" in bench.runner.status.reason
+
+    run(bench, 60, check)
+    assert bench.vendor.logins == 2
+    assert bench.own() == ["source.blocked"]
+
+
+def test_a_token_that_lapses_every_hour_blocks_nothing() -> None:
+    """Each session that came about was accepted: what is refused later has expired."""
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        status.started()
+        await anyio.sleep(3_600)
+        raise Unauthorized("expired")
+
+    bench = Stage(hold, every_s=100_000.0)
+    run(bench, 36_000)
+    assert len(bench.tokens) == 10
+    assert "source.blocked" not in bench.own()
+
+
+@pytest.mark.parametrize("error", [Refused("403"), Retry("502")])
+def test_a_frame_may_end_the_session(error: Exception) -> None:
+    """What the adapter makes of it is what happens next."""
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        status.started()
+        await anyio.sleep(10)
+        offer(error, 1)
+        await anyio.sleep_forever()
+
+    bench = Stage(hold, every_s=6_000.0)
+    run(bench, 1_000)
+    assert ("source.blocked" in bench.own()) == isinstance(error, Refused)
+
+
+def test_a_flapping_session_is_tried_less_and_less_often() -> None:
+    """One that lives for a moment has not proved itself, however often it is caught up."""
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        status.started()
+        await anyio.sleep(2)
+        raise Retry("hung up")
+
+    bench = Stage(hold)
+    run(bench, 3_600)
+    assert 10 < len(bench.tokens) < 60
+
+
+def test_a_session_that_lasted_is_reconnected_at_once() -> None:
+    """After a minute the back-off starts over."""
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        status.started()
+        await anyio.sleep(100)
+        raise Retry("hung up")
+
+    bench = Stage(hold, every_s=6_000.0)
+    run(bench, 3_600)
+    assert len(bench.tokens) >= 34
+
+
+def test_a_pass_that_began_before_the_session_proves_nothing_for_it() -> None:
+    """Pages read before the session was cut may have changed meanwhile: they are read again on the next one."""
+    bench = Bench(live=True, every_s=100_000.0, page_size=1)
+    bench.vendor.push = lambda row: []
+    for name in "abcdefgh":
+        bench.vendor.put(name, "1")
+
+    async def script() -> None:
+        await wait_until(lambda: len(bench.things()) == 4)
+        bench.vendor.hang_up()
+        bench.vendor.put("a", "2")
+        await anyio.sleep(100)
+        assert bench.runner.status.state is State.LIVE
+
+    on_virtual_clock(lambda: bench.during(script))
+    bench.check()
+
+
+def test_what_an_overrun_forgot_is_found_though_a_pass_was_under_way() -> None:
+    """The pass that was under way had read its first pages already."""
+    bench = Bench(live=True, every_s=500.0, page_size=1)
+    for name in "abcdefgh":
+        bench.vendor.put(name, "1")
+    offered = 0
+
+    async def script() -> None:
+        nonlocal offered
+        await anyio.sleep(400)
+        assert bench.runner.status.state is State.LIVE
+        requests = bench.vendor.requests
+        await wait_until(lambda: bench.vendor.requests == requests + 4, 1_000)
+        bench.vendor.put("a", "2")
+        for _ in range(10_001):
+            bench.vendor.offer({"id": "z", "value": "gone", "n": 0})
+        await anyio.sleep(100)
+        assert bench.runner.status.inbox is not None
+        assert bench.runner.status.inbox.overruns == 1
+
+    on_virtual_clock(lambda: bench.during(script))
+    bench.check()
+
+
+# --- vendors that cannot be asked ---
+
+
+def test_a_live_only_source_is_live_at_once() -> None:
+    """There is nothing to catch up with."""
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        status.started()
+        offer(row("a"), 10)
+        await anyio.sleep_forever()
+
+    bench = Stage(hold, walks=False)
+
+    def check() -> None:
+        assert bench.runner.status.state is State.LIVE
+
+    run(bench, 5, check)
+    assert bench.changes() == [("a", "created")]
+    assert gaps(bench) == []
+
+
+def test_while_its_session_is_down_there_is_a_gap() -> None:
+    """From when it went down to when it was up again."""
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        status.started()
+        await anyio.sleep(100)
+        raise Retry("hung up", after=50)
+
+    bench = Stage(hold, walks=False)
+    run(bench, 140)
+    assert gaps(bench) == []
+    bench = Stage(hold, walks=False)
+    run(bench, 170)
+    (gap,) = gaps(bench)
+    assert gap["from"] == "2023-11-14T22:15:00.020Z"
+    assert gap["from"] < gap["to"] < "2023-11-14T22:16:00.000Z"
+
+
+def test_what_an_overrun_forgot_of_a_live_only_source_is_a_gap() -> None:
+    """It reaches back to what was taken last, and is not empty."""
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        status.started()
+        await anyio.sleep(10)
+        offer(row("a"), 1)
+        await anyio.sleep(10)
+        for _ in range(20_000):
+            offer(row("b"), 1)
+        await anyio.sleep_forever()
+
+    bench = Stage(hold, walks=False)
+    run(bench, 60)
+    (gap,) = gaps(bench)
+    assert gap["from"] == "2023-11-14T22:13:30.020Z"
+    assert gap["to"] == "2023-11-14T22:13:40.020Z"
+
+
+def test_frames_that_were_not_stored_when_the_session_ended_are_a_gap() -> None:
+    """They arrived, and nobody can ask for them again: the gap begins before them, not when the session ended."""
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        status.started()
+        await anyio.sleep(10)
+        bench.ledger.latency_s = 30.0
+        offer(row("a"), 1)
+        await anyio.sleep(20)
+        bench.ledger.latency_s = 0.0
+        raise Retry("hung up")
+
+    bench = Stage(hold, walks=False)
+    run(bench, 35)
+    assert gaps(bench)[0]["from"] == "2023-11-14T22:13:30.020Z"

@@ -1,0 +1,127 @@
+"""Budgets that several sources share."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from bridge.core.budget import Limit
+from bridge.core.errors import Throttled
+from bridge.engine.quota import FIRST_PAUSE_S, Quota, Quotas
+from tests.support.engine import on_virtual_clock
+
+
+def test_who_asks_first_goes_first() -> None:
+    """Also when the first one wants more than those behind it."""
+
+    async def main() -> None:
+        quota, order = Quota(Limit(1, 10.0)), []
+
+        async def ask(name: str, cost: int) -> None:
+            await quota.take(cost)
+            order.append(name)
+
+        async with anyio.create_task_group() as group:
+            for name, cost in [("a", 1), ("b", 5), ("c", 1), ("d", 1)]:
+                group.start_soon(ask, name, cost)
+                await anyio.wait_all_tasks_blocked()
+        assert order == ["a", "b", "c", "d"]
+
+    on_virtual_clock(main)
+
+
+@pytest.mark.parametrize("limit", [Limit(1, 10.0), Limit(7, 60.0), Limit(100, 60.0)])
+def test_no_window_holds_more_than_the_limit(limit: Limit) -> None:
+    """However many wait: wherever a window of the limit's length begins."""
+
+    async def main() -> None:
+        quota, times = Quota(limit), []
+
+        async def ask() -> None:
+            for _ in range(limit.requests):
+                await quota.take()
+                times.append(anyio.current_time())
+
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(ask)
+        for begin in times:
+            assert sum(begin <= time < begin + limit.seconds - 1e-6 for time in times) <= limit.requests
+
+    on_virtual_clock(main)
+
+
+def test_everyone_pauses_for_as_long_as_the_vendor_says() -> None:
+    """Also who waits already; a second, shorter refusal does not shorten the pause."""
+
+    async def main() -> None:
+        quota, times = Quota(Limit(1_000, 1.0)), []
+        start = anyio.current_time()
+
+        async def ask() -> None:
+            await quota.take()
+            times.append(anyio.current_time() - start)
+
+        assert quota.throttled(Throttled("429", after=30)) == 30
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+            group.start_soon(ask)
+            await anyio.sleep(20)
+            quota.throttled(Throttled("429", after=40))
+            quota.throttled(Throttled("429", after=1))
+        assert min(times) == 60
+
+    on_virtual_clock(main)
+
+
+def test_pauses_without_a_time_double_until_a_request_passes() -> None:
+    """Up to a bound."""
+
+    async def main() -> None:
+        quota = Quota(Limit(1, 1.0))
+        pauses = [quota.throttled(Throttled("429")) for _ in range(10)]
+        assert pauses == [FIRST_PAUSE_S * 2 ** min(at, 6) for at in range(10)]
+        quota.passed()
+        assert quota.throttled(Throttled("429")) == FIRST_PAUSE_S
+        assert quota.refusals == 11
+
+    on_virtual_clock(main)
+
+
+def test_a_limit_that_the_vendor_names_counts_from_then_on() -> None:
+    """Learned once, for all who share it."""
+
+    async def main() -> None:
+        quota = Quota(Limit(1_000, 1.0))
+        quota.throttled(Throttled("429", after=0, limit=Limit(2, 60.0)))
+        start = anyio.current_time()
+        for _ in range(5):
+            await quota.take()
+        assert anyio.current_time() - start > 60
+
+    on_virtual_clock(main)
+
+
+def test_who_is_cancelled_while_waiting_takes_nothing() -> None:
+    """Neither the turn nor the budget is lost."""
+
+    async def main() -> None:
+        quota = Quota(Limit(1, 10.0))
+        start = anyio.current_time()
+        await quota.take()
+        for _ in range(3):
+            with anyio.move_on_after(1):
+                await quota.take()
+        await quota.take()
+        assert anyio.current_time() - start == pytest.approx(10)
+
+    on_virtual_clock(main)
+
+
+def test_sources_with_the_same_key_share_one_quota() -> None:
+    """The first who asks brings the limit to start from."""
+    quotas = Quotas()
+    one = quotas.of("key", Limit(1, 1.0))
+    assert quotas.of("key", Limit(9, 9.0)) is one
+    assert quotas.of("other", Limit(9, 9.0)) is not one
+    assert one.budget.limit == Limit(1, 1.0)

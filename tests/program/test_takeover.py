@@ -1,0 +1,160 @@
+"""Two daemons, one source: who works for it, and how fast the other takes over when it stops, dies or stands still.
+
+Real processes throughout. The sandbox's ledger says what happened, the stream is read by nats-py alone.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import nats
+import pytest
+from nats.errors import NoRespondersError
+from nats.js.errors import KeyNotFoundError
+from nats.js.kv import KeyValue
+
+from tests.support.ordeal import Ordeal, ordeal
+from tests.support.program import SOURCE, Child, elapse
+from tests.support.waiting import wait_until
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+
+LEASE_S = 3
+START_S = 30.0
+BUSY_S = 0.5
+"""What a machine with more to do than it can may take longer. Far less than what would be wrong."""
+
+
+class Pair:
+    """Two daemons of one source, and what the bucket says of them."""
+
+    def __init__(self, scene: Ordeal, kv: KeyValue) -> None:
+        self.scene = scene
+        self._kv = kv
+        self.north, self.south = self._daemon("north"), self._daemon("south")
+
+    def _daemon(self, name: str) -> Child:
+        daemon = self.scene.daemon(name)
+        more = self.scene.folder / f"{name}.d"
+        more.mkdir()
+        text = f'[daemon]\ninstance = "{name}"\nlease_s = {LEASE_S}\n'
+        (more / "lease.toml").write_text(text, encoding="utf-8")
+        return daemon
+
+    async def holder(self) -> tuple[str, int]:
+        """Instance and process that hold the lease; ("", 0) for nobody."""
+        try:
+            entry = await self._kv.get(SOURCE)
+        except (KeyNotFoundError, NoRespondersError):
+            # No claim, or no bucket yet.
+            return "", 0
+        claim = json.loads(entry.value or b"{}")
+        return claim.get("instance", ""), claim.get("pid", 0)
+
+    async def held_by(self, daemon: Child, deadline_s: float) -> float:
+        """Wait until the present life of this daemon holds it; after how many seconds."""
+        start = time.monotonic()
+
+        async def held() -> bool:
+            return await self.holder() == (daemon.name, daemon.pid)
+
+        await wait_until(held, deadline_s, f"{daemon.name} to hold the lease:\n{daemon.tail()}")
+        return time.monotonic() - start
+
+    async def north_works(self) -> None:
+        """The usual beginning: north works, south stands by."""
+        self.north.start()
+        await self.held_by(self.north, START_S)
+        self.south.start()
+        await wait_until(lambda: self.south.said("source.standby"), START_S, "south to stand by")
+        await wait_until(lambda: self.north.said("source.live"), START_S, "north to be live")
+        await self.scene.progress()
+        assert not self.south.said("source.opening", -1)
+        assert not self.south.said("source.live", -1)
+
+
+@asynccontextmanager
+async def pair(name: str, folder: Path, seed: int) -> AsyncIterator[Pair]:
+    async with ordeal(name, folder, seed=seed, sync_always=False) as scene:
+        client = await nats.connect(scene.broker.url)
+        try:
+            js = client.jetstream()
+            yield Pair(scene, KeyValue("bridge-leases", "KV_bridge-leases", "$KV.bridge-leases.", js, True))
+        finally:
+            await client.close()
+
+
+async def test_one_told_to_stop_hands_over_at_once(tmp_path: Path) -> None:
+    """SIGTERM gives the lease back before the process ends; the other has it half a second later."""
+    async with pair("handed over", tmp_path, 51) as both:
+        await both.north_works()
+        for former, next_ in ((both.north, both.south), (both.south, both.north)):
+            assert await former.terminate() == 0
+            assert await both.held_by(next_, 0.5 + BUSY_S) <= 0.5 + BUSY_S
+            await both.scene.progress()
+            former.start()
+            await wait_until(lambda former=former: former.said("source.standby", -1), START_S, "it to stand by")
+        (await both.scene.verdict()).must_be_faithful()
+
+
+async def test_one_that_is_killed_is_replaced_within_its_lease_and_a_second(tmp_path: Path) -> None:
+    """SIGKILL leaves the lease behind; it runs out, and the other takes over."""
+    async with pair("killed", tmp_path, 52) as both:
+        await both.north_works()
+        for former, next_ in ((both.north, both.south), (both.south, both.north)):
+            former.kill()
+            took_s = await both.held_by(next_, LEASE_S + 1 + BUSY_S)
+            print(f"taken over after {took_s:.2f} s")
+            await both.scene.progress()
+            former.start()
+            await wait_until(lambda former=former: former.said("source.standby", -1), START_S, "it to stand by")
+        (await both.scene.verdict()).must_be_faithful()
+
+
+async def test_one_that_is_restarted_takes_its_own_back_at_once(tmp_path: Path) -> None:
+    """Killed and started again, alone or beside one that stands by, it goes on as soon as it runs."""
+    async with pair("restarted", tmp_path, 53) as both:
+        await both.north_works()
+        both.south.kill()
+        for _ in range(2):
+            both.north.kill()
+            both.north.start()
+            await wait_until(lambda: both.north.said("bridged.started", -1), START_S, "north to start")
+            assert await both.held_by(both.north, BUSY_S) <= BUSY_S
+            assert both.north.said("lease.taken", -1)[0]["was"] == "own"
+            await wait_until(lambda: both.north.said("source.live", -1), START_S, "north to be live")
+            await both.scene.progress()
+        (await both.scene.verdict()).must_be_faithful()
+
+
+async def test_one_that_stood_still_wakes_and_doubles_nothing(tmp_path: Path) -> None:
+    """SIGSTOP for longer than the lease, wherever it is: the other takes over and goes on; the woken one sees that its
+    time is over before it writes, stands by, and takes over again when it is needed."""
+    async with pair("stood still", tmp_path, 54) as both:
+        await both.north_works()
+        former, next_ = both.north, both.south
+        for _ in range(4):
+            await both.scene.progress()
+            stood_by = len(former.said("source.standby", -1))
+            former.pause()
+            both.scene.blows["daemon frozen"] += 1
+            await both.held_by(next_, LEASE_S + 1 + BUSY_S)
+            await both.scene.progress(20)
+            await elapse(both.scene.dice.uniform(0, 1))
+            former.resume()
+            await wait_until(
+                lambda former=former, stood_by=stood_by: len(former.said("source.standby", -1)) > stood_by,
+                START_S,
+                "the woken one to stand by",
+            )
+            assert (await both.holder())[0] == next_.name
+            reason = former.said("source.standby", -1)[stood_by]["reason"]
+            assert "lease of source acme" in reason, reason
+            former, next_ = next_, former
+        verdict = await both.scene.verdict()
+        print(verdict.row())
+        verdict.must_be_faithful()
