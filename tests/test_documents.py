@@ -48,10 +48,11 @@ def test_the_readme_s_configuration_is_valid(tmp_path: Path) -> None:
 
 def test_links_lead_somewhere() -> None:
     """Every relative link and every path named in the documents exists."""
-    for document in (README, EVENTS, *(path.read_text("utf-8") for path in ROOT.glob("docs/*.md"))):
-        for target in re.findall(r"\]\(([^)#:]+)\)", document):
-            assert (ROOT / target).exists(), target
-        for target in re.findall(r"`((?:bridge|tests|docs|config)/[\w./-]+)`", document):
+    for document in (ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/*.md")):
+        text = document.read_text("utf-8")
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (document.parent / target).exists(), f"{document.name}: {target}"
+        for target in re.findall(r"`((?:bridge|tests|docs|config)/[\w./-]+)`", text):
             assert (ROOT / target).exists() or (ROOT / "bridge" / target).exists(), target
 
 

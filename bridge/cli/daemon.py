@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import random
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,19 +14,25 @@ import structlog
 
 from bridge import __version__
 from bridge.core.config import NatsSettings, TlsSettings
+from bridge.core.errors import Away
+from bridge.core.lease import Tenant
 from bridge.core.secret import Masker
+from bridge.edge import process
 from bridge.edge.codec import encode
 from bridge.edge.config import Config
 from bridge.edge.embedded import embedded_nats, read_embedded_options
 from bridge.edge.http import HttpClient
 from bridge.edge.layout import LedgerNames
-from bridge.edge.ledger import JetStreamLedger
+from bridge.edge.leases import JetStreamLeases
+from bridge.edge.ledger import RETRY_S, JetStreamLedger
 from bridge.edge.nats_connection import NatsConnection, connect
 from bridge.edge.nats_options import NatsOptions
 from bridge.edge.nats_trouble import Denied
+from bridge.engine.groups import task_group
 from bridge.engine.quota import Quotas
 from bridge.engine.source import Source, World
 from bridge.engine.supervisor import Supervisor
+from bridge.engine.tenancy import LeaseOffice
 
 log = structlog.get_logger()
 
@@ -53,23 +57,25 @@ class Daemon:
             group.start_soon(self.supervisor.run)
             await self._refused.wait()
             group.cancel_scope.cancel()
-        denied = self._denied[0]
-        raise PermissionMissing(f"NATS denies this user {denied.action} on {denied.subject}; grant it and start again")
+        raise _permission_missing(self._denied)
 
 
 @asynccontextmanager
 async def daemon(config: Config, masker: Masker) -> AsyncIterator[Daemon]:
     """Everything connected and verified, nothing running yet.
 
-    Raises EmbeddedNatsFailed, NatsMisconfigured, NatsUnauthorized, and LayoutError.
+    Raises EmbeddedNatsFailed, NatsMisconfigured, NatsUnauthorized, PermissionMissing, and LayoutError.
     """
     denied: list[Denied] = []
     refused = anyio.Event()
     ledgers: list[JetStreamLedger] = []
+    buckets: list[JetStreamLeases] = []
 
     def on_disconnect() -> None:
         for ledger in ledgers:
             ledger.disconnected()
+        for bucket in buckets:
+            bucket.disconnected()
 
     def on_reconnect() -> None:
         for ledger in ledgers:
@@ -97,22 +103,64 @@ async def daemon(config: Config, masker: Masker) -> AsyncIterator[Daemon]:
                 on_permission_error=on_permission_error,
             )
         )
-        ledger = JetStreamLedger(connection.client, ledger_names(config.nats))
+        names = ledger_names(config.nats)
+        ledger = JetStreamLedger(connection.client, names)
         ledgers.append(ledger)
-        await ledger.wait_ready()
+        leases = JetStreamLeases(connection.client, names)
+        buckets.append(leases)
+        await _ready(ledger, leases, refused, denied)
         http = await stack.enter_async_context(HttpClient())
+        me = process.tenant(config.daemon.instance or "", __version__)
+        roll = random.SystemRandom().random
+        office = LeaseOffice(
+            leases,
+            me,
+            lease_s=config.daemon.lease_s,
+            wall=wall,
+            roll=roll,
+            alive=process.alive,
+            clock=process.monotonic,
+        )
         world = World(
             ledger=ledger,
             http=http,
             quotas=Quotas(),
             encode=encode,
             wall=wall,
-            roll=random.SystemRandom().random,
+            roll=roll,
             masker=masker,
-            owner=_owner(),
+            owner=_owner(me),
+            tenancies=office,
         )
         sources = [Source(config.adapter(settings)) for settings in config.sources]
         yield Daemon(Supervisor(sources, world), connection, ledger, denied, refused)
+
+
+async def _ready(ledger: JetStreamLedger, leases: JetStreamLeases, refused: anyio.Event, denied: list[Denied]) -> None:
+    """Returns when the server's side is verified. A permission that is missing would keep it from ever being so."""
+    async with task_group() as group:
+
+        async def give_up() -> None:
+            await refused.wait()
+            group.cancel_scope.cancel()
+
+        group.start_soon(give_up)
+        while True:
+            await ledger.wait_ready()
+            try:
+                await leases.prepare()
+            except Away:
+                await anyio.sleep(RETRY_S)
+            else:
+                break
+        group.cancel_scope.cancel()
+    if denied:
+        raise _permission_missing(denied)
+
+
+def _permission_missing(denied: list[Denied]) -> PermissionMissing:
+    first = denied[0]
+    return PermissionMissing(f"NATS denies this user {first.action} on {first.subject}; grant it and start again")
 
 
 def wall() -> int:
@@ -125,8 +173,11 @@ def ledger_names(nats: NatsSettings) -> LedgerNames:
     return LedgerNames(
         stream=nats.stream,
         state_bucket=nats.state_bucket,
+        lease_bucket=nats.lease_bucket,
         replicas=nats.replicas,
         max_age_s=nats.max_age_days * 86_400,
+        telemetry_stream=nats.telemetry_stream,
+        telemetry_max_age_s=nats.telemetry_max_age_days * 86_400,
         domain=nats.domain,
         api_prefix=nats.api_prefix or "$JS.API",
         manage=nats.manage,
@@ -163,6 +214,5 @@ def _path(text: str | None) -> Path | None:
     return Path(text) if text else None
 
 
-def _owner() -> dict[str, str | int]:
-    host = socket.gethostname()
-    return {"instance": f"{host}:{os.getpid()}", "host": host, "since_ms": wall(), "build": __version__}
+def _owner(me: Tenant) -> dict[str, str | int]:
+    return {"instance": me.instance, "host": me.host, "pid": me.pid, "since_ms": wall(), "build": me.build}

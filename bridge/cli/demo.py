@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import signal
+import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from bridge.cli import output
-from bridge.cli.daemon import Daemon, daemon, ledger_names
+from bridge.cli.daemon import Daemon, daemon, ledger_names, wall
 from bridge.cli.exits import Exit
 from bridge.cli.loop import run as run_loop
 from bridge.core.config import DaemonSettings, NatsSettings
+from bridge.core.lifecycle import State
 from bridge.core.secret import Masker, Secret
 from bridge.edge import logging
 from bridge.edge.config import Config
@@ -26,6 +28,7 @@ from bridge.edge.discovery import Catalogue
 from bridge.edge.tail import Seen, Tail
 
 if TYPE_CHECKING:
+    from bridge.cli.demo_view import Notes
     from bridge.sandbox.oracle import Report
     from bridge.sandbox.pcvisit import PcvisitSandbox
 
@@ -33,18 +36,21 @@ ALL_TIME_S = 20 * 365 * 86_400.0
 """The vendors' published samples are years old."""
 DRAIN_S = 60.0
 """After the last change everything must be in the stream within this."""
+LOOK_EVERY_S = 0.1
 NAME = "demo"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """`bridged demo [--seconds N] [--rate N] [--seed N] [--json]`."""
-    parser.add_argument("--seconds", type=float, metavar="N", help="run unattended for N seconds, then judge")
-    parser.add_argument("--rate", type=float, default=5.0, metavar="N", help="changes per second at each vendor")
+    parser.add_argument("--seconds", type=_number(86_400), metavar="N", help="end after N seconds, then judge")
+    parser.add_argument(
+        "--rate", type=_number(1000), default=5.0, metavar="N", help="changes per second at each vendor (default: 5)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="the same seed makes the same changes")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run until Ctrl-C or `--seconds`. 0 if nothing is missing, doubled or out of order; else 1."""
+    """Run until Ctrl-C or `--seconds`. 0 if nothing is missing, doubled, out of order or invented; else 1."""
     try:
         import bridge.sandbox.pcvisit  # noqa: F401 - is the extra `demo` installed?
     except ModuleNotFoundError as missing:
@@ -55,11 +61,12 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass(slots=True)
 class Stage:
-    """What is on show: the sandbox, the daemon, and every event read back from the stream."""
+    """What is on show: the sandbox, the daemon, and every event read back from the stream. `act`: what happens now."""
 
     sandbox: PcvisitSandbox
     daemon: Daemon
     events: list[Seen] = field(default_factory=list)
+    act: str = "starting"
 
     def report(self) -> Report:
         """The sandbox's ledger against the stream. Everything that an answer carried must be there."""
@@ -75,50 +82,72 @@ class Stage:
 
 
 async def _run(args: argparse.Namespace) -> int:
+    from bridge.cli.demo_view import Notes
     from bridge.sandbox.pcvisit import Options, pcvisit_sandbox
 
     masker = Masker()
-    unattended = args.json or args.seconds is not None
-    logging.configure("warning", "console", masker)
-    with tempfile.TemporaryDirectory(prefix="bridged-demo-") as folder:
-        async with pcvisit_sandbox(Options(seed=args.seed, rate=args.rate, companies=1)) as sandbox:
-            config = _config(sandbox, Path(folder))
-            for secret in config.secrets:
-                masker.add(secret)
-            async with daemon(config, masker) as running, anyio.create_task_group() as group:
-                stage = Stage(sandbox, running)
-                group.start_soon(running.run)
-                group.start_soon(_read_back, stage, config)
-                if not unattended:
-                    from bridge.cli.demo_view import show
-
-                    group.start_soon(show, stage)
-                await _wait(args.seconds)
-                sandbox.set_rate(0)
-                report = await _judge(stage)
-                group.cancel_scope.cancel()
+    # A line in the middle of the live view would tear it: it is shown below, and once more at the end.
+    notes = Notes() if _watched(args) else None
+    logging.configure("warning", "console", masker, notes)
+    try:
+        with tempfile.TemporaryDirectory(prefix="bridged-demo-") as folder:
+            # Without a history of its own and at rest, so that the published samples are the first to flow.
+            async with pcvisit_sandbox(Options(seed=args.seed, companies=1, history=0)) as sandbox:
+                config = _config(sandbox, Path(folder))
+                for secret in config.secrets:
+                    masker.add(secret)
+                async with daemon(config, masker) as running:
+                    report = await _perform(Stage(sandbox, running), config, args, notes)
+    finally:
+        if notes is not None:
+            sys.stderr.write(notes.getvalue())
     return _verdict(report, args)
 
 
-async def _wait(seconds: float | None) -> None:
-    with anyio.move_on_after(seconds), anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async for _ in signals:
-            return
+async def _perform(stage: Stage, config: Config, args: argparse.Namespace, notes: Notes | None) -> Report:
+    async with anyio.create_task_group() as group:
+        group.start_soon(stage.daemon.run)
+        group.start_soon(_read_back, stage, config)
+        if not args.json:
+            from bridge.cli.demo_view import print_flow, show
+
+            group.start_soon(show, stage, notes) if notes is not None else group.start_soon(print_flow, stage)
+        with anyio.move_on_after(args.seconds), anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            group.start_soon(_open_the_curtain, stage, args.rate)
+            async for _ in signals:
+                break
+        stage.act = "judging"
+        stage.sandbox.set_rate(0)
+        report = await _judge(stage)
+        group.cancel_scope.cancel()
+    return report
+
+
+def _watched(args: argparse.Namespace) -> bool:
+    return not args.json and sys.stdout.isatty()
+
+
+async def _open_the_curtain(stage: Stage, rate: float) -> None:
+    """The vendor begins to change things once all it had to show has been read."""
+    status = stage.daemon.supervisor.statuses()[0]
+    while status.state is not State.LIVE:  # noqa: ASYNC110 - plain data
+        await anyio.sleep(LOOK_EVERY_S)
+    if stage.act == "starting":
+        stage.act = "changing"
+        stage.sandbox.set_rate(rate)
 
 
 async def _judge(stage: Stage) -> Report:
     """The report, once every change has reached the stream, or when it has had time enough."""
-    report = stage.report()
     with anyio.move_on_after(DRAIN_S):
-        while report.missing:
-            await anyio.sleep(0.5)
-            report = stage.report()
-        # A doubled event would come late: every walk reads everything once more.
         status = stage.daemon.supervisor.statuses()[0]
-        done = dict(status.completed_ms)
-        while any(status.completed_ms[walk] == at for walk, at in done.items()):  # noqa: ASYNC110 - plain data
-            await anyio.sleep(0.2)
-        await anyio.sleep(0.5)
+        while status.state is not State.LIVE or stage.report().missing:  # noqa: ASYNC110 - plain data
+            await anyio.sleep(LOOK_EVERY_S)
+        # A doubled event would come late: every walk reads everything once more.
+        calm_ms = wall()
+        while min(status.completed_ms.values(), default=0) < calm_ms:  # noqa: ASYNC110 - plain data
+            await anyio.sleep(LOOK_EVERY_S)
+        await anyio.sleep(0.5)  # for the last of it to be read back
     return stage.report()
 
 
@@ -144,15 +173,15 @@ def _verdict(report: Report, args: argparse.Namespace) -> int:
     if args.json:
         output.emit({"sources": {NAME: {"vendor": "pcvisit", "mode": "poll", **result}}, "ok": report.faithful})
     else:
-        latency = result["latency_ms"]
         output.say(
             f"pcvisit: {report.changes} changes made, {report.events} events in the stream, "
             f"{report.superseded} overwritten before anyone could read them"
         )
         output.say(
             f"missing {report.missing}, duplicates {report.duplicates}, out of order {report.out_of_order}, "
-            f"invented {report.invented}; change to stream {_latency(latency)}"
+            f"invented {report.invented}; change to stream {_latency(result['latency_ms'])}"
         )
+        output.say("every change that could be read is there, once" if report.faithful else "NOT FAITHFUL")
     for finding in report.findings:
         output.complain(finding)
     return Exit.OK if report.faithful else Exit.FAILED
@@ -160,6 +189,19 @@ def _verdict(report: Report, args: argparse.Namespace) -> int:
 
 def _latency(latency: Any) -> str:
     return ", ".join(f"{name} {value} ms" for name, value in latency.items() if value is not None) or "not measured"
+
+
+def _number(most: float) -> Any:
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value <= most:  # not true of nan either
+            raise argparse.ArgumentTypeError(f"expected a number from 0 to {most:g}, got {text!r}")
+        return value
+
+    return number
 
 
 def _config(sandbox: PcvisitSandbox, folder: Path) -> Config:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import time
 from typing import TYPE_CHECKING
 
 import anyio
-from rich.console import Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
@@ -15,48 +17,111 @@ from bridge.cli.tail import line
 
 if TYPE_CHECKING:
     from bridge.cli.demo import Stage
+    from bridge.sandbox.oracle import Report
 
 REFRESH_S = 0.25
-ROWS = 20
+JUDGE_SHARE = 0.1
+"""Comparing takes longer the longer the demo runs: it may take this share of the time."""
+FEWEST_ROWS = 3
+OTHER_LINES = 9
+"""Lines that are not events: the frames, the source, the figures."""
+MOST_NOTES = 3
+
+ACTS = {
+    "starting": "reading the vendor's published samples",
+    "changing": "the vendor changes sessions; Ctrl-C ends and judges",
+    "judging": "no more changes; everything is read once more, then judged",
+}
 
 
-async def show(stage: Stage) -> None:
-    """Draw until cancelled."""
-    with Live(refresh_per_second=1 / REFRESH_S, screen=False) as live:
+class Notes(io.StringIO):
+    """Collects what is logged while the view is up."""
+
+    def last(self) -> list[str]:
+        """The last few lines."""
+        return self.getvalue().splitlines()[-MOST_NOTES:]
+
+
+class Score:
+    """The comparison, made anew as often as its own duration allows."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._report = stage.report()
+        self._next = 0.0
+
+    def report(self) -> Report:
+        """The latest."""
+        began = time.monotonic()
+        if began >= self._next:
+            self._report = self._stage.report()
+            ended = time.monotonic()
+            self._next = ended + (ended - began) / JUDGE_SHARE
+        return self._report
+
+
+async def show(stage: Stage, notes: Notes) -> None:
+    """Draw until cancelled, on a screen of its own: what was on the terminal before is there again afterwards."""
+    console, score = Console(), Score(stage)
+    with Live(console=console, auto_refresh=False, screen=True) as live:
         while True:
-            live.update(_picture(stage))
+            live.update(_picture(stage, score.report(), notes.last(), console.height), refresh=True)
             await anyio.sleep(REFRESH_S)
 
 
-def _picture(stage: Stage) -> Group:
-    table = Table(expand=True, box=None)
-    for name in ("source", "vendor", "state", "requests", "stored", "created", "updated", "unchanged"):
-        table.add_column(name, justify="left" if name in ("source", "vendor", "state") else "right")
-    for status in stage.daemon.supervisor.statuses():
-        counts = status.counts
-        table.add_row(
-            status.name,
-            status.vendor,
-            str(status.state),
-            str(status.requests),
-            str(counts.stored),
-            str(counts.by_change.get("created", 0)),
-            str(counts.by_change.get("updated", 0)),
-            str(counts.unchanged),
-        )
-    report = stage.report()
-    latency = report.percentile(50)
-    judged = Text(
-        f"{report.changes} changes at the vendor, {report.events} events in the stream, "
-        f"{report.missing} on their way, {report.duplicates} doubled, {report.out_of_order} out of order"
-        + ("" if latency is None else f", change to stream p50 {latency} ms"),
-        style="bold red" if report.duplicates or report.out_of_order else "bold green",
-    )
-    flow = Group(*(line(event) for event in stage.events[-ROWS:]))
+async def print_flow(stage: Stage) -> None:
+    """Where nobody watches: one line per event, until cancelled."""
+    shown = 0
+    while True:
+        for event in stage.events[shown:]:
+            print(line(event).plain)
+        shown = len(stage.events)
+        await anyio.sleep(REFRESH_S)
+
+
+def _picture(stage: Stage, report: Report, notes: list[str], height: int) -> RenderableType:
+    rows = max(FEWEST_ROWS, height - OTHER_LINES - len(notes))
+    flow = [line(event) for event in stage.events[-rows:]]
+    for text in flow:
+        text.no_wrap, text.overflow = True, "ellipsis"
     return Group(
         Panel(
-            table, title="bridged demo: pcvisit's sandbox → bridged → embedded NATS JetStream", subtitle="Ctrl-C ends"
+            _sources(stage),
+            title="bridged demo: a played pcvisit → bridged → NATS JetStream",
+            subtitle=ACTS[stage.act],
         ),
-        judged,
-        Panel(flow, title="events.> as stored"),
+        *_figures(report),
+        Panel(
+            Group(*flow, *[Text()] * (rows - len(flow))),
+            title="events.> as they are stored",
+            title_align="left",
+        ),
+        *(Text(note, style="yellow", no_wrap=True, overflow="ellipsis") for note in notes),
     )
+
+
+def _sources(stage: Stage) -> Table:
+    table = Table(expand=True, box=None, pad_edge=False)
+    for name in ("source", "vendor", "state"):
+        table.add_column(name)
+    for name in ("requests", "first read", "created", "updated", "deleted", "unchanged"):
+        table.add_column(name, justify="right")
+    for status in stage.daemon.supervisor.statuses():
+        counts = status.counts
+        by_change = [str(counts.by_change.get(change, 0)) for change in ("snapshot", "created", "updated", "deleted")]
+        state = str(status.state).replace("_", " ")
+        table.add_row(status.name, status.vendor, state, str(status.requests), *by_change, str(counts.unchanged))
+    return table
+
+
+def _figures(report: Report) -> list[Text]:
+    latency = report.percentile(50)
+    good = not (report.duplicates or report.out_of_order or report.invented)
+    figures = [f"{report.changes} changes at the vendor", f"{report.events} events in the stream"]
+    if latency is not None:
+        figures.append(f"half of them within {latency} ms of the change")
+    judged = f"doubled {report.duplicates}   out of order {report.out_of_order}   on their way {report.missing}"
+    return [
+        Text("  " + ", ".join(figures), no_wrap=True, overflow="ellipsis"),
+        Text("  " + judged, style="bold green" if good else "bold red", no_wrap=True, overflow="ellipsis"),
+    ]

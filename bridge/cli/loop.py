@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import anyio
@@ -13,8 +13,10 @@ from bridge.cli.daemon import PermissionMissing
 from bridge.cli.exits import Exit
 from bridge.core.errors import Away, BridgeError, Unfit
 from bridge.edge.embedded_files import EmbeddedNatsFailed
+from bridge.edge.layout import JetStreamOff, ServerTooOld
 from bridge.edge.nats_options import NatsMisconfigured
 from bridge.edge.nats_trouble import NatsUnauthorized, NatsUnreachable
+from bridge.edge.tail import StreamMissing
 
 _EXITS: list[tuple[type[BaseException], Exit]] = [
     (PermissionMissing, Exit.NOPERM),
@@ -22,36 +24,49 @@ _EXITS: list[tuple[type[BaseException], Exit]] = [
     (NatsMisconfigured, Exit.CONFIG),
     (NatsUnreachable, Exit.UNAVAILABLE),
     (EmbeddedNatsFailed, Exit.UNAVAILABLE),
+    (ServerTooOld, Exit.UNAVAILABLE),
+    (JetStreamOff, Exit.UNAVAILABLE),
+    (StreamMissing, Exit.UNAVAILABLE),
     (Unfit, Exit.CONFIG),
     (Away, Exit.TEMPFAIL),
     (BridgeError, Exit.SOFTWARE),
 ]
+"""The first row that fits counts."""
+
+Report = Callable[[BaseException, Exit], None]
 
 
-def run(main: Callable[..., Awaitable[int]], *args: Any) -> int:
-    """The exit code of `main`. Anything that is not a known condition is a bug and is raised."""
+def _complain(error: BaseException, code: Exit) -> None:  # noqa: ARG001 - the sentence says it all
+    output.complain(f"bridged: {error}")
+
+
+def run(main: Callable[..., Awaitable[int]], *args: Any, report: Report = _complain) -> int:
+    """The exit code of `main`. A known condition is reported; anything else is a bug and is raised."""
     options = {"use_uvloop": True} if importlib.util.find_spec("uvloop") else {}
     try:
         return anyio.run(main, *args, backend="asyncio", backend_options=options)
-    except BaseExceptionGroup as group:
-        error = _only(group)
-        code = _code(error)
-        if code is None:
+    except (Exception, BaseExceptionGroup) as error:
+        conditions = list(_conditions(error))
+        if any(isinstance(condition, KeyboardInterrupt) for condition in conditions):
+            raise KeyboardInterrupt from None
+        codes = [exit_code(condition) for condition in conditions]
+        if None in codes:
             raise
-    except Exception as single:
-        error, code = single, _code(single)
-        if code is None:
-            raise
-    output.complain(f"bridged: {error}")
-    return code
+    # Several at once are mostly the same seen by several tasks.
+    known = {str(condition): (condition, code) for condition, code in zip(conditions, codes, strict=True) if code}
+    for condition, code in known.values():
+        report(condition, code)
+    return next(code for _, code in known.values())
 
 
-def _code(error: BaseException) -> Exit | None:
+def exit_code(error: BaseException) -> Exit | None:
+    """The exit code of a known condition; None for what is a bug."""
     return next((code for kind, code in _EXITS if isinstance(error, kind)), None)
 
 
-def _only(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
+def _conditions(error: BaseException) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from _conditions(part)
+    else:
+        yield error

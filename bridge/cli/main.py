@@ -24,8 +24,11 @@ COMMANDS = {
     "check": ("bridge.cli.check", "check the configuration and say what it means"),
     "tail": ("bridge.cli.tail", "show events as they flow"),
     "status": ("bridge.cli.status", "show how every source is"),
+    "resync": ("bridge.cli.resync", "have a source read again what it has read before"),
+    "forget": ("bridge.cli.forget", "erase one entity from the stream and the view, for good"),
     "sandbox": ("bridge.cli.sandbox", "play a vendor on this machine"),
     "adapters": ("bridge.cli.adapters", "list the adapters and their settings"),
+    "nats-config": ("bridge.cli.nats_config", "print streams and permissions for an operator to make on NATS"),
     "schema": ("bridge.cli.schema", "print the JSON Schema of the configuration"),
 }
 

@@ -19,8 +19,9 @@ from bridge.edge.config import Config
 
 log = structlog.get_logger()
 
-STOP_DEADLINE_S = 20.0
-"""What is being written at a stop gets this long to be settled."""
+STOP_DEADLINE_S = 40.0
+"""Everything that is done at a stop has a deadline of its own, nats-server's two of 15 s the longest. If they add up to
+more than this, something hangs: then the kernel ends us, and nats-server with us."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +35,10 @@ def run(args: argparse.Namespace) -> int:
     logging.configure(config.daemon.log_level, config.daemon.log_format, masker)
     for warning in config.warnings:
         log.warning("configuration.warning", file=warning.file, line=warning.line, message=warning.message)
-    return run_loop(_run, config, masker)
+    try:
+        return run_loop(_run, config, masker, report=_report)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 async def _run(config: Config, masker: Masker) -> int:
@@ -50,7 +54,15 @@ async def _run(config: Config, masker: Masker) -> int:
             group.start_soon(hold)
             async for number in signals:
                 log.info("bridged.stopping", signal=signal.Signals(number).name)
+                signal.setitimer(signal.ITIMER_REAL, STOP_DEADLINE_S)
                 group.cancel_scope.cancel()
                 break
     log.info("bridged.stopped")
     return Exit.OK
+
+
+def _report(error: BaseException, code: Exit) -> None:
+    """Into the log, where everything else about this run is. Lists come as such: a log has no line breaks."""
+    first, *rest = str(error).splitlines() or [""]
+    details = {"details": [text.strip() for text in rest]} if rest else {}
+    log.critical("bridged.failed", reason=first, **details, exit=int(code))

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
 from bridge.cli import configuration, output
-from bridge.cli.daemon import ledger_names, visitor_options
+from bridge.cli.daemon import ledger_names
 from bridge.cli.exits import Exit
+from bridge.cli.intervals import Intervals
 from bridge.cli.loop import run as run_loop
+from bridge.cli.plain import json_line, plain
+from bridge.cli.visit import visiting
 from bridge.edge.config import Config
-from bridge.edge.nats_connection import connect
-from bridge.edge.overview import Observer, Overview
+from bridge.edge.overview import NEVER, Observer, Overview, cursor_times
+
+LATE_INTERVALS = 2.0
+LATE_SLACK_S = 60.0
+"""A walk is late when its last complete pass is older than two intervals and a minute: passes and quotas take time."""
+
+Json = dict[str, Any]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,52 +34,137 @@ def run(args: argparse.Namespace) -> int:
 
 async def _run(args: argparse.Namespace, config: Config) -> int:
     names = ledger_names(config.nats)
-    async with connect(visitor_options(config), give_up_after_s=10) as connection:
+    async with visiting(config) as connection:
         observer = Observer(connection.client, names)
         stream = await observer.stream()
         views = [await observer.source(config.adapter(s).vendor, s.name) for s in config.sources]
-        server = connection.server
-    if args.json:
-        output.emit({"nats": server, "stream": {"name": names.stream, **stream}, "sources": _json(views)})
-        return Exit.OK
+        server = {"server": connection.server, "version": str(connection.info.get("version", ""))}
     now = datetime.now(UTC)
-    output.say(f"{names.stream} at {server}: {stream['messages']} messages, {stream['bytes'] / 1e6:.1f} MB")
-    for view in views:
-        output.say(f"source {view.name} ({view.vendor}): {_condition(view, now)}")
-        output.columns(_rows(view, now))
+    sources = [
+        describe(view, Intervals(config, settings), now) for view, settings in zip(views, config.sources, strict=True)
+    ]
+    report = {
+        "ok": not any(source["problems"] for source in sources),
+        "nats": server,
+        "stream": {"name": names.stream, **stream},
+        "sources": sources,
+    }
+    if args.json:
+        output.say(json_line(report))
+    else:
+        _show(report, now)
     return Exit.OK
 
 
-def _rows(view: Overview, now: datetime) -> list[tuple[str, str]]:
-    rows = []
-    if view.owner:
-        rows.append(("owner", f"{view.owner.get('instance')}, build {view.owner.get('build')}"))
-    for name, cursor in sorted(view.walks.items()):
-        completed = cursor.get("completed")
-        fresh = f"last complete {_ago(completed, now)}" if completed else "first read under way"
-        rows.append(("walk", f"{name}: {fresh}"))
-    if view.last_event:
-        rows.append(("last event", f"{_ago(view.last_event['stored'], now)}: {view.last_event['subject']}"))
-    rows += [("open gap", f"{gap['feed']} since {gap['from']}: {gap['reason']}") for gap in view.open_gaps]
-    if view.quarantined:
-        rows.append(("quarantine", f"{view.quarantined} records could not be read; see bridged tail --since 90d"))
-    return rows or [("", "nothing in the stream yet")]
+def describe(view: Overview, intervals: Intervals, now: datetime) -> Json:
+    """One source as JSON. `problems`: what somebody should look at, in words; none when all is well."""
+    walks = [_walk(name, cursor, intervals, now) for name, cursor in sorted(view.walks.items())]
+    return {
+        "name": view.name,
+        "vendor": view.vendor,
+        "condition": view.condition,
+        "since": view.since,
+        "reason": view.reason,
+        "problems": _problems(view, walks, now),
+        "owner": view.owner or None,
+        "walks": walks,
+        "last_event": view.last_event,
+        "open_gaps": view.open_gaps,
+        "quarantined": view.quarantined,
+        "last_quarantine": view.last_quarantine,
+    }
 
 
-def _condition(view: Overview, now: datetime) -> str:
-    since = f" {_ago(view.since, now)}" if view.since else ""
-    return f"{view.condition}{since}{': ' + view.reason if view.reason else ''}"
+def _walk(name: str, cursor: Json, intervals: Intervals, now: datetime) -> Json:
+    completed_ms, completed = cursor_times(cursor)
+    every_s = intervals.of(name)
+    late = False
+    if completed_ms is not None and every_s is not None:
+        late = now.timestamp() - completed_ms / 1000 > LATE_INTERVALS * every_s + LATE_SLACK_S
+    return {"name": name, "completed": completed, "every_s": every_s, "late": late}
 
 
-def _ago(stamp: Any, now: datetime) -> str:
-    if not stamp:
-        return "never"
-    seconds = max(0.0, (now - datetime.fromisoformat(stamp)).total_seconds())
+def _problems(view: Overview, walks: list[Json], now: datetime) -> list[str]:
+    found = []
+    if view.condition == NEVER:
+        found.append("it has never been read: start `bridged run`, and see its log" if not view.owner else NEVER)
+    elif view.condition in ("lost", "blocked"):
+        what = "the vendor cannot be reached" if view.condition == "lost" else "the vendor refuses, a human is needed"
+        found.append(f"{what}, for {_age(view.since, now)}: {view.reason}")
+    late = [walk for walk in walks if walk["late"]]
+    found += [
+        f"{walk['name']} was last complete {_age(walk['completed'], now)} ago, and should be every "
+        f"{_span(walk['every_s'])}"
+        for walk in late
+    ]
+    if late and len(late) == len(walks) and view.condition not in ("lost", "blocked"):
+        found.append("nothing of it is read: is `bridged run` running?")
+    found += [
+        f"a gap is open since {gap.get('from')} ({gap.get('feed')}): {gap.get('reason')}" for gap in view.open_gaps
+    ]
+    return found
+
+
+def _show(report: Json, now: datetime) -> None:
+    stream, nats = report["stream"], report["nats"]
+    output.say(
+        f"{stream['name']} at {nats['server']} (nats-server {nats['version']}): "
+        f"{stream['messages']} messages, {_bytes(stream['bytes'])}"
+    )
+    for source in report["sources"]:
+        mark = "!" if source["problems"] else " "
+        output.say(plain(f"{mark} {source['name']} ({source['vendor']}): {_condition(source, now)}"))
+        output.columns([tuple(map(plain, row)) for row in _rows(source, now)] or [("", "nothing in the stream yet")])
+    if not report["sources"]:
+        output.say("there is no [[source]] in the configuration")
+
+
+def _condition(source: Json, now: datetime) -> str:
+    if source["condition"] == NEVER:
+        return NEVER
+    word = "connected" if source["condition"] == "recovered" else source["condition"]
+    return f"{word} for {_age(source['since'], now)}"
+
+
+def _rows(source: Json, now: datetime) -> list[tuple[str, str]]:
+    rows = [("PROBLEM", problem) for problem in source["problems"]]
+    for walk in source["walks"]:
+        every = f", every {_span(walk['every_s'])}" if walk["every_s"] else ""
+        done = f"complete {_age(walk['completed'], now)} ago" if walk["completed"] else "first reading under way"
+        rows.append(("walk", f"{walk['name']}: {done}{every}"))
+    if last := source["last_event"]:
+        rows.append(("last event", f"{_age(last['observed'], now)} ago: {last['subject']}"))
+    if source["quarantined"]:
+        last = source["last_quarantine"] or {}
+        rows.append(
+            ("quarantine", f"{source['quarantined']} unreadable; the last {_age(last.get('observed'), now)} ago: "
+             f"{last.get('reason')}; see bridged tail 'bridge.*.quarantine' --since 90d")
+        )  # fmt: skip
+    if owner := source["owner"]:
+        since_ms = owner.get("since_ms")
+        since = f", for {_span(now.timestamp() - since_ms / 1000)}" if isinstance(since_ms, int) else ""
+        rows.append(("owner", f"{owner.get('instance')}, build {owner.get('build')}{since}"))
+    return rows
+
+
+def _age(stamp: Any, now: datetime) -> str:
+    try:
+        return _span((now - datetime.fromisoformat(str(stamp))).total_seconds())
+    except (ValueError, TypeError):
+        return "an unknown time"
+
+
+def _span(seconds: float) -> str:
+    seconds = max(0.0, seconds)
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
         if seconds >= size:
-            return f"{seconds / size:.0f} {unit} ago"
-    return f"{seconds:.0f} s ago"
+            text = f"{seconds / size:.1f}" if seconds < 10 * size else f"{seconds / size:.0f}"
+            return f"{text.removesuffix('.0')} {unit}"
+    return f"{seconds:.0f} s"
 
 
-def _json(views: list[Overview]) -> list[dict[str, Any]]:
-    return [dataclasses.asdict(view) for view in views]
+def _bytes(size: int) -> str:
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size} bytes"

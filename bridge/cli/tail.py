@@ -5,19 +5,32 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+import anyio
 from rich.console import Console
 from rich.text import Text
 
-from bridge.cli import configuration
-from bridge.cli.daemon import ledger_names, visitor_options
+from bridge.cli import configuration, output
+from bridge.cli.daemon import ledger_names
 from bridge.cli.exits import Exit
 from bridge.cli.loop import run as run_loop
-from bridge.core.subject import EVENTS
+from bridge.cli.plain import json_line, plain
+from bridge.cli.visit import visiting
+from bridge.core.errors import Away
+from bridge.core.subject import EVENTS, token
 from bridge.edge.config import Config
-from bridge.edge.nats_connection import connect
 from bridge.edge.tail import Seen, Tail, last_sequence
+
+TOKENS = 6
+"""Every event's subject has so many: events, vendor, source, entity, change, id."""
+PAUSE_S = 1.0
+"""Between attempts while NATS is there and JetStream is not."""
+LONGEST_SPAN = timedelta(days=36_500)
+LONGEST_VALUE = 60
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 COLOURS = {
@@ -35,11 +48,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "filter",
         nargs="?",
+        type=pattern,
         default=f"{EVENTS}.>",
-        help="subjects with the usual wildcards, such as 'events.pcvisit.*.session.>' (default: all events)",
+        help="which events: a subject or its beginning, with NATS wildcards, such as 'pcvisit.*.session' "
+        "(default: all; `events.` in front may be left out)",
     )
-    parser.add_argument("--since", type=_span, metavar="1h", help="also what was stored since then: 30s, 15m, 1h, 7d")
-    parser.add_argument("--count", type=int, metavar="N", help="stop after N events")
+    parser.add_argument("--since", type=span, metavar="1h", help="also what was stored since then: 30s, 15m, 1h, 7d")
+    parser.add_argument("--count", type=_count, metavar="N", help="stop after N events")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -49,66 +64,136 @@ def run(args: argparse.Namespace) -> int:
 
 async def _run(args: argparse.Namespace, config: Config) -> int:
     names = ledger_names(config.nats)
-    subjects = args.filter if args.filter.startswith(f"{EVENTS}.") else f"{EVENTS}.{args.filter}"
-    async with connect(visitor_options(config), give_up_after_s=10) as connection:
+    show = _printer(as_json=args.json)
+    async with visiting(config) as connection:
         start: int | datetime
         if args.since is None:
             start = await last_sequence(connection.client, stream=names.stream, prefix=names.api) + 1
         else:
             start = datetime.now(UTC) - args.since
-        console = Console(highlight=False)
-        shown = 0
+        shown = remade = 0
         async with Tail(
-            connection.client, stream=names.stream, prefix=names.api, subjects=subjects, start=start
+            connection.client, stream=names.stream, prefix=names.api, subjects=args.filter, start=start
         ) as tail:
+            away = False
             while args.count is None or shown < args.count:
-                for seen in await tail.take():
-                    if args.count is not None and shown >= args.count:
-                        break
-                    shown += 1
-                    _show(console, seen, as_json=args.json)
+                try:
+                    found = await tail.take()
+                except Away as error:
+                    if connection.denied:
+                        raise
+                    if not away:
+                        output.complain(f"bridged: {connection.problem or error}; waiting for it")
+                    away = True
+                    await connection.wait_connected()
+                    await anyio.sleep(PAUSE_S)
+                    continue
+                if away:
+                    output.complain("bridged: NATS is back")
+                    away = False
+                if tail.remade > remade:
+                    output.complain(f"bridged: stream {names.stream} was made anew; shown from its beginning")
+                    remade = tail.remade
+                for seen in found if args.count is None else found[: args.count - shown]:
+                    show(seen)
+                shown += len(found)
     return Exit.OK
 
 
+def _printer(*, as_json: bool) -> Callable[[Seen], None]:
+    """Colours and one line per event on a terminal; all of it, plain, elsewhere."""
+    if as_json:
+        return lambda seen: print(
+            json_line({"seq": seen.seq, "subject": seen.subject, "headers": dict(seen.headers), "data": seen.data}),
+            flush=True,
+        )
+    if not sys.stdout.isatty():
+        return lambda seen: print(line(seen).plain, flush=True)
+    console = Console(highlight=False)
+    return lambda seen: console.print(line(seen), no_wrap=True, overflow="ellipsis", crop=True)
+
+
 def line(seen: Seen) -> Text:
-    """One event for people: when, what, of whom, and what changed."""
-    _, vendor, source, entity, change, *_ = seen.subject.split(".")
-    after = seen.data.get("after")
-    fields = seen.data.get("changed") or (list(after) if isinstance(after, dict) else [])
-    details = ", ".join(f"{name}={_short(after.get(name))}" for name in fields) if isinstance(after, dict) else ""
-    when = datetime.fromtimestamp(seen.stored_ms / 1000, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
-    colour = COLOURS.get(change, OWN_COLOUR)
+    """One event for people: when, of whom, what happened, and what changed."""
+    tokens = [*map(plain, seen.subject.split(".")), *[""] * TOKENS]
+    _, vendor, source, entity, change, id_ = tokens[:TOKENS]
+    data: Mapping[str, Any] = seen.data if isinstance(seen.data, dict) else {}
     return Text.assemble(
-        (when, "bright_black"),
+        (_when(seen.stored_ms), "bright_black"),
         f" {vendor}/{source} ",
-        (f"{entity}.{change}", colour),
-        f" {_plain(str(seen.data.get('id')))} ",
-        (_plain(details), "bright_black"),
+        (f"{entity}.{change}", COLOURS.get(change, OWN_COLOUR)),
+        f" {plain(str(data.get('id', id_)))} ",
+        (plain(_details(data)), "bright_black"),
     )
 
 
-def _show(console: Console, seen: Seen, *, as_json: bool) -> None:
-    if as_json:
-        whole = {"seq": seen.seq, "subject": seen.subject, "headers": dict(seen.headers), "data": seen.data}
-        print(json.dumps(whole, ensure_ascii=False), flush=True)
-    else:
-        console.print(line(seen), soft_wrap=True)
+def _when(stored_ms: int) -> str:
+    """The local time; with its date when that is not today."""
+    when = datetime.fromtimestamp(stored_ms / 1000, UTC).astimezone()
+    today = when.date() == datetime.now(UTC).astimezone().date()
+    return when.strftime("%H:%M:%S.%f")[:-3] if today else when.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _details(data: Mapping[str, Any]) -> str:
+    """What changed, from what to what; else what there is, without what is empty."""
+    after, before = data.get("after"), data.get("before")
+    if not isinstance(after, dict):
+        return ""
+    changed = data.get("changed")
+    if isinstance(changed, list) and changed:
+        known = before if isinstance(before, dict) else {}
+        return ", ".join(
+            f"{name}: {_short(known[name])} → {_short(after.get(name))}"
+            if known.get(name) is not None
+            else f"{name}: {_short(after.get(name))}"
+            for name in map(str, changed)
+        )
+    return ", ".join(f"{name}: {_short(value)}" for name, value in after.items() if value not in (None, "", [], {}))
 
 
 def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 60 else text[:59] + "…"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 1] + "…"
 
 
-def _plain(text: str) -> str:
-    """What a vendor wrote must not steer the terminal."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
-def _span(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d+)([smhd])", text)
-    if not match:
+def pattern(text: str) -> str:
+    """The filter on events that `text` means. Raises ArgumentTypeError for what no event's subject can match."""
+    if text in (EVENTS, ">", "*"):
+        return f"{EVENTS}.>"
+    tokens = [EVENTS, *text.removeprefix(f"{EVENTS}.").split(".")]
+    for place, part in enumerate(tokens[1:], 2):
+        if part == ">" and place == len(tokens):
+            continue
+        if part == ">":
+            raise argparse.ArgumentTypeError(f"not a filter: {text!r}: > stands for all that follows, so it comes last")
+        if not part:
+            raise argparse.ArgumentTypeError(f"not a filter: {text!r}: there is nothing between two dots, or at an end")
+        if part != "*" and not re.fullmatch(r"[A-Za-z0-9_=-]+", part):
+            hint = "* stands alone between dots" if "*" in part or ">" in part else f"in subjects it is {token(part)}"
+            raise argparse.ArgumentTypeError(f"not a filter: {text!r}: {part!r} cannot stand in a subject; {hint}")
+    if len(tokens) > TOKENS:
         raise argparse.ArgumentTypeError(
-            f"not a span of time: {text!r}; expected a number and s, m, h or d, such as 1h"
+            f"not a filter: {text!r}: an event's subject is events.VENDOR.SOURCE.ENTITY.CHANGE.ID, no longer"
         )
-    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+    if len(tokens) < TOKENS and tokens[-1] != ">":
+        tokens.append(">")
+    return ".".join(tokens)
+
+
+def span(text: str) -> timedelta:
+    """A span of time such as 90s, 15m, 1h, 7d. Raises ArgumentTypeError."""
+    match = re.fullmatch(r"([0-9]{1,12})([smhd])", text)
+    try:
+        if match and (found := timedelta(seconds=int(match[1]) * _UNITS[match[2]])) <= LONGEST_SPAN:
+            return found
+    except OverflowError:
+        pass
+    raise argparse.ArgumentTypeError(
+        f"not a span of time: {text!r}; expected a whole number and s, m, h or d, such as 1h, at most a century"
+    )
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,12}", text) or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number above 0, got {text!r}")
+    return int(text)
