@@ -1,0 +1,90 @@
+"""`python -m tests.bench [--quick] [--json FILE] [FIGURE …]`: figures of this machine, beside bare nats-py.
+
+Absolute figures drift with the machine; ratios come from the same run, interleaved, and mean something.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import structlog
+
+from tests.bench import catchup, cpu, knowledge, latency, machine, startup
+from tests.bench.report import Figure
+from tests.bench.stage import stage
+
+FIGURES = ("cpu", "catchup", "latency", "opening", "starting")
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """How much is done: sessions and rounds of catch-up, seconds and rounds of latency, known entities, rounds."""
+
+    sessions: int
+    rounds: int
+    seconds: float
+    known: tuple[int, ...]
+    starts: int
+
+
+QUICK = Effort(2_000, 2, 1.5, (10_000,), 1)
+WHOLE = Effort(8_000, 3, 4.0, (10_000, 100_000), 2)
+
+
+async def run(effort: Effort, wanted: set[str], show: Callable[[Figure], None]) -> None:
+    """Take the figures that are wanted, and show each as soon as it is there."""
+    with tempfile.TemporaryDirectory(prefix="bridged-bench-") as name:
+        folder = Path(name)
+        if "cpu" in wanted:
+            show(cpu.measure(effort.rounds * 15))
+        for sync_always in (True, False):
+            if wanted & {"catchup", "latency", "opening"}:
+                async with stage(folder, sync_always=sync_always) as on:
+                    if "catchup" in wanted:
+                        show(await catchup.measure(on, effort.sessions, effort.rounds))
+                    if "latency" in wanted:
+                        show(await latency.measure(on, effort.seconds, effort.rounds))
+                    if "opening" in wanted and not sync_always:
+                        show(await knowledge.measure(on, list(effort.known), effort.starts))
+        if "starting" in wanted:
+            show(await startup.measure(folder, effort.starts))
+
+
+def main() -> int:
+    """Take figures, print them, and write them to a file where asked to."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Figures of this machine.")
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"default: all of {', '.join(FIGURES)}")
+    parser.add_argument("--quick", action="store_true", help="less of everything, in under a minute")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
+    args = parser.parse_args()
+    wanted = set(args.figures) or set(FIGURES)
+    if unknown := wanted - set(FIGURES):
+        parser.error(f"no figure is called {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    described = machine.describe(Path(tempfile.gettempdir()))
+    print(", ".join(f"{name} {value}" for name, value in described.items()), "\n")
+    found: list[Figure] = []
+
+    def show(figure: Figure) -> None:
+        found.append(figure)
+        print(figure.as_markdown(), flush=True)
+
+    anyio.run(
+        run, QUICK if args.quick else WHOLE, wanted, show, backend="asyncio", backend_options={"use_uvloop": True}
+    )
+    if args.json is not None:
+        whole = {"machine": described, "figures": [figure.as_json() for figure in found]}
+        args.json.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
