@@ -10,6 +10,7 @@ import anyio
 
 from bridge.core.errors import Away
 from bridge.edge.publisher import NOT_AN_ANSWER, Answer, Outgoing, Publisher
+from bridge.engine.turns import Turns
 
 BATCH_ID = "Nats-Batch-Id"
 BATCH_SEQUENCE = "Nats-Batch-Sequence"
@@ -19,25 +20,27 @@ MOST_EVENTS = 999
 """The server takes 1,000 messages a batch; the last place is the cursor's."""
 MOST_OPEN = 8
 """Batches open at a time. The server takes 50 per stream, shared by all instances."""
+MOST_OF_ONE = 4
+"""Of these, the batches of one source."""
 TOO_MANY_OPEN = 10210
 ABANDON_S = 1.0
 BACK_OFF_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
 
 
 class Batches:
-    """Sends batches, at most `MOST_OPEN` at a time."""
+    """Sends batches, at most `MOST_OPEN` at a time. Sources take turns: see `Turns`."""
 
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
-        self._open = anyio.Semaphore(MOST_OPEN)
+        self._turns = Turns(MOST_OPEN, MOST_OF_ONE)
 
-    async def store(self, messages: Sequence[Outgoing]) -> Answer | None:
-        """Send one batch; what the server said of it, or None if it said nothing in time.
+    async def store(self, source: str, messages: Sequence[Outgoing]) -> Answer | None:
+        """Send one batch of `source`; what the server said of it, or None if it said nothing in time.
 
         Waits a little, several times, while too many batches are open. Once begun, a batch is sent to its end
         even if the caller is cancelled. Raises Away.
         """
-        async with self._open:
+        async with self._turns.of(source):
             answer = await self._once(messages)
             for wait_s in BACK_OFF_S:
                 if answer is None or answer.err_code != TOO_MANY_OPEN:

@@ -138,7 +138,7 @@ class JetStreamBook:
     async def _send(self, messages: Sequence[Outgoing], *, alone: bool) -> Answer | None:
         if alone:
             return (await self._line.publisher.publish(messages))[0]
-        return await self._line.batches.store(messages)
+        return await self._line.batches.store(self._source, messages)
 
     async def _look_cursor(self, subject: str, name: str) -> Receipt | None:
         found = await self._line.get({"last_by_subj": subject})

@@ -80,7 +80,7 @@ class Book(Protocol):
 
     Every method raises Away when NATS cannot be reached, when the stream was re-created or went backwards, or
     when the connection was lost since the book was opened: the book is then void, and the source re-opens.
-    Cancelling a call leaves its outcome unknown; the book is then to be discarded.
+    Cancelling a call leaves its outcome unknown: look at its entities before writing them again.
     """
 
     memory: Memory

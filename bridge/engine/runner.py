@@ -36,6 +36,9 @@ CONNECT_DEADLINE_S = 60.0
 SETTLED_S = 60.0
 """A live session has proved itself after this long, and the back-off starts over."""
 
+_ATTEMPT = (Signal.FAILED, Signal.RETRY, Signal.CONNECTED)
+"""What a source goes through again and again while its vendor fails."""
+
 log = structlog.get_logger()
 
 
@@ -54,6 +57,7 @@ class Runner:
         self._nats_backoff = Backoff(world.roll, first=0.1, longest=5.0)
         self._failing_since: float | None = None
         self._announced = ""
+        self._complaint: tuple[Signal, str] | None = None
         self._blind_since_ms: int | None = None
         self._unstored_since_ms: int | None = None
         self._renewed = False
@@ -307,9 +311,17 @@ class Runner:
 
     def _signal(self, signal: Signal, reason: str = "") -> None:
         reason = self._world.masker.mask(reason)
-        if self.status.signal(signal, self._world.wall(), reason):
-            level = "warning" if reason and signal is not Signal.HELD else "info"
-            getattr(self._log, level)(f"source.{self.status.state}", **({"reason": reason} if reason else {}))
+        if not self.status.signal(signal, self._world.wall(), reason):
+            return
+        said = (signal, reason)
+        again = signal in _ATTEMPT and (self._complaint is not None and (not reason or said == self._complaint))
+        if signal is Signal.FAILED:
+            self._complaint = said
+        elif signal not in _ATTEMPT:
+            self._complaint = None
+        # Said once when it breaks and once when it heals: the attempts in between are for whoever looks closely.
+        level = "debug" if again else "warning" if reason and signal is not Signal.HELD else "info"
+        getattr(self._log, level)(f"source.{self.status.state}", **({"reason": reason} if reason else {}))
 
     def _scribe(self) -> Scribe:
         adapter, world, settings = self._source.adapter, self._world, self._source.adapter.settings

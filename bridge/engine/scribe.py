@@ -119,14 +119,23 @@ class Scribe:
     def seal(self, note: Note, change: str, head: Head | None, before: Json) -> tuple[Note, Event]:
         """The event for a note. One that exceeds the server's limit or is not JSON is turned into its quarantine."""
         try:
-            return note, seal(self._draft(note, change, head, before), self.encode, self.limit)
+            return note, self._sealed(self._draft(note, change, head, before))
         except TooLarge as error:
             # The text is the same each time, so that the same record is one quarantine event.
             why = f"exceeds the NATS server's max_payload of {error.limit} bytes"
         except ValueError as error:
             why = f"cannot be stored: {error}"
         aside = self._aside(note.record, why)
-        return aside, seal(self._draft(aside, "occurred", None, None), self.encode, self.limit)
+        return aside, self._sealed(self._draft(aside, "occurred", None, None))
+
+    def _sealed(self, draft: Draft) -> Event:
+        event = seal(draft, self.encode, self.limit)
+        if not self.masker.found_in(event.payload):
+            return event
+        # A vendor that puts our own credentials into a record does not get them published.
+        mask = self.masker.mask_tree
+        draft.after, draft.before, draft.raw = mask(draft.after), mask(draft.before), mask(draft.raw)
+        return seal(draft, self.encode, self.limit)
 
     def _aside(self, record: Record, why: str) -> Note:
         raw = legible({"id": record.id, "after": record.after})

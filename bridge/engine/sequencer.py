@@ -16,6 +16,7 @@ from bridge.core.errors import Away, Malformed
 from bridge.core.event import Event
 from bridge.core.record import Head, Json, Key, Record, Via
 from bridge.engine.batching import BATCH_EVENTS, cut, one_per_entity, side_by_side
+from bridge.engine.breath import in_slices
 from bridge.engine.counts import Counts as Counts
 from bridge.engine.ports import BatchStale, Book, Cursor, Stale, Stored, Unknown
 from bridge.engine.scribe import OWN_VENDOR, Note, Scribe
@@ -83,6 +84,7 @@ class Sequencer:
     ) -> None:
         """Store live records: in order per entity, otherwise side by side. Returns when every one is stored."""
         self._tick += 1
+        # In one breath: a pass that began meanwhile would read what is newer, and could store it before these.
         notes = [self._scribe.note(record, "live") for record in records]
         notes += [self._scribe.quarantine(error, feed) for error in unreadable]
         for note in notes:
@@ -120,7 +122,7 @@ class Sequencer:
         later is left alone, unless versions tell which is newer.
         """
         via: Via = "snapshot" if first_read else "catchup"
-        notes = [self._scribe.note(record, via, first_read=first_read) for record in records]
+        notes = await in_slices(lambda record: self._scribe.note(record, via, first_read=first_read), records)
         notes += [self._scribe.quarantine(error, walk) for error in unreadable]
         while True:
             batch, notes = one_per_entity(notes)
@@ -253,9 +255,12 @@ class Sequencer:
             if change in ("updated", "deleted") and note.key in self._heads
         ]
         await side_by_side(fetch, wanted)
-        sealed = []
-        for note, change in news:
-            sealed.append(self._scribe.seal(note, change, self._heads.get(note.key), befores.get(note.key)))
+
+        def seal(item: tuple[Note, str]) -> tuple[Note, Event]:
+            note, change = item
+            return self._scribe.seal(note, change, self._heads.get(note.key), befores.get(note.key))
+
+        sealed = await in_slices(seal, news)
         return [(note, event) for note, event in sealed if not (note.record.occurred and note.key in self._known_once)]
 
     def _settle(self, event: Event, seq: int) -> None:

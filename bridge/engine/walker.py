@@ -17,6 +17,7 @@ from bridge.core.event import timestamp
 from bridge.core.gap import Gap, vendor_gap
 from bridge.core.record import Json, Record
 from bridge.core.walk import AGAIN, Pass, Stuck, forgotten_gap, window_of
+from bridge.engine.breath import SLICE, breathe
 from bridge.engine.herald import announce_gap
 from bridge.engine.lanes import Lanes
 from bridge.engine.ports import Ledger, Wall
@@ -94,7 +95,7 @@ class Walker:
         run = self._runs.get(walk.name) or self._begin(walk)
         try:
             page = await self._reader.page(run.state.ask())
-            records, unreadable = self._read(run, page)
+            records, unreadable = await self._read(run, page)
             run.state.take(page, [record.id for record in records])
         except CursorExpired as error:
             self._start_over(run, f"{error}")
@@ -155,9 +156,11 @@ class Walker:
         self._runs[walk.name] = run
         return run
 
-    def _read(self, run: _Run, page: Page) -> tuple[list[Record], list[Malformed]]:
+    async def _read(self, run: _Run, page: Page) -> tuple[list[Record], list[Malformed]]:
         ask, records, unreadable = run.state.ask(), [], []
-        for row in page.rows:
+        for number, row in enumerate(page.rows, 1):
+            if not number % SLICE:
+                await breathe()
             try:
                 record = self._adapter.record(ask, row)
             except Malformed as error:

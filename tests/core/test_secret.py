@@ -199,3 +199,18 @@ def test_masking_inside_data() -> None:
         "number": 4.5,
     }
     assert VALUE in tree
+
+
+def test_whatever_looks_like_a_jwt_is_masked() -> None:
+    """Tokens that this process never knew (an earlier life's, a colleague's) do not pass either."""
+    token = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl-_"
+    assert Masker().mask(f"refused: {token}!") == f"refused: {MASK}!"
+    assert Masker().mask("eyJust a word. and. more") == "eyJust a word. and. more"
+
+
+def test_found_in_knows_secrets_as_json_spells_them() -> None:
+    """An event's payload is searched for the configured secrets, escaped or not."""
+    masker = Masker([Secret('quote"and\\slash'), Secret("plain-secret")])
+    assert masker.found_in(json.dumps({"x": 'a quote"and\\slash b'}).encode())
+    assert masker.found_in(b'{"x": "plain-secret"}')
+    assert not masker.found_in(b'{"x": "harmless"}')

@@ -319,3 +319,21 @@ def test_frames_that_were_not_stored_when_the_session_ended_are_a_gap() -> None:
     bench = Stage(hold, walks=False)
     run(bench, 35)
     assert gaps(bench)[0]["from"] == "2023-11-14T22:13:30.020Z"
+
+
+def test_pushes_wait_until_everything_was_read_once() -> None:
+    """What exists is no news on a first read, also if it is pushed meanwhile; what is pushed last is told last."""
+    bench = Bench(live=True, every_s=6_000.0, page_size=1, versioned=True)
+    for name in "abcdefgh":
+        bench.vendor.put(name, "1")
+
+    async def script() -> None:
+        await wait_until(lambda: len(bench.things()) == 2)
+        bench.vendor.put("h", "2")
+        bench.vendor.put("a", "2")
+        assert bench.runner.status.state is State.CATCHING_UP
+        await anyio.sleep(60)
+
+    on_virtual_clock(lambda: bench.during(script))
+    assert bench.changes() == [(name, "snapshot") for name in "abcdefgh"] + [("a", "updated")]
+    bench.check()

@@ -163,3 +163,12 @@ def test_nothing_is_too_strange_to_be_shown() -> None:
     assert legible({"a": float("nan")}) == b"{'a': nan}"
     assert legible(endless) == b"[[...]]"
     assert legible(deep) == b""
+
+
+def test_configured_secrets_in_a_record_are_not_published() -> None:
+    """A vendor that repeats our credentials in a record's field does not get them into the stream."""
+    careful = scribe(masker=masked(), keep_raw=True)
+    record = Record("thing", "1", {"name": f"it is {SECRET}!"}, raw={"deep": [SECRET]})
+    _, event = careful.seal(careful.note(record, "live"), "updated", None, {"name": SECRET})
+    assert SECRET.encode() not in event.payload
+    assert json.loads(event.payload)["after"] == {"name": "it is [secret]!"}
