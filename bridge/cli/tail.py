@@ -19,7 +19,7 @@ from bridge.cli.daemon import ledger_names
 from bridge.cli.exits import Exit
 from bridge.cli.loop import run as run_loop
 from bridge.cli.plain import json_line, plain
-from bridge.cli.visit import visiting
+from bridge.cli.visit import hindrances, visiting
 from bridge.core.errors import Away
 from bridge.core.subject import EVENTS, token
 from bridge.edge.config import Config
@@ -80,7 +80,7 @@ async def _run(args: argparse.Namespace, config: Config) -> int:
                 try:
                     found = await tail.take()
                 except Away as error:
-                    if connection.denied:
+                    if hindrances(connection):
                         raise
                     if not away:
                         output.complain(f"bridged: {connection.problem or error}; waiting for it")

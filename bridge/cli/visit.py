@@ -11,7 +11,8 @@ from bridge.core.secret import Masker
 from bridge.edge import logging
 from bridge.edge.config import Config
 from bridge.edge.embedded_files import EmbeddedNatsFailed
-from bridge.edge.nats_connection import NatsConnection, NatsUnreachable, connect
+from bridge.edge.layout import LIVE
+from bridge.edge.nats_connection import Denied, NatsConnection, NatsUnreachable, connect
 
 GIVE_UP_AFTER_S = 10.0
 GIVE_UP_EMBEDDED_S = 3.0
@@ -33,8 +34,9 @@ async def visiting(config: Config, masker: Masker | None = None) -> AsyncIterato
             try:
                 yield connection
             except Away as error:
-                if connection.denied:
-                    raise permission_missing(connection) from error
+                if denied := hindrances(connection):
+                    text = f"NATS denies this user {denied[0].action} on {denied[0].subject}; grant it and ask again"
+                    raise PermissionMissing(text) from error
                 raise
     except NatsUnreachable as error:
         if not config.nats.embedded:
@@ -45,7 +47,6 @@ async def visiting(config: Config, masker: Masker | None = None) -> AsyncIterato
         ) from error
 
 
-def permission_missing(connection: NatsConnection) -> PermissionMissing:
-    """The error that names the first subject NATS has refused us."""
-    denied = connection.denied[0]
-    return PermissionMissing(f"NATS denies this user {denied.action} on {denied.subject}; grant it and ask again")
+def hindrances(connection: NatsConnection) -> list[Denied]:
+    """What NATS has refused us and we cannot do without. Not being told of news is none: then we look for them."""
+    return [one for one in connection.denied if one.action == "publish" or not one.subject.startswith(f"{LIVE}.")]

@@ -15,17 +15,19 @@ import nats.errors
 
 from bridge.core.errors import Away
 from bridge.core.record import Json, Key
-from bridge.core.subject import cursor_subject, ingest_subject, owner_subject
+from bridge.core.subject import cursor_subject, ingest_subject, owner_subject, token
 from bridge.edge.jetstream import STREAM_NOT_FOUND, ApiError, JetStream
 from bridge.edge.layout import (
     BOUND,
     Difference,
     LedgerNames,
     check_version,
+    lease_differences,
     state_differences,
     stream_differences,
 )
 from bridge.edge.nats_connection import Denied, NatsConnection
+from bridge.edge.permissions import permissions
 from bridge.edge.tail import StreamMissing, explained, stream_state
 
 DEADLINE_S = 5.0
@@ -65,9 +67,10 @@ class Inspection:
             return
 
     async def streams(self) -> list[Found]:
-        """The ledger's stream and the view, compared with what they must be."""
+        """The ledger's stream, the view and the bucket of leases, compared with what they must be."""
         names = self._names
         ledger, view = await self._look(names.stream), await self._look(names.state_stream)
+        leases = await self._look(names.lease_stream)
         differing = [] if view is None else state_differences(names, view["config"])
         if ledger and view and names.manage == "verify":  # else the daemon makes it anew by itself
             bound = (view["config"].get("metadata") or {}).get(BOUND, ledger["created"])
@@ -77,6 +80,7 @@ class Inspection:
         return [
             _found(names.stream, ledger, stream_differences(names, ledger["config"]) if ledger else []),
             _found(names.state_stream, view, differing),
+            _found(names.lease_stream, leases, lease_differences(names, leases["config"]) if leases else []),
         ]
 
     async def denied(self, sources: Iterable[tuple[str, str]]) -> list[Denied]:
@@ -85,9 +89,9 @@ class Inspection:
         try:
             with anyio.fail_after(DEADLINE_S):
                 for subject in self._api():
-                    await client.publish(f"{self._names.api}.{subject}", b"", reply=client.new_inbox())
+                    await client.publish(subject, b"", reply=client.new_inbox())
                 for vendor, source in sources:
-                    for subject in _written(vendor, source):
+                    for subject in self._written(vendor, source):
                         await client.publish(subject, b"", headers=dict(_ELSEWHERE))
                 # Refusals come before the answer to a ping that follows what was refused. nats-py's first ping
                 # overtakes what is still buffered; the second cannot.
@@ -98,14 +102,22 @@ class Inspection:
         return list(self._connection.denied)
 
     def _api(self) -> list[str]:
-        names = self._names
-        both = [names.stream, names.state_stream]
-        subjects = [f"{verb}.{name}" for name in both for verb in ("STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET")]
-        subjects += [f"CONSUMER.CREATE.{name}" for name in both]
-        subjects += [f"{verb}.{name}.{PROBE}" for name in both for verb in ("CONSUMER.MSG.NEXT", "CONSUMER.DELETE")]
-        if names.manage == "create":
-            subjects += [f"STREAM.CREATE.{name}" for name in both]
-        return subjects
+        """What the daemon asks, but for the one request that would do something without a body, too."""
+        api = f"{self._names.api}."
+        allowed: list[str] = permissions(self._names)["publish"]["allow"]
+        asked = [subject for subject in allowed if subject.startswith(api) and "$KV." not in subject]
+        return [subject.replace("*", PROBE) for subject in asked if not subject.startswith(f"{api}STREAM.DELETE.")]
+
+    def _written(self, vendor: str, source: str) -> list[str]:
+        """A subject of every kind that the daemon publishes for a source."""
+        lease = self._names.lease_subject(token(source))
+        return [
+            ingest_subject(Key(vendor, source, PROBE, PROBE), "updated"),
+            ingest_subject(Key("bridge", source, PROBE, PROBE), "occurred"),
+            cursor_subject(source, PROBE),
+            owner_subject(source),
+            lease if self._names.api == "$JS.API" else f"{self._names.api}.{lease}",
+        ]
 
     async def _look(self, name: str) -> Json:
         try:
@@ -120,13 +132,3 @@ def _found(name: str, info: Json, differing: Sequence[Difference]) -> Found:
     if info is None:
         return Found(name, "missing")
     return Found(name, "differs" if differing else "same", tuple(differing), info["state"]["messages"])
-
-
-def _written(vendor: str, source: str) -> list[str]:
-    """A subject of every kind that the daemon publishes for a source."""
-    return [
-        ingest_subject(Key(vendor, source, PROBE, PROBE), "updated"),
-        ingest_subject(Key("bridge", source, PROBE, PROBE), "occurred"),
-        cursor_subject(source, PROBE),
-        owner_subject(source),
-    ]

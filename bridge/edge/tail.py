@@ -41,6 +41,8 @@ from bridge.edge.jetstream import (
 from bridge.edge.layout import LIVE, JetStreamOff
 
 PORTION = 256
+MOST_BYTES = 4 * 1024 * 1024
+"""Of one answer. The server's own bound is what it may have pending for us before it drops the connection."""
 LOOK_EVERY_S = 2.0
 """Republished messages are best effort, so we look without one, too."""
 DEADLINE_S = 5.0
@@ -100,7 +102,7 @@ class Tail:
                 await self._subscription.unsubscribe()
 
     async def take(self, *, wait_s: float = LOOK_EVERY_S) -> list[Seen]:
-        """The next events, at most PORTION; waits up to `wait_s` for the first one, then returns [].
+        """The next events, at most PORTION or some MOST_BYTES; waits up to `wait_s` for the first one, then returns [].
 
         Raises StreamMissing, JetStreamOff, and NoAnswer: then the same events come with the next call.
         """
@@ -140,7 +142,7 @@ class Tail:
             messages.append(Message(headers["Nats-Subject"], int(headers["Nats-Sequence"]), headers, message.data))
             return False
 
-        query = self._query | {"next_by_subj": self._subjects, "batch": PORTION}
+        query = self._query | {"next_by_subj": self._subjects, "batch": PORTION, "max_bytes": MOST_BYTES}
         async with Inbox(self._nc, collect) as inbox:
             await inbox.ask(self._get, encode(query), DEADLINE_S, f"stream {self._stream}")
         if end.get(STATUS) == "503":

@@ -583,9 +583,9 @@ async def test_cancelled_commits_leave_no_batch_open(server: NatsServer) -> None
 
 
 async def test_an_instance_opens_a_few_batches_at_a_time(server: NatsServer) -> None:
-    """Of many commits at once eight are open at the server, however many wait; all are stored, each whole."""
+    """Of many commits at once eight are open at the server, four of one source; all are stored, each whole."""
     async with rig(server.url) as rigged:
-        book = await rigged.book()
+        book, other = await rigged.book(), await rigged.book("other")
         once, now, most = rigged.ledger._line.batches._once, 0, 0
 
         async def counted(messages: Sequence[Outgoing]) -> Answer | None:
@@ -598,9 +598,15 @@ async def test_an_instance_opens_a_few_batches_at_a_time(server: NatsServer) -> 
                 now -= 1
 
         rigged.ledger._line.batches._once = counted  # type: ignore[method-assign]
+        batches = [(batch_of(f"{n}-1", f"{n}-2", f"{n}-3"), f"walk {n}", Cursor({"n": n})) for n in range(60)]
         async with anyio.create_task_group() as group:
-            for n in range(60):
-                group.start_soon(book.commit, batch_of(f"{n}-1", f"{n}-2", f"{n}-3"), f"walk {n}", Cursor({"n": n}))
+            for one in batches[:30]:
+                group.start_soon(book.commit, *one)
+        assert most == batch.MOST_OF_ONE
+        async with anyio.create_task_group() as group:
+            for number, one in enumerate(batches[30:]):
+                group.start_soon((book, other)[number % 2].commit, *one)
         assert most == batch.MOST_OPEN
         assert len(await rigged.events()) == 180
-        assert len((await rigged.book()).memory.cursors) == 60
+        assert len((await rigged.book()).memory.cursors) == 45
+        assert len((await rigged.book("other")).memory.cursors) == 15

@@ -29,19 +29,20 @@ async def _has_leader(server: NatsServer) -> bool:
         await client.close()
 
 
-def _members(folder: Path, size: int, sync_always: bool, extra: str) -> list[NatsServer]:
+def _members(folder: Path, size: int, sync_always: bool, extra: str, advertise: bool = True) -> list[NatsServer]:
     route_ports: list[int] = []
     while len(route_ports) < size:
         port = free_port()
         if port not in route_ports:
             route_ports.append(port)
     routes = ", ".join(f"nats://127.0.0.1:{port}" for port in route_ports)
+    silent = "" if advertise else "no_advertise: true, "
     return [
         NatsServer(
             folder,
             name=f"n{number}",
             sync_always=sync_always,
-            extra=f"cluster {{ name: test, listen: 127.0.0.1:{port}, routes: [{routes}] }}\n{extra}",
+            extra=f"cluster {{ name: test, {silent}listen: 127.0.0.1:{port}, routes: [{routes}] }}\n{extra}",
         )
         for number, port in enumerate(route_ports, 1)
     ]
@@ -49,13 +50,14 @@ def _members(folder: Path, size: int, sync_always: bool, extra: str) -> list[Nat
 
 @contextlib.asynccontextmanager
 async def nats_cluster(
-    folder: Path, *, size: int = 3, sync_always: bool = False, extra: str = ""
+    folder: Path, *, size: int = 3, sync_always: bool = False, extra: str = "", advertise: bool = True
 ) -> AsyncIterator[list[NatsServer]]:
     """Running servers that know one another; JetStream is ready. Killed at the end.
 
-    Each can be killed, paused and started on its own; `extra` is appended to every configuration.
+    Each can be killed, paused and started on its own; `extra` is appended to every configuration. Unless they
+    `advertise`, clients know only the addresses they were given: none finds its way around a proxy.
     """
-    servers = _members(folder, size, sync_always, extra)
+    servers = _members(folder, size, sync_always, extra, advertise)
     try:
         for server in servers:
             await server.start()

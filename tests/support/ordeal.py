@@ -108,7 +108,7 @@ class Ordeal:
         for fault in FAULTS:
             await self.vendor.call("POST", "faults", {"times": None, **fault})
 
-    async def progress(self, most: int = 8) -> None:
+    async def progress(self, most: int = 6) -> None:
         """Wait until some daemon has asked the vendor a few times more, then a moment: so blows fall anywhere."""
         await self.vendor.asked(self.dice.randint(1, most))
         await elapse(self.dice.uniform(0, 0.25))
@@ -263,7 +263,7 @@ async def ordeal(
     `embedded`: the daemon, one at a time, brings its own broker. `options` are the sandbox's.
     """
     vendor = PlayedVendor(
-        folder, rate=rate, seed=seed, **{"companies": 2, "recent_samples": True, "jwt_lifetime_s": 3, **options}
+        folder, rate=rate, seed=seed, **{"companies": 1, "recent_samples": True, "jwt_lifetime_s": 3, **options}
     )
     broker = None if embedded else NatsServer(folder, sync_always=sync_always)
     scene = Ordeal(name, folder, vendor, broker, seed)

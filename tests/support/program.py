@@ -247,8 +247,8 @@ def pcvisit_daemon(
         "requests_per_minute": 1_000_000,
         "request_timeout_s": 5.0,
         "history_page_size": 20,
-        "history_fast_every_s": 1.5,
-        "history_slow_every_s": 2.5,
+        "history_fast_every_s": 1.0,
+        "history_slow_every_s": 1.5,
         "batch_loading_retry_s": 1.0,
         **more,
     }

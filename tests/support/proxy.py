@@ -34,6 +34,7 @@ class Proxy:
     cuts: int = 0
     refusals: int = 0
     swallowed: int = 0
+    delayed: int = 0
     _delay_s: float = 0.0
     _cut_after: int | None = None
     _open: anyio.Event = field(default_factory=anyio.Event)
@@ -134,6 +135,7 @@ class Proxy:
                     self.swallowed += 1
                     await self._open.wait()
                 if self._delay_s:
+                    self.delayed += 1
                     await anyio.sleep(self._delay_s)
                 if upwards and self._cut_after is not None:
                     if len(chunk) >= self._cut_after:

@@ -1,0 +1,256 @@
+"""`bridged check --online`: every check, what it says when it fails, and that it writes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+from aiohttp import web
+
+from bridge.cli import check_embedded
+from bridge.edge.layout import LedgerNames, state_config, stream_config
+from tests.support.certificates import Authority
+from tests.support.command import Setup
+from tests.support.handmade import HandmadeStream, handmade_stream
+from tests.support.nats_server import NatsServer, free_port, nats_server
+from tests.support.program import PlayedVendor
+from tests.support.waiting import wait_until
+from tests.support.web import server_tls, serving
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def vendor(tmp_path: Path) -> AsyncIterator[PlayedVendor]:
+    played = PlayedVendor(tmp_path, rate=0, seed=1)
+    try:
+        await played.begin()
+        yield played
+    finally:
+        played.close()
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[NatsServer]:
+    async with nats_server(tmp_path) as server:
+        yield server
+
+
+async def checks(setup: Setup, code: int, **environ: str) -> dict[str, dict[str, Any]]:
+    """The checks by name; the command's exit code and its verdict must be as expected."""
+    done = await setup.run("check", "--online", "--json", hurry=True, environ=environ)
+    assert done.code == code, done
+    assert done.json["ok"] is (code == 0)
+    found = {check["check"]: check for check in done.json["checks"]}
+    assert any(check["exit"] == code for check in found.values())
+    return found
+
+
+def failing(found: dict[str, dict[str, Any]]) -> list[str]:
+    return [name for name, check in found.items() if not check["ok"]]
+
+
+async def everything(server: NatsServer) -> dict[str, Any]:
+    """All there is to JetStream on a server: its streams with their states and consumers."""
+    client = await nats.connect(server.url)
+    try:
+        streams = await client.jetstream().streams_info()
+        return {str(info.config.name): (info.state, info.config) for info in streams}
+    finally:
+        await client.close()
+
+
+async def test_all_is_well_and_nothing_is_there_yet(server: NatsServer, vendor: PlayedVendor, tmp_path: Path) -> None:
+    """Every check passes, it is said what would be made, and nothing is made: neither on NATS nor at the vendor."""
+    setup = Setup(tmp_path, vendor, nats=f'url = "{server.url}"')
+    before = await vendor.counters()
+    found = await checks(setup, 0)
+    assert list(found) == [
+        "nats", "nats-server", "permissions", "jetstream", "stream BRIDGE", "stream KV_bridge-state",
+        "stream KV_bridge-leases",
+        "acme: login", "acme: first page", "acme: budget",
+    ]  # fmt: skip
+    assert "`bridged run` makes it" in found["stream BRIDGE"]["says"]
+    assert "lives for" in found["acme: login"]["says"]
+    assert "0 of them unreadable" in found["acme: first page"]["says"]
+    assert "1000000 requests per 60 s" in found["acme: budget"]["says"]
+    assert await everything(server) == {}
+    after = await vendor.counters()
+    assert after["requests"] - before.get("requests", 0) == 2
+    assert after["changes"] == before["changes"]
+
+
+async def test_people_read_lines(server: NatsServer, vendor: PlayedVendor, tmp_path: Path) -> None:
+    """One line per check after the explanation of the configuration, and a verdict; no record, no secret."""
+    done = await Setup(tmp_path, vendor, nats=f'url = "{server.url}"').run("check", "--online")
+    assert (done.code, done.err) == (0, "")
+    assert "source acme: adapter pcvisit" in done.out
+    assert "ok      acme: login" in done.out
+    assert done.out.endswith("the daemon can work\n")
+    assert not any(secret in done.out for secret in vendor.secrets)
+    assert "supporter" not in done.out
+
+
+async def test_a_stream_that_is_there_is_left_as_it_is(
+    server: NatsServer, vendor: PlayedVendor, tmp_path: Path
+) -> None:
+    """Stream and view with what they hold are compared; the attempts at publishing leave no trace."""
+    async with handmade_stream(server.url) as stream:
+        await stream.make()
+        await stream._ask("$JS.API.STREAM.CREATE.KV_bridge-state", state_config(LedgerNames()))
+        await stream.event("pcvisit.acme.session.created.1", {})
+
+    async def seen_in_the_view() -> bool:
+        return bool((await everything(server))["KV_bridge-state"][0].messages)
+
+    await wait_until(seen_in_the_view, what="the view to hold the event")
+    before = await everything(server)
+    found = await checks(Setup(tmp_path, vendor, nats=f'url = "{server.url}"'), 0)
+    assert found["stream BRIDGE"]["says"] == "is what it must be; 1 messages"
+    after = await everything(server)
+    assert after == before
+    assert before["BRIDGE"][0].messages == 1
+
+
+async def test_differences_field_by_field(server: NatsServer, vendor: PlayedVendor, tmp_path: Path) -> None:
+    """Exit 78; each field with what it is, what it must be and what to do; the stream stays as it is."""
+    async with handmade_stream(server.url) as stream:
+        await wrong_stream(stream)
+    before = await everything(server)
+    found = await checks(Setup(tmp_path, vendor, nats=f'url = "{server.url}"'), 78)
+    assert failing(found) == ["stream BRIDGE"]
+    assert "nothing was changed" in found["stream BRIDGE"]["says"]
+    details = "\n".join(found["stream BRIDGE"]["details"])
+    assert "max_msgs is 10, must be -1: " in details
+    assert "allow_atomic is False, must be True: " in details
+    assert await everything(server) == before
+
+
+async def wrong_stream(stream: HandmadeStream) -> None:
+    config = {**stream_config(LedgerNames()), "max_msgs": 10, "allow_atomic": False}
+    await stream._ask("$JS.API.STREAM.CREATE.BRIDGE", config)
+
+
+async def test_what_may_not_be_made_must_be_there(server: NatsServer, vendor: PlayedVendor, tmp_path: Path) -> None:
+    """With `manage = "verify"` a missing stream is a failure: 78."""
+    found = await checks(Setup(tmp_path, vendor, nats=f'url = "{server.url}"\nmanage = "verify"'), 78)
+    assert failing(found) == ["stream BRIDGE", "stream KV_bridge-state", "stream KV_bridge-leases"]
+    assert "nats.manage" in found["stream BRIDGE"]["says"]
+
+
+async def test_missing_permissions_are_all_named(vendor: PlayedVendor, tmp_path: Path) -> None:
+    """Exit 77; every subject the daemon would be refused, also those it would need last."""
+    deny = '["bridge.cursor.>", "bridge.owner.*", "$KV.>", "$JS.API.CONSUMER.CREATE.>"]'
+    users = (
+        f"authorization {{ users = [ {{ user: u, password: pw, permissions: {{ publish: {{ deny: {deny} }} }} }} ] }}"
+    )
+    async with nats_server(tmp_path, extra=users) as server:
+        keys = f'url = "{server.url}"\nuser = "u"\npassword = {{ env = "NATS_PASSWORD" }}'
+        found = await checks(Setup(tmp_path, vendor, nats=keys), 77, NATS_PASSWORD="pw")
+    assert failing(found) == ["permissions"]
+    assert found["permissions"]["details"] == [
+        "publish on $JS.API.CONSUMER.CREATE.BRIDGE",
+        "publish on $JS.API.CONSUMER.CREATE.KV_bridge-state",
+        "publish on bridge.cursor.acme.bridged-check",
+        "publish on bridge.owner.acme",
+        "publish on $KV.bridge-leases.acme",
+    ]
+
+
+async def test_jetstream_that_may_not_be_asked(vendor: PlayedVendor, tmp_path: Path) -> None:
+    """It is not waited for, and the permissions are named: 77."""
+    users = 'authorization { users = [ { user: u, password: pw, permissions: { publish: ["_INBOX.>"] } } ] }'
+    async with nats_server(tmp_path, extra=users) as server:
+        keys = f'url = "{server.url}"\nuser = "u"\npassword = {{ env = "NATS_PASSWORD" }}'
+        found = await checks(Setup(tmp_path, vendor, nats=keys), 77, NATS_PASSWORD="pw")
+    assert failing(found) == ["permissions"]
+    assert "jetstream" not in found
+    assert "publish on $JS.API.STREAM.INFO.BRIDGE" in found["permissions"]["details"]
+
+
+async def test_nats_that_cannot_be_used(tmp_path: Path) -> None:
+    """Nobody there 69, no JetStream 69, wrong password 77; the vendor is tried all the same."""
+    setup = Setup(tmp_path, nats=f'url = "nats://127.0.0.1:{free_port()}"')
+    found = await checks(setup, 69)
+    assert failing(found) == ["nats", "acme: login"]
+    assert "connection refused" in found["nats"]["says"]
+    assert "refused the connection" in found["acme: login"]["says"]
+    async with nats_server(tmp_path, jetstream=False) as bare:
+        found = await checks(Setup(tmp_path, nats=f'url = "{bare.url}"', name="bare"), 69)
+    assert "without JetStream" in found["jetstream"]["says"]
+    users = "authorization { users = [ { user: u, password: right } ] }"
+    async with nats_server(tmp_path, extra=users, name="locked") as locked:
+        keys = f'url = "{locked.url}"\nuser = "u"\npassword = {{ env = "NATS_PASSWORD" }}'
+        found = await checks(Setup(tmp_path, nats=keys, name="locked"), 77, NATS_PASSWORD="wrong-one")
+    assert "refuses user 'u'" in found["nats"]["says"]
+    assert "wrong-one" not in str(found)
+
+
+async def test_wrong_credentials_at_the_vendor(server: NatsServer, vendor: PlayedVendor, tmp_path: Path) -> None:
+    """Exit 77; the keys of the configuration and where they come from are named, the values are not."""
+    setup = Setup(tmp_path, vendor, nats=f'url = "{server.url}"')
+    found = await checks(setup, 77, UT="pcv-user-somebody-else")
+    assert failing(found) == ["acme: login"]
+    assert "`user_token` (env UT)" in found["acme: login"]["says"]
+    assert "somebody-else" not in str(found)
+
+
+async def test_tls_problems_are_sentences(server: NatsServer, tmp_path: Path) -> None:
+    """A certificate nobody knows: 69, at the vendor and at NATS."""
+    (tmp_path / "ca").mkdir()
+    certificate, key = Authority(tmp_path / "ca").issue("vendor", "127.0.0.1")
+
+    async def never(_: web.Request) -> web.Response:
+        raise AssertionError("nothing may be sent")
+
+    async with serving(never, server_tls(certificate, key)) as port:
+        setup = Setup(tmp_path, nats=f'url = "{server.url}"', http_url=f"https://127.0.0.1:{port}/graphql")
+        found = await checks(setup, 69)
+    assert failing(found) == ["acme: login"]
+    assert "unknown authority" in found["acme: login"]["says"]
+    tls = f'tls {{ cert_file: "{certificate}", key_file: "{key}" }}'
+    async with nats_server(tmp_path, extra=tls, name="tls") as encrypted:
+        url = encrypted.url.replace("nats://", "tls://")
+        found = await checks(Setup(tmp_path, nats=f'url = "{url}"', name="tls"), 69)
+    assert "certificate is not accepted" in found["nats"]["says"]
+
+
+async def test_an_embedded_server_that_does_not_run(vendor: PlayedVendor, tmp_path: Path) -> None:
+    """It is said, not started; that it could be is checked; nothing is made in the state directory."""
+    setup = Setup(tmp_path, vendor, nats='url = "embedded"')
+    found = await checks(setup, 0)
+    assert "no embedded NATS server has been started" in found["nats"]["says"]
+    assert found["nats-server"]["says"].endswith("nats-server")
+    assert found["state_dir"]["says"] == f"{setup.state_dir} can be made"
+    assert not setup.state_dir.exists()
+
+
+def test_a_state_directory_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """77 where the user may not write, 78 where there is no directory."""
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    finding = check_embedded.writable(tmp_path / "state")
+    assert (finding.ok, finding.exit) == (False, 77)
+    assert str(tmp_path) in finding.says
+    monkeypatch.undo()
+    (tmp_path / "file").write_text("")
+    finding = check_embedded.writable(tmp_path / "file" / "state")
+    assert (finding.ok, finding.exit) == (False, 78)
+
+
+async def test_a_running_embedded_server_is_looked_at(vendor: PlayedVendor, tmp_path: Path) -> None:
+    """With the daemon up, its stream is verified."""
+    setup = Setup(tmp_path, vendor, nats='url = "embedded"')
+    daemon = setup.daemon()
+    daemon.start()
+    try:
+        await wait_until(lambda: daemon.said("source.live"), 30, "the source to be live")
+        found = await checks(setup, 0)
+        assert await daemon.terminate() == 0
+    finally:
+        daemon.close()
+    assert "is what it must be" in found["stream BRIDGE"]["says"]
+    assert "is what it must be" in found["stream KV_bridge-state"]["says"]

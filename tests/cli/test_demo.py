@@ -1,0 +1,145 @@
+"""`bridged demo`: its verdict, what it prints, and that a fault is found out."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import anyio
+import pytest
+
+from bridge.cli import demo
+from bridge.cli.main import main
+from bridge.edge.tail import Seen, Tail
+from tests.support.command import bridged
+from tests.support.program import Child
+from tests.support.waiting import wait_until
+
+
+@pytest.mark.anyio
+async def test_unattended_it_prints_one_object() -> None:
+    """`--seconds N --json`: one JSON object on stdout and nothing else, exit 0, nothing missing, doubled, mixed up."""
+    done = await bridged("demo", "--seconds", "2", "--rate", "20", "--json", deadline_s=100)
+    assert (done.code, done.err) == (0, "")
+    source = done.json["sources"]["demo"]
+    assert done.json["ok"] is True
+    assert [source[key] for key in ("missing", "duplicates", "out_of_order", "invented")] == [0, 0, 0, 0]
+    assert source["changes"] > 11
+    assert source["events"] > 11
+    assert source["events"] == source["changes"] - source["superseded"]
+    assert source["latency_ms"]["p50"] <= source["latency_ms"]["p99"]
+
+
+def stage_with(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[list[Seen]], list[Seen]]) -> list[Seen]:
+    """The demo reads the stream through `spoil`. Returns what it has truly read, as it grows."""
+    read: list[Seen] = []
+
+    class Spoilt(Tail):
+        async def take(self, *, wait_s: float = 2.0) -> list[Seen]:
+            found = await super().take(wait_s=wait_s)
+            read.extend(found)
+            return spoil(found)
+
+    monkeypatch.setattr(demo, "Tail", Spoilt)
+    monkeypatch.setattr(demo, "DRAIN_S", 8.0)
+    return read
+
+
+def doubled(events: list[Seen]) -> list[Seen]:
+    return [*events, *(event for event in events if event.data["id"] == "session-3")]
+
+
+def lost(events: list[Seen]) -> list[Seen]:
+    return [event for event in events if event.data["id"] != "session-3"]
+
+
+@pytest.mark.parametrize(("spoil", "count"), [(doubled, "duplicates"), (lost, "missing")])
+def test_a_planted_fault_is_found(
+    spoil: Callable[[list[Seen]], list[Seen]],
+    count: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """An event that is lost, or comes twice, on its way to the judge: exit 1, counted, and named on stderr."""
+    stage_with(monkeypatch, spoil)
+    assert main(["demo", "--seconds", "0.5", "--rate", "0", "--json"]) == 1
+    captured = capsys.readouterr()
+    verdict = json.loads(captured.out)
+    assert verdict["ok"] is False
+    assert verdict["sources"]["demo"][count] == 1
+    assert "session-3" in captured.err
+
+
+def test_the_published_samples_flow_first(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first records in the stream are the vendor's own, in the order in which it published them."""
+    read = stage_with(monkeypatch, lambda events: events)
+    assert main(["demo", "--seconds", "1", "--rate", "50"]) == 0
+    sessions = [event for event in read if event.subject.startswith("events.pcvisit.demo.session.")]
+    assert [event.data["id"] for event in sessions[:11]] == ["session-uuid-1", *(f"session-{n}" for n in range(1, 11))]
+    assert all(event.subject.split(".")[4] == "snapshot" for event in sessions[:11])
+    out = capsys.readouterr().out.splitlines()
+    assert "session.snapshot session-uuid-1 " in out[0]
+    assert out[-1] == "every change that could be read is there, once"
+
+
+@pytest.mark.anyio
+async def test_ctrl_c_ends_with_the_verdict(tmp_path: Path) -> None:
+    """Where nobody watches, events are printed line by line; SIGINT leads to the verdict and its exit code."""
+    child = Child(tmp_path, "demo", ["demo"])
+    child.start()
+    try:
+        await wait_until(lambda: "session.snapshot session-uuid-1" in child.out(), 30, "the first event")
+        process = child._child
+        assert process is not None
+        process.send_signal(signal.SIGINT)
+        await wait_until(lambda: process.poll() is not None, 60, "the verdict")
+        assert process.returncode == 0, child.text()
+    finally:
+        child.close()
+    assert "missing 0, duplicates 0, out of order 0, invented 0" in child.out()
+    assert "Traceback" not in child.text()
+
+
+@pytest.mark.anyio
+async def test_the_live_view_on_a_terminal(tmp_path: Path) -> None:
+    """It draws on a screen of its own, gives the terminal back, and leaves the verdict there."""
+    ours, theirs = pty.openpty()
+    shown = bytearray()
+    command = [sys.executable, "-m", "bridge.cli.main", "demo", "--seconds", "2"]
+    environ = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
+    os.set_blocking(ours, False)
+
+    async def watch() -> None:
+        while True:
+            await anyio.wait_readable(ours)
+            try:
+                shown.extend(os.read(ours, 65536))
+            except OSError:  # the other end is closed
+                return
+
+    with anyio.fail_after(90):
+        async with anyio.create_task_group() as group:
+            group.start_soon(watch)
+            done = await anyio.run_process(command, stdin=theirs, stdout=theirs, check=False, env=environ)
+            os.close(theirs)
+    os.close(ours)
+    text = shown.decode()
+    assert (done.returncode, done.stderr) == (0, b"")
+    entered, left = text.index("\x1b[?1049h"), text.index("\x1b[?1049l")
+    view, after = text[entered:left], text[left:]
+    assert "reading the vendor's published samples" in view
+    assert "session-uuid-1" in view
+    assert "missing 0, duplicates 0, out of order 0, invented 0" in after
+    assert "every change that could be read is there, once" in after
+
+
+@pytest.mark.parametrize("argument", ["--seconds=-1", "--seconds=nan", "--rate=inf", "--rate=x"])
+def test_numbers_are_checked(argument: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 64 and what was expected."""
+    assert main(["demo", argument]) == 64
+    assert "expected a number from 0 to" in capsys.readouterr().err

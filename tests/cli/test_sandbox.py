@@ -1,0 +1,85 @@
+"""`bridged sandbox`: what it says at its start, for people and for programs, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import bridged
+from tests.support.program import Child, PlayedVendor
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_first_line_says_how_to_get_in(tmp_path: Path) -> None:
+    """One JSON object with address, control interface and credentials, and nothing else."""
+    done = await bridged("sandbox", "pcvisit", "--json", "--seconds", "0.1")
+    assert (done.code, done.err) == (0, "")
+    (text,) = done.out.splitlines()
+    facts = json.loads(text)
+    assert facts["url"].startswith("http://127.0.0.1:")
+    assert facts["control"].endswith("/_sandbox/")
+    assert facts["integrator_tokens"]
+    assert all(user["companies"] for user in facts["users"])
+
+
+async def test_it_serves_where_it_is_told_to_until_it_is_told_not_to(tmp_path: Path) -> None:
+    """`--port` is kept; SIGINT ends it with 0."""
+    vendor = PlayedVendor(tmp_path, rate=0, seed=3)
+    try:
+        await vendor.begin()
+        assert await vendor.ledger()
+        process = vendor._child
+        assert process is not None
+        process.send_signal(signal.SIGINT)
+        await wait_until(lambda: process.poll() is not None, 10, "it to stop")
+        assert process.returncode == 0
+        port = vendor.facts["url"].split(":")[2].partition("/")[0]
+        again = Child(tmp_path, "again", ["sandbox", "pcvisit", "--port", port, "--seconds", "60"])
+        try:
+            again.start()
+            await wait_until(lambda: again.out().endswith("\n"), 20, "it to serve")
+            assert json.loads(again.out())["url"] == vendor.facts["url"]
+            assert await again.terminate() == 0
+        finally:
+            again.close()
+    finally:
+        vendor.close()
+
+
+async def test_what_it_cannot_do(tmp_path: Path) -> None:
+    """An unknown vendor or option 64, a taken port 69: each a sentence."""
+    done = await bridged("sandbox", "nobody")
+    assert done.code == 64
+    assert "pcvisit" in done.err
+    done = await bridged("sandbox", "pcvisit", "--set", "rate_limt=1")
+    assert done.code == 64
+    assert "did you mean rate_limit?" in done.err
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = await bridged("sandbox", "pcvisit", "--port", str(port), "--seconds", "5")
+    assert done.code == 69
+    assert f"127.0.0.1:{port}" in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("command", [["sandbox", "pcvisit"], ["demo"]])
+async def test_without_the_extra_it_says_what_to_install(command: list[str]) -> None:
+    """Exit 69 where the GraphQL server's library is not installed."""
+    import anyio
+
+    code = "import sys; sys.modules['ariadne'] = None; from bridge.cli.main import main; sys.exit(main(sys.argv[1:]))"
+    with anyio.fail_after(30):
+        done = await anyio.run_process([sys.executable, "-c", code, *command], check=False)
+    assert done.returncode == 69
+    assert b"install bridged[demo]" in done.stderr
+    assert b"ariadne" in done.stderr
+    assert b"Traceback" not in done.stderr

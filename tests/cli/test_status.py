@@ -1,0 +1,157 @@
+"""`bridged status`: what it says of a source at night, for people and for programs."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bridge.cli.intervals import Intervals
+from bridge.cli.status import describe
+from bridge.core.gap import Gap
+from bridge.edge.overview import Overview
+from tests.support.command import Setup
+from tests.support.configuration import SOURCE, loaded
+from tests.support.handmade import HandmadeStream, handmade_stream
+from tests.support.nats_server import NatsServer, free_port, nats_server
+
+pytestmark = pytest.mark.anyio
+
+SHAPE = {
+    "": {"ok", "nats", "stream", "sources"},
+    "nats": {"server", "version"},
+    "stream": {"name", "messages", "bytes", "first_seq", "last_seq", "first_ts", "last_ts"},
+    "source": {
+        "name", "vendor", "condition", "since", "reason", "problems", "owner", "walks", "last_event", "open_gaps",
+        "quarantined", "last_quarantine",
+    },
+    "walk": {"name", "completed", "every_s", "late"},
+}  # fmt: skip
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+NOW_MS = round(NOW.timestamp() * 1000)
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[NatsServer]:
+    async with nats_server(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+async def stream(server: NatsServer) -> AsyncIterator[HandmadeStream]:
+    async with handmade_stream(server.url) as stream:
+        await stream.make()
+        yield stream
+
+
+async def test_a_stream_without_events(server: NatsServer, stream: HandmadeStream, tmp_path: Path) -> None:
+    """The shape is all there, the source has never been read, and that is a problem."""
+    setup = Setup(tmp_path, nats=f'url = "{server.url}"')
+    done = await setup.run("status", "--json")
+    assert (done.code, done.err) == (0, "")
+    report = done.json
+    (source,) = report["sources"]
+    assert report.keys() == SHAPE[""]
+    assert report["nats"].keys() == SHAPE["nats"]
+    assert report["stream"].keys() == SHAPE["stream"]
+    assert source.keys() == SHAPE["source"]
+    assert (report["ok"], source["condition"], source["walks"]) == (False, "never connected", [])
+    done = await setup.run("status")
+    assert done.code == 0
+    assert "! acme (pcvisit): never connected" in done.out
+    assert "start `bridged run`" in done.out
+
+
+async def test_a_source_in_trouble(server: NatsServer, stream: HandmadeStream, tmp_path: Path) -> None:
+    """What is wrong comes first: since when, why; walks against their intervals; gaps; quarantine; owner."""
+    now = time.time_ns() // 1_000_000
+    hour = 3_600_000
+    gap = Gap("sessions", "the vendor holds nothing older", now - 5 * hour)
+    await stream.put("owner.acme", {"instance": "night:7", "build": "1.2", "since_ms": now - 9 * hour})
+    await stream.put("cursor.acme.sessions-fast-c1", {"completed_ms": now - 3 * hour})
+    await stream.put("cursor.acme.sessions-slow-c1", {"completed_ms": now - hour})
+    await stream.put("cursor.acme.gone", {"pass_ms": now})
+    await stream.event("pcvisit.acme.session.updated.4711", {}, now - 3 * hour)
+    await stream.event("bridge.acme.source.lost.acme", {"reason": "it answers nothing\x1b[2J"}, now - 2 * hour)
+    await stream.event(f"bridge.acme.gap.opened.{gap.id}", gap.data())
+    await stream.event("bridge.acme.quarantine.occurred.q1", {"reason": "`id` is no text"}, now - 4 * hour)
+    setup = Setup(tmp_path, nats=f'url = "{server.url}"')
+    done = await setup.run("status")
+    assert (done.code, done.err) == (0, "")
+    words = " ".join(done.out.split())
+    for text in (
+        "! acme (pcvisit): lost for 2 h",
+        "PROBLEM the vendor cannot be reached, for 2 h: it answers nothing",
+        "PROBLEM sessions-fast-c1 was last complete 3 h ago, and should be every 1 s",
+        "PROBLEM a gap is open since",
+        "(sessions): the vendor holds nothing older",
+        "walk sessions-slow-c1: complete 1 h ago, every 1 h",
+        "walk gone: first reading under way",
+        "last event 3 h ago: events.pcvisit.acme.session.updated.4711",
+        "quarantine 1 unreadable; the last 4 h ago: `id` is no text",
+        "owner night:7, build 1.2, for 9 h",
+    ):
+        assert text in words, done.out
+    assert all(text.isprintable() for text in done.out.splitlines())
+    report = (await setup.run("status", "--json")).json
+    (source,) = report["sources"]
+    assert not report["ok"]
+    assert all(walk.keys() == SHAPE["walk"] for walk in source["walks"])
+    assert [(walk["name"], walk["late"]) for walk in source["walks"]] == [
+        ("gone", False), ("sessions-fast-c1", True), ("sessions-slow-c1", False)
+    ]  # fmt: skip
+    assert source["open_gaps"] == [gap.data()]
+
+
+async def test_nobody_there(server: NatsServer, tmp_path: Path) -> None:
+    """An embedded server that is not running, or has never been, and a stream that is missing: 69 and a sentence."""
+    setup = Setup(tmp_path, nats='url = "embedded"')
+    done = await setup.run("status")
+    assert (done.code, done.out) == (69, "")
+    assert "no embedded NATS server has been started" in done.err
+    setup.state_dir.mkdir()
+    identity = {"url": f"nats://127.0.0.1:{free_port()}", "user": "u", "password": "no-secret"}
+    (setup.state_dir / "nats.json").write_text(json.dumps(identity))
+    done = await setup.run("status", "--json", deadline_s=20)
+    assert (done.code, done.out) == (69, "")
+    assert f"the embedded NATS server of {setup.state_dir} is not running" in done.err
+    assert "`bridged run`" in done.err
+    done = await Setup(tmp_path, nats=f'url = "{server.url}"', name="other").run("status")
+    assert done.code == 69
+    assert "stream BRIDGE does not exist yet" in done.err
+
+
+def described(tmp_path: Path, **view: Any) -> dict[str, Any]:
+    config = loaded(tmp_path, SOURCE)
+    overview = Overview("one", "acme", condition=view.pop("condition", "connected"), **view)
+    return describe(overview, Intervals(config, config.sources[0]), NOW)
+
+
+def test_a_daemon_that_is_gone_shows_in_its_walks(tmp_path: Path) -> None:
+    """When every walk is late and nothing else explains it, the question is whether the daemon runs."""
+    late = {"things": {"completed_ms": NOW_MS - 200_000}}
+    assert described(tmp_path, walks=late)["problems"] == [
+        "things was last complete 3.3 min ago, and should be every 30 s",
+        "nothing of it is read: is `bridged run` running?",
+    ]
+    assert len(described(tmp_path, walks=late, condition="blocked")["problems"]) == 2
+    fresh = {"things": {"completed_ms": NOW_MS - 100_000}}
+    assert described(tmp_path, walks=fresh)["problems"] == []
+    unknown = {"something else": {"completed_ms": 0}}
+    assert described(tmp_path, walks=unknown)["problems"] == []
+
+
+def test_walks_that_bear_names_from_the_login_are_known(tmp_path: Path) -> None:
+    """The interval is found whatever company the name ends with."""
+    text = SOURCE.replace('"acme"', '"pcvisit"').replace("token =", "integrator_token =")
+    config = loaded(tmp_path, text + 'user_token = { env = "ACME_TOKEN" }\nhistory_slow_every_s = 77.0\n')
+    intervals = Intervals(config, config.sources[0])
+    assert intervals.of("sessions-slow-12345678-1234") == 77.0
+    assert intervals.of("sessions-fast-x") == 30.0
+    assert intervals.of("sessions-fast-") is None
+    assert intervals.of("other") is None
