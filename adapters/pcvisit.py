@@ -118,11 +118,9 @@ class Adapter(api.Adapter[Settings]):
         field, lost = "AcQuerySessionsHistory", (api.CursorExpired, "the cursor is no longer known")
         edge = _read(response, field, **({"InvalidValue": lost, "DoesNotExist": lost} if ask.position else {}))
         nodes = [node if isinstance(node, dict) else {"value": node} for node in graphql.nodes(edge, field)]
-        next_ = api.paging.following(
-            ask, len(nodes), nodes[-1].get("cursor") if nodes else None, edge.get("totalCount")
-        )
-        complete, oldest = not edge.get("batchLoadingIsStillActive"), fields.known_millis(edge, "reportingActiveSince")
-        return api.Page([node.get("value") for node in nodes], next_, complete, oldest)
+        last, oldest = nodes[-1].get("cursor") if nodes else None, fields.known_millis(edge, "reportingActiveSince")
+        next_ = api.paging.following(ask, len(nodes), last, edge.get("totalCount"))
+        return api.Page([n.get("value") for n in nodes], next_, not edge.get("batchLoadingIsStillActive"), oldest)
 
     def record(self, ask: api.Ask, row: Json) -> api.Record:  # noqa: ARG002
         text, whole, stamp, millis = fields.text, fields.whole, fields.stamp, fields.millis
@@ -140,9 +138,7 @@ class Adapter(api.Adapter[Settings]):
         return api.Record("session", fields.key(row, "id"), after, at_ms=finished or created, raw=row)
 
     def belongs(self, ask: api.Ask, after: Json) -> bool:
-        return after["company_id"] == ask.walk.scope and api.paging.inside(
-            ask, after["created_at"], after["finished_at"]
-        )
+        return api.paging.inside(ask, after["company_id"], after["created_at"], after["finished_at"])
 
 
 def _read(response: api.Response, field: str, **instead: tuple[type[api.BridgeError], str]) -> dict[str, Json]:
