@@ -165,5 +165,8 @@ def parse_headers(block: bytes) -> dict[str, str]:
 
 def headers_of(message: Msg) -> dict[str, str]:
     """The headers of a message that came, as plain text."""
-    raw: Mapping[Any, str] = message.headers or {}
+    raw: dict[Any, str] = message.headers or {}
+    if STATUS not in raw:
+        # Only beside a status does nats-py put names that are no plain text.
+        return raw
     return {str(getattr(name, "value", name)): value for name, value in raw.items()}

@@ -140,7 +140,11 @@ async def establish(js: JetStream, names: LedgerNames) -> Layout:
     if differing:
         # The view is not made beside a stream that is not ours, but if it is there, its faults are named too.
         raise LayoutDiffers(differing + (state_differences(names, view["config"]) if view else []))
-    wrong = "" if view is None else await _why_wrong(js, names, ledger, view)
+    try:
+        wrong = "" if view is None else await _why_wrong(js, names, ledger, view)
+    except ApiError as error:
+        # While its replicas elect a leader, a stream that is there cannot be read.
+        raise Away(f"the view cannot be compared with its stream now: {error}") from None
     notes = {BOUND: ledger["created"]}
     if wrong and names.manage == "create":
         log.warning("view.remade", view=names.state_stream, reason=wrong)
@@ -253,7 +257,10 @@ async def _one(js: JetStream, names: LedgerNames, config: Mapping[str, Json]) ->
     except ApiError as error:
         if error.err_code == STREAM_DIFFERS:
             # Another instance was faster; what it made is compared like any other.
-            return await js.stream(name)
+            found = await _look(js, name)
+            if found is not None:
+                return found
+            raise Away(f"stream {name} was there, and is gone again") from None
         if error.code >= 500 and error.err_code not in (SUBJECTS_OVERLAP,):
             raise Away(f"stream {name} could not be made now: {error}") from None
         hint = {

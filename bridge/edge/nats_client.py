@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import functools
 import random
 import time
 from typing import Any
@@ -186,9 +187,29 @@ class SteadyClient(Client):
         self._drop_pending()
         await super()._attempt_reconnect()
 
+    @staticmethod
+    def _parse_header_lines(raw: bytes) -> dict[str, str]:
+        # nats-py looks at each character of each name, which is most of what reading a million entries back takes.
+        headers: dict[str, str] = {}
+        for line in raw.split(b"\r\n"):
+            name, colon, value = line.partition(b":")
+            if colon and (known := _header_name(name)):
+                headers[known] = value.strip().decode("utf-8", "replace")
+        return headers
+
     def _drop_pending(self) -> None:
         self._pending.clear()
         self._pending_data_size = 0
+
+
+@functools.lru_cache(maxsize=1024)
+def _header_name(name: bytes) -> str:
+    """A header's name; "" for one that is none, as nats-py leaves it out."""
+    try:
+        text = name.strip().decode("ascii")
+    except UnicodeDecodeError:
+        return ""
+    return "" if any(map(str.isspace, text)) else text
 
 
 def _sign(seed: str, where: str, nonce: str = "") -> bytes:

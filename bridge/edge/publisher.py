@@ -28,6 +28,11 @@ MOST_BYTES = 32 * 1024 * 1024
 """Payloads in flight: nats-py holds in memory what a slow server has not taken yet."""
 
 
+CONGESTED_BYTES = 64 * 1024
+"""With more than this waiting to be written, a batch stands back, and what is live goes first."""
+CONGESTED_WAIT_S = 0.002
+
+
 class Outgoing(NamedTuple):
     """One message to publish."""
 
@@ -96,7 +101,7 @@ class Publisher:
         try:
             with anyio.move_on_after(self._deadline_s, shield=unasked is not None) as scope:
                 await self._start()
-                await self._send_unasked(unasked or ())
+                await self._send_unasked(unasked or (), scope)
                 sent = 0
                 while sent < len(messages):
                     sent += await self._send(wave, sent, messages)
@@ -136,9 +141,13 @@ class Publisher:
                 except nats.errors.Error as error:
                     raise _away(error) from None
 
-    async def _send_unasked(self, messages: Sequence[Outgoing]) -> None:
+    async def _send_unasked(self, messages: Sequence[Outgoing], scope: anyio.CancelScope) -> None:
         for at in range(0, len(messages), BREATH):
             self._check_connected()
+            while self._nc.pending_data_size > CONGESTED_BYTES:
+                await anyio.sleep(CONGESTED_WAIT_S)
+                self._check_connected()
+            scope.deadline = anyio.current_time() + self._deadline_s
             for message in messages[at : at + BREATH]:
                 await self._put(message, "")
             await self._flush()

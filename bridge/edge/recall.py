@@ -89,13 +89,17 @@ class Recall:
         # Older ones have aged out: the view still knows what they said, the stream no longer expects them.
         first = sys.maxsize if oldest is None else oldest.seq
 
+        entities: dict[str, str] = {}
+
         def take(entry: Entry) -> None:
             seq, came_from = origin(entry.headers)
             if not seq:
                 return
             subject = came_from.split(".")
-            entity = sys.intern(_text(subject[3]))
-            head = head_of(seq if seq >= first else 0, sys.intern(subject[4]), entry.headers)
+            entity = entities.get(subject[3])
+            if entity is None:
+                entity = entities[subject[3]] = _text(subject[3])
+            head = head_of(seq if seq >= first else 0, subject[4], entry.headers)
             memory.heads[entity, id_of(entry.headers)] = head
             self._highest = max(self._highest, seq)
 

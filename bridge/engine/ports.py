@@ -10,6 +10,7 @@ from anyio.abc import TaskStatus
 
 from bridge.adapter import Request, Response
 from bridge.core.event import Event
+from bridge.core.heads import Heads
 from bridge.core.lease import Claim, Seen
 from bridge.core.record import Head, Json, Key
 
@@ -34,7 +35,7 @@ class Memory:
     no cursor since then that cover entities the stream has forgotten: what is unknown to them is not news.
     """
 
-    heads: dict[tuple[str, str], Head] = field(default_factory=dict)
+    heads: Heads = field(default_factory=Heads)
     cursors: dict[str, Cursor] = field(default_factory=dict)
     gaps: dict[str, Json] = field(default_factory=dict)
     owner_seq: int = 0

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import anyio
 
@@ -18,6 +19,7 @@ from bridge.core.record import Head, Json, Key, Record, Via
 from bridge.engine.batching import BATCH_EVENTS, cut, one_per_entity, side_by_side
 from bridge.engine.breath import in_slices
 from bridge.engine.counts import Counts as Counts
+from bridge.engine.known import Known
 from bridge.engine.ports import BatchStale, Book, Cursor, Stale, Stored, Unknown
 from bridge.engine.scribe import OWN_VENDOR, Note, Scribe
 
@@ -32,9 +34,7 @@ class Sequencer:
         self._book = book
         self._scribe = scribe
         self.counts = counts
-        self._heads: dict[Key, Head] = {
-            scribe.key(entity, id_): head for (entity, id_), head in book.memory.heads.items()
-        }
+        self._heads = Known(scribe.vendor, book.memory.heads)
         self._closed: set[Key] = set()
         self._opened = anyio.Event()
         self._known_once: dict[Key, None] = {}
@@ -46,14 +46,14 @@ class Sequencer:
 
     def ids(self, entity: str) -> set[str]:
         """The ids of the entities that are known to exist."""
-        return {key.id for key, head in self._heads.items() if key.entity == entity and head.change != "deleted"}
+        return self._heads.existing(entity)
 
     def knows_anything(self) -> bool:
         """Whether the stream held any entity of this source when the book was opened, or holds one now.
 
         What the bridge said itself (`source.blocked`) does not count.
         """
-        return any(key.vendor != OWN_VENDOR for key in self._heads)
+        return self._heads.any_theirs
 
     def cursor(self, walk: str) -> Cursor:
         """Where the walk's cursor lies; an empty one if it has none."""
@@ -250,9 +250,9 @@ class Sequencer:
             befores[key] = await self._book.after(key, head)
 
         wanted = [
-            (note.key, self._heads[note.key])
+            (note.key, head)
             for note, change in news
-            if change in ("updated", "deleted") and note.key in self._heads
+            if change in ("updated", "deleted") and (head := self._heads.get(note.key)) is not None
         ]
         await side_by_side(fetch, wanted)
 
@@ -270,7 +270,7 @@ class Sequencer:
             self.counts.quarantined += event.key.entity == "quarantine" and event.key.vendor == "bridge"
             self._remember_once([event.key])
         else:
-            self._heads[event.key] = Head(seq, event.ce_id, event.change, event.version, event.digest)
+            self._heads.put(event.key, Head(seq, event.ce_id, event.change, event.version, event.digest))
 
     def _found(self, event: Event) -> bool:
         """Whether the look just taken shows that `event` is stored; it is then settled."""
@@ -318,10 +318,10 @@ class Sequencer:
             if head is not None and head.change == "occurred":
                 self._remember_once([key])
             elif head is not None:
-                self._heads[key] = head
-            elif key in self._heads:
+                self._heads.put(key, head)
+            elif (known := self._heads.get(key)) is not None:
                 # The stream no longer holds it (aged out, purged): what is known of its content stays true.
-                self._heads[key].seq = 0
+                self._heads.put(key, replace(known, seq=0))
 
         await side_by_side(look, [(key, None) for key in dict.fromkeys(keys)])
 

@@ -17,6 +17,9 @@ class Turns:
         self._share = share
         self._held: Counter[str] = Counter()
         self._waiting: dict[str, deque[anyio.Event]] = {}
+        # When each name last got a place, counted in places given.
+        self._given: Counter[str] = Counter()
+        self._count = 0
 
     @asynccontextmanager
     async def of(self, name: str) -> AsyncIterator[None]:
@@ -49,18 +52,20 @@ class Turns:
         self._call()
 
     def _call(self) -> None:
-        """Hand the free places to the names that have waited longest, one each, until nobody may have one."""
+        """Hand out the free places: the next is for the name that has gone without for longest."""
         while self._free:
-            name = next((one for one in self._waiting if self._held[one] < self._share), None)
-            if name is None:
+            may = [name for name in self._waiting if self._held[name] < self._share]
+            if not may:
                 return
+            name = min(may, key=self._given.__getitem__)
+            self._count += 1
+            self._given[name] = self._count
             turn = self._waiting[name].popleft()
             self._free -= 1
             self._held[name] += 1
             turn.set()
-            # A name that still waits goes to the end of the line.
-            if rest := self._waiting.pop(name):
-                self._waiting[name] = rest
+            if not self._waiting[name]:
+                del self._waiting[name]
 
     def _leave(self, name: str, turn: anyio.Event) -> None:
         self._waiting[name].remove(turn)

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [--quick] [--json FILE] [FIGURE …]`: figures of this machine, beside bare nats-py.
+"""`python -m tests.bench [--quick | --full] [--json FILE] [FIGURE …]`: figures of this machine, beside bare nats-py.
 
 Absolute figures drift with the machine; ratios come from the same run, interleaved, and mean something.
 """
@@ -11,32 +11,38 @@ import logging
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
 import structlog
 
-from tests.bench import catchup, cpu, knowledge, latency, machine, startup
+from tests.bench import catchup, commit, cpu, fairness, knowledge, latency, machine, startup
 from tests.bench.report import Figure
 from tests.bench.stage import stage
 
-FIGURES = ("cpu", "catchup", "latency", "opening", "starting")
+FIGURES = ("cpu", "catchup", "latency", "fairness", "commit", "opening", "starting")
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much is done: sessions and rounds of catch-up, seconds and rounds of latency, known entities, rounds."""
+    """How much is done: sessions and rounds of catch-up, seconds and rounds of latency, known entities, rounds.
+
+    `backlog`: what the hog has to read; `batches`: commits of each size.
+    """
 
     sessions: int
     rounds: int
     seconds: float
     known: tuple[int, ...]
     starts: int
+    backlog: int
+    batches: int
 
 
-QUICK = Effort(2_000, 2, 1.5, (10_000,), 1)
-WHOLE = Effort(8_000, 3, 4.0, (10_000, 100_000), 2)
+QUICK = Effort(2_000, 2, 1.5, (10_000,), 1, 30_000, 5)
+WHOLE = Effort(8_000, 3, 4.0, (10_000, 100_000), 2, 40_000, 30)
+FULL = replace(WHOLE, known=(10_000, 100_000, 1_000_000), starts=1)
 
 
 async def run(effort: Effort, wanted: set[str], show: Callable[[Figure], None]) -> None:
@@ -46,14 +52,18 @@ async def run(effort: Effort, wanted: set[str], show: Callable[[Figure], None]) 
         if "cpu" in wanted:
             show(cpu.measure(effort.rounds * 15))
         for sync_always in (True, False):
-            if wanted & {"catchup", "latency", "opening"}:
+            if wanted & {"catchup", "latency", "fairness", "opening"}:
                 async with stage(folder, sync_always=sync_always) as on:
                     if "catchup" in wanted:
                         show(await catchup.measure(on, effort.sessions, effort.rounds))
                     if "latency" in wanted:
                         show(await latency.measure(on, effort.seconds, effort.rounds))
+                    if "fairness" in wanted:
+                        show(await fairness.measure(on, effort.backlog, effort.seconds, effort.rounds))
                     if "opening" in wanted and not sync_always:
                         show(await knowledge.measure(on, list(effort.known), effort.starts))
+        if "commit" in wanted:
+            show(await commit.measure(folder, effort.batches))
         if "starting" in wanted:
             show(await startup.measure(folder, effort.starts))
 
@@ -62,7 +72,9 @@ def main() -> int:
     """Take figures, print them, and write them to a file where asked to."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Figures of this machine.")
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"default: all of {', '.join(FIGURES)}")
-    parser.add_argument("--quick", action="store_true", help="less of everything, in under a minute")
+    much = parser.add_mutually_exclusive_group()
+    much.add_argument("--quick", action="store_true", help="less of everything, in a few minutes")
+    much.add_argument("--full", action="store_true", help="opening with 1,000,000 known entities as well")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
     args = parser.parse_args()
     wanted = set(args.figures) or set(FIGURES)
@@ -78,7 +90,12 @@ def main() -> int:
         print(figure.as_markdown(), flush=True)
 
     anyio.run(
-        run, QUICK if args.quick else WHOLE, wanted, show, backend="asyncio", backend_options={"use_uvloop": True}
+        run,
+        QUICK if args.quick else FULL if args.full else WHOLE,
+        wanted,
+        show,
+        backend="asyncio",
+        backend_options={"use_uvloop": True},
     )
     if args.json is not None:
         whole = {"machine": described, "figures": [figure.as_json() for figure in found]}

@@ -34,7 +34,7 @@ from tests.support.nats_server import NatsServer, nats_server
 
 BARE = "BARE"
 """A plain stream with file storage and nothing else: what a script would publish into."""
-SETTLE_DEADLINE_S = 60.0
+SETTLE_DEADLINE_S = 300.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 

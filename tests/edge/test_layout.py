@@ -10,6 +10,7 @@ from pathlib import Path
 import nats
 import pytest
 
+from bridge.core.errors import Away
 from bridge.core.record import Json
 from bridge.edge.jetstream import ApiError, JetStream
 from bridge.edge.layout import (
@@ -202,6 +203,23 @@ async def test_a_view_of_another_life_of_the_stream_is_made_anew(js: JetStream) 
     new = await js.stream("KV_bridge-state")
     assert new["created"] > old["created"]
     assert (await establish(js, LedgerNames(manage="verify"))).last_seq == 0
+
+
+async def test_a_stream_between_two_leaders_is_away_and_no_error(
+    js: JetStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """JetStream that cannot read a stream which is there ("temporarily unavailable") means: later, not: wrong."""
+    await establish(js, NAMES)
+    ask = js.call
+
+    async def call(subject: str, body: Json = None) -> Json:
+        if subject.startswith("STREAM.MSG.GET."):
+            raise ApiError(subject, 503, 10008, "JetStream system temporarily unavailable")
+        return await ask(subject, body)
+
+    monkeypatch.setattr(js, "call", call)
+    with pytest.raises(Away, match="cannot be compared with its stream now"):
+        await establish(js, NAMES)
 
 
 async def test_a_subject_that_another_stream_takes_is_named(js: JetStream) -> None:

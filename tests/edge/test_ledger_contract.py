@@ -615,7 +615,7 @@ async def test_telemetry_has_a_stream_of_its_own(side: Side) -> None:
     """Its events and cursors lie beside the ledger's: neither sees the other's, each is stored once, none is state."""
     book = await side.book()
     aside = await book.telemetry()
-    assert (aside.memory.cursors, aside.memory.heads) == ({}, {})
+    assert (aside.memory.cursors, dict(aside.memory.heads)) == ({}, {})
     packets = [sealed(key(str(n), "packet"), "occurred", n, lane=TELEMETRY) for n in range(3)]
     receipt = await aside.commit(packets[:2], "walk", Cursor({"n": 1}))
     stale, stored = await aside.append([packets[0], packets[2]])
@@ -628,9 +628,9 @@ async def test_telemetry_has_a_stream_of_its_own(side: Side) -> None:
     assert await book.stored(keys) == set()
     assert await side.events() == []
     again = await side.book()
-    assert (again.memory.cursors, again.memory.heads) == ({}, {})
+    assert (again.memory.cursors, dict(again.memory.heads)) == ({}, {})
     found = (await again.telemetry()).memory
-    assert (found.cursors, found.heads) == ({"walk": Cursor({"n": 1}, receipt.cursor_seq)}, {})
+    assert (found.cursors, dict(found.heads)) == ({"walk": Cursor({"n": 1}, receipt.cursor_seq)}, {})
 
 
 async def test_a_book_takes_only_what_is_its_own(side: Side) -> None:

@@ -1,0 +1,40 @@
+"""What one sequencer knows: the last event of each of its source's entities, and of the bridge's own about it."""
+
+from __future__ import annotations
+
+from bridge.core.heads import Heads
+from bridge.core.record import Head, Key
+
+
+class Known:
+    """By key. `heads` are those of `vendor`, used in place; those of the bridge's own begin empty."""
+
+    def __init__(self, vendor: str, heads: Heads) -> None:
+        self._vendor = vendor
+        self._theirs = heads
+        self._own: dict[Key, Head] = {}
+
+    def get(self, key: Key) -> Head | None:
+        """A copy of the head; None if there is none."""
+        if key.vendor != self._vendor:
+            return self._own.get(key)
+        return self._theirs.get((key.entity, key.id))
+
+    def put(self, key: Key, head: Head) -> None:
+        """Remember."""
+        if key.vendor != self._vendor:
+            self._own[key] = head
+        else:
+            self._theirs[key.entity, key.id] = head
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._own if key.vendor != self._vendor else (key.entity, key.id) in self._theirs
+
+    def existing(self, entity: str) -> set[str]:
+        """The ids of the vendor's entities of this kind that were not deleted."""
+        return self._theirs.existing(entity)
+
+    @property
+    def any_theirs(self) -> bool:
+        """Whether any entity of the vendor's is known."""
+        return len(self._theirs) > 0
