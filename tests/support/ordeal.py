@@ -51,6 +51,8 @@ class Verdict:
     counters: dict[str, Any]
     blows: dict[str, int]
     recovery_ms: list[int]
+    view_late_s: float
+    """How long the view took to equal the vendor's state once the stream did."""
     events: list[Stored] = field(repr=False)
 
     def row(self) -> dict[str, Any]:
@@ -70,6 +72,7 @@ class Verdict:
             "lapsed": self.report.lapsed,
             "recovery p50 ms": ranked[len(ranked) // 2] if ranked else None,
             "recovery max ms": ranked[-1] if ranked else None,
+            "view late s": self.view_late_s,
         }
 
     def must_be_faithful(self) -> None:
@@ -210,10 +213,20 @@ class Ordeal:
         for _ in range(2):
             await self._another_pass(reader)
         events = await reader.events()
-        view = await reader.view()
         state = await self.vendor.call("GET", "state")
+        view_problems: list[str] = []
+
+        async def view_is_there() -> bool:
+            view_problems[:] = view_faults(state, await reader.view(), SOURCE)
+            return not view_problems
+
+        # The server makes it, and after a restart it takes its time.
+        asked = time.monotonic()
+        with contextlib.suppress(AssertionError):
+            await wait_until(view_is_there, SETTLE_S)
+        view_late_s = time.monotonic() - asked
         report = judge(changes, events, SOURCE)
-        problems = [*report.findings, *chain_faults(events), *view_faults(state, view, SOURCE), *self._complaints()]
+        problems = [*report.findings, *chain_faults(events), *view_problems, *self._complaints()]
         starts = [at_ms for daemon in self.daemons for at_ms in daemon.started_ms[1:]]
         return Verdict(
             name=self.name,
@@ -222,6 +235,7 @@ class Ordeal:
             counters=await self.vendor.counters(),
             blows=dict(self.blows),
             recovery_ms=recovery_ms(sorted(starts), events, SOURCE),
+            view_late_s=round(view_late_s, 1),
             events=events,
         )
 
