@@ -11,7 +11,7 @@ from bridge.cli.main import COMMANDS
 from bridge.core.event import Draft, seal
 from bridge.core.record import Key
 from bridge.core.subject import event_subject, token
-from bridge.edge import config
+from bridge.edge.config import loader as config
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

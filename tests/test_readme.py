@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bridge.cli.main import COMMANDS, _parser
-from bridge.edge import config
+from bridge.edge.config import loader as config
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

@@ -8,8 +8,8 @@ from typing import Any
 
 from bridge.cli import output
 from bridge.cli.exits import Exit
-from bridge.edge.config_convert import describe, fields_of, is_required
-from bridge.edge.config_schema import default_of
+from bridge.edge.config.convert import describe, fields_of, is_required
+from bridge.edge.config.schema import default_of
 from bridge.edge.discovery import AdapterClass, BrokenAdapter, Catalogue, UnknownAdapter, summary
 
 

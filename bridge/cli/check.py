@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from bridge.adapter import BaseSettings, Secret, Token
 from bridge.cli import configuration, output
 from bridge.cli.exits import Exit
-from bridge.edge.config_convert import fields_of
+from bridge.edge.config.convert import fields_of
 
 if TYPE_CHECKING:
-    from bridge.edge.config import Config
+    from bridge.edge.config.loader import Config
 
 ONLINE = "bridge.cli.check_online"
 """If this module exists, `--online` is offered and its `run(args, config) -> int` goes on from here."""

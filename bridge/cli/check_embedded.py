@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bridge.cli.exits import Exit
 from bridge.cli.findings import Finding, failed, passed
-from bridge.edge.config import Config
+from bridge.edge.config.loader import Config
 
 
 def look(config: Config, why: str) -> list[Finding]:

@@ -26,10 +26,10 @@ from bridge.cli.plain import plain
 from bridge.cli.visit import visiting
 from bridge.core.errors import BridgeError
 from bridge.core.secret import Masker
-from bridge.edge.config import Config
+from bridge.edge.config.loader import Config
 from bridge.edge.http import HttpClient
-from bridge.edge.inspection import Found, Inspection
-from bridge.edge.nats_connection import Denied, NatsConnection
+from bridge.edge.nats.connection import Denied, NatsConnection
+from bridge.edge.operator.inspection import Found, Inspection
 from bridge.engine.quota import Quotas
 
 _WEIGHT = (Exit.CONFIG, Exit.NOPERM, Exit.UNAVAILABLE)

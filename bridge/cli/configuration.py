@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from bridge.edge.config import Config
+    from bridge.edge.config.loader import Config
 
 VARIABLE = "BRIDGED_CONFIG"
 DEFAULT = "/etc/bridged/bridged.toml"
@@ -21,6 +21,6 @@ def path(args: argparse.Namespace) -> Path:
 
 def load(args: argparse.Namespace) -> Config:
     """The configuration. Raises ConfigErrors, which `main` reports with exit code 78."""
-    from bridge.edge import config
+    from bridge.edge.config import loader as config
 
     return config.load(path(args), os.environ)

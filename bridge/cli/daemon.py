@@ -19,15 +19,15 @@ from bridge.core.lease import Tenant
 from bridge.core.secret import Masker
 from bridge.edge import process
 from bridge.edge.codec import encode
-from bridge.edge.config import Config
-from bridge.edge.embedded import embedded_nats, read_embedded_options
+from bridge.edge.config.loader import Config
+from bridge.edge.embedded.server import embedded_nats, read_embedded_options
 from bridge.edge.http import HttpClient
-from bridge.edge.layout import LedgerNames
-from bridge.edge.leases import JetStreamLeases
-from bridge.edge.ledger import RETRY_S, JetStreamLedger
-from bridge.edge.nats_connection import NatsConnection, connect
-from bridge.edge.nats_options import NatsOptions
-from bridge.edge.nats_trouble import Denied
+from bridge.edge.ledger.layout import LedgerNames
+from bridge.edge.ledger.leases import JetStreamLeases
+from bridge.edge.ledger.ledger import RETRY_S, JetStreamLedger
+from bridge.edge.nats.connection import NatsConnection, connect
+from bridge.edge.nats.options import NatsOptions
+from bridge.edge.nats.trouble import Denied
 from bridge.engine.groups import task_group
 from bridge.engine.quota import Quotas
 from bridge.engine.source import Source, World

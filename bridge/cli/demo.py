@@ -9,23 +9,23 @@ import argparse
 import signal
 import sys
 import tempfile
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from bridge.cli import output
-from bridge.cli.daemon import Daemon, daemon, ledger_names, wall
+from bridge.cli.daemon import daemon, ledger_names, wall
+from bridge.cli.demo_stage import Stage
 from bridge.cli.exits import Exit
 from bridge.cli.loop import run as run_loop
 from bridge.core.config import DaemonSettings, NatsSettings
 from bridge.core.lifecycle import State
 from bridge.core.secret import Masker, Secret
 from bridge.edge import logging
-from bridge.edge.config import Config
+from bridge.edge.config.loader import Config
 from bridge.edge.discovery import Catalogue
-from bridge.edge.tail import Seen, Tail
+from bridge.edge.operator.tail import Tail
 
 if TYPE_CHECKING:
     from bridge.cli.demo_view import Notes
@@ -57,28 +57,6 @@ def run(args: argparse.Namespace) -> int:
         output.complain(f"the demo needs {missing.name}: install bridged[demo]")
         return Exit.UNAVAILABLE
     return run_loop(_run, args)
-
-
-@dataclass(slots=True)
-class Stage:
-    """What is on show: the sandbox, the daemon, and every event read back from the stream. `act`: what happens now."""
-
-    sandbox: PcvisitSandbox
-    daemon: Daemon
-    events: list[Seen] = field(default_factory=list)
-    act: str = "starting"
-
-    def report(self) -> Report:
-        """The sandbox's ledger against the stream. Everything that an answer carried must be there."""
-        from bridge.sandbox import oracle, pcvisit_view
-
-        seen = [
-            oracle.Seen(event.data["id"], event.subject.split(".")[4], event.data["after"], event.stored_ms, ce_id)
-            for event in self.events
-            if event.subject.startswith("events.pcvisit.") and (ce_id := event.headers["ce-id"])
-        ]
-        issued = self.sandbox.ledger.changes
-        return oracle.compare(issued, seen, view=pcvisit_view.as_issued, seen=pcvisit_view.as_seen, strict_served=True)
 
 
 async def _run(args: argparse.Namespace) -> int:

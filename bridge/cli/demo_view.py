@@ -16,7 +16,7 @@ from rich.text import Text
 from bridge.cli.tail import line
 
 if TYPE_CHECKING:
-    from bridge.cli.demo import Stage
+    from bridge.cli.demo_stage import Stage
     from bridge.sandbox.oracle import Report
 
 REFRESH_S = 0.25

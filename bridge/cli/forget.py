@@ -15,8 +15,8 @@ from bridge.cli.exits import Exit
 from bridge.cli.loop import run as run_loop
 from bridge.cli.plain import plain
 from bridge.cli.visit import visiting
-from bridge.edge.config import Config
-from bridge.edge.forget import Entity, Erased, Eraser, Held, NotAnEntity, readings
+from bridge.edge.config.loader import Config
+from bridge.edge.operator.forget import Entity, Erased, Eraser, Held, NotAnEntity, readings
 
 ELSEWHERE = (
     "not touched: copies that others have made (consumers, mirrors, back-ups), and what the vendor itself holds; a "

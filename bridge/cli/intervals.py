@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bridge.adapter import BaseSettings, Secret, Token
-from bridge.edge.config import Config
+from bridge.edge.config.loader import Config
 
 _ANY = "\N{OBJECT REPLACEMENT CHARACTER}"
 

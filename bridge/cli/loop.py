@@ -12,11 +12,11 @@ from bridge.cli import output
 from bridge.cli.daemon import PermissionMissing
 from bridge.cli.exits import Exit
 from bridge.core.errors import Away, BridgeError, Unfit
-from bridge.edge.embedded_files import EmbeddedNatsFailed
-from bridge.edge.layout import JetStreamOff, ServerTooOld
-from bridge.edge.nats_options import NatsMisconfigured
-from bridge.edge.nats_trouble import NatsUnauthorized, NatsUnreachable
-from bridge.edge.tail import StreamMissing
+from bridge.edge.embedded.files import EmbeddedNatsFailed
+from bridge.edge.ledger.layout import JetStreamOff, ServerTooOld
+from bridge.edge.nats.options import NatsMisconfigured
+from bridge.edge.nats.trouble import NatsUnauthorized, NatsUnreachable
+from bridge.edge.operator.tail import StreamMissing
 
 _EXITS: list[tuple[type[BaseException], Exit]] = [
     (PermissionMissing, Exit.NOPERM),

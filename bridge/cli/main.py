@@ -65,7 +65,7 @@ def _explain(error: Exception, args: argparse.Namespace) -> int:
     # Imported only now: `bridged --help` must not wait for them.
     from bridge.cli import output
     from bridge.edge import logging
-    from bridge.edge.config_problem import ConfigErrors
+    from bridge.edge.config.problem import ConfigErrors
 
     if isinstance(error, ConfigErrors):
         if args.json:

@@ -12,9 +12,9 @@ from typing import Any
 from bridge.cli import configuration, output
 from bridge.cli.daemon import ledger_names
 from bridge.cli.exits import Exit
-from bridge.edge.config import Config
-from bridge.edge.layout import lease_config, state_config, stream_config, telemetry_config
-from bridge.edge.permissions import permissions
+from bridge.edge.config.loader import Config
+from bridge.edge.ledger.layout import lease_config, state_config, stream_config, telemetry_config
+from bridge.edge.ledger.permissions import permissions
 
 HOW = """\
 Streams, in this order. Each as a file for `nats stream add --config FILE`; print one alone with `--stream NAME`:

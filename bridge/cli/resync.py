@@ -15,8 +15,8 @@ from bridge.cli.plain import plain
 from bridge.cli.tail import span
 from bridge.cli.visit import visiting
 from bridge.core.event import timestamp
-from bridge.edge.config import Config
-from bridge.edge.resync import Cursors
+from bridge.edge.config.loader import Config
+from bridge.edge.operator.resync import Cursors
 
 HOW = (
     "a running daemon begins when a pass of the source ends, one that starts later at once; what differs from what is "

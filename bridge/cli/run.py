@@ -15,7 +15,7 @@ from bridge.cli.exits import Exit
 from bridge.cli.loop import run as run_loop
 from bridge.core.secret import Masker
 from bridge.edge import logging
-from bridge.edge.config import Config
+from bridge.edge.config.loader import Config
 
 log = structlog.get_logger()
 

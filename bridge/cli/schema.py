@@ -7,7 +7,7 @@ import os
 
 from bridge.cli import output
 from bridge.cli.exits import Exit
-from bridge.edge import config_schema
+from bridge.edge.config import schema as config_schema
 from bridge.edge.discovery import BrokenAdapter, Catalogue
 
 

@@ -13,8 +13,8 @@ from bridge.cli.intervals import Intervals
 from bridge.cli.loop import run as run_loop
 from bridge.cli.plain import json_line, plain
 from bridge.cli.visit import visiting
-from bridge.edge.config import Config
-from bridge.edge.overview import NEVER, Observer, Overview, cursor_times
+from bridge.edge.config.loader import Config
+from bridge.edge.operator.overview import NEVER, Observer, Overview, cursor_times
 
 LATE_INTERVALS = 2.0
 LATE_SLACK_S = 60.0

@@ -22,8 +22,8 @@ from bridge.cli.plain import json_line, plain
 from bridge.cli.visit import hindrances, visiting
 from bridge.core.errors import Away
 from bridge.core.subject import EVENTS, token
-from bridge.edge.config import Config
-from bridge.edge.tail import Seen, Tail, last_sequence
+from bridge.edge.config.loader import Config
+from bridge.edge.operator.tail import Seen, Tail, last_sequence
 
 TOKENS = 6
 """Every event's subject has so many: events, vendor, source, entity, change, id."""

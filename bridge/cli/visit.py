@@ -9,10 +9,10 @@ from bridge.cli.daemon import PermissionMissing, visitor_options
 from bridge.core.errors import Away
 from bridge.core.secret import Masker
 from bridge.edge import logging
-from bridge.edge.config import Config
-from bridge.edge.embedded_files import EmbeddedNatsFailed
-from bridge.edge.layout import LIVE
-from bridge.edge.nats_connection import Denied, NatsConnection, NatsUnreachable, connect
+from bridge.edge.config.loader import Config
+from bridge.edge.embedded.files import EmbeddedNatsFailed
+from bridge.edge.ledger.layout import LIVE
+from bridge.edge.nats.connection import Denied, NatsConnection, NatsUnreachable, connect
 
 GIVE_UP_AFTER_S = 10.0
 GIVE_UP_EMBEDDED_S = 3.0

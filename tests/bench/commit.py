@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bridge.core.event import Event
-from bridge.edge.ledger import JetStreamLedger
-from bridge.edge.nats_connection import connect
-from bridge.edge.nats_options import NatsOptions
-from bridge.edge.shape import LedgerNames
+from bridge.edge.ledger.ledger import JetStreamLedger
+from bridge.edge.ledger.shape import LedgerNames
+from bridge.edge.nats.connection import connect
+from bridge.edge.nats.options import NatsOptions
 from bridge.engine.ports import Book, Cursor
 from tests.bench.report import Figure, Line, median, percentile
 from tests.bench.stage import scribe

@@ -10,7 +10,7 @@ from bridge.adapter import Ask, Response, Walk
 from bridge.core.differ import judge
 from bridge.core.event import Event
 from bridge.core.record import Head
-from bridge.edge.publisher import Outgoing, _command
+from bridge.edge.ledger.publisher import Outgoing, _command
 from bridge.engine.scribe import Note
 from tests.bench.report import Figure, Line, median
 from tests.bench.stage import scribe

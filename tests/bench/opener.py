@@ -13,9 +13,9 @@ from pathlib import Path
 import anyio
 import structlog
 
-from bridge.edge.ledger import JetStreamLedger
-from bridge.edge.nats_connection import connect
-from bridge.edge.nats_options import NatsOptions
+from bridge.edge.ledger.ledger import JetStreamLedger
+from bridge.edge.nats.connection import connect
+from bridge.edge.nats.options import NatsOptions
 from bridge.engine.sequencer import Counts, Sequencer
 from tests.bench.stage import scribe
 from tests.bench.vendor import adapter

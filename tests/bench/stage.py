@@ -20,11 +20,11 @@ from nats.js.client import JetStreamContext
 from bridge.core.omit import parse
 from bridge.core.secret import Masker
 from bridge.edge.codec import encode
-from bridge.edge.jetstream import JetStream
-from bridge.edge.ledger import JetStreamLedger
-from bridge.edge.nats_connection import connect
-from bridge.edge.nats_options import NatsOptions
-from bridge.edge.shape import LedgerNames
+from bridge.edge.ledger.ledger import JetStreamLedger
+from bridge.edge.ledger.shape import LedgerNames
+from bridge.edge.nats.connection import connect
+from bridge.edge.nats.jetstream import JetStream
+from bridge.edge.nats.options import NatsOptions
 from bridge.engine.ports import Http, Ledger
 from bridge.engine.quota import Quotas
 from bridge.engine.scribe import Scribe

@@ -9,8 +9,8 @@ from nats.aio.client import Client
 
 from bridge.core.event import Event
 from bridge.core.record import Json
-from bridge.edge.book import JetStreamBook
-from bridge.edge.ledger import JetStreamLedger
+from bridge.edge.ledger.book import JetStreamBook
+from bridge.edge.ledger.ledger import JetStreamLedger
 from bridge.engine.ports import Cursor, Outcome, Receipt, Stored
 
 

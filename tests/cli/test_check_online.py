@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from bridge.cli import check_embedded
-from bridge.edge.layout import LedgerNames, state_config, stream_config
+from bridge.edge.ledger.layout import LedgerNames, state_config, stream_config
 from tests.support.certificates import Authority
 from tests.support.command import Setup
 from tests.support.handmade import HandmadeStream, handmade_stream

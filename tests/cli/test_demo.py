@@ -15,7 +15,7 @@ import pytest
 
 from bridge.cli import demo
 from bridge.cli.main import main
-from bridge.edge.tail import Seen, Tail
+from bridge.edge.operator.tail import Seen, Tail
 from tests.support.command import bridged
 from tests.support.program import Child
 from tests.support.waiting import wait_until

@@ -13,7 +13,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from bridge.edge.layout import stream_config
+from bridge.edge.ledger.layout import stream_config
 from tests.support.configuration import ENVIRON, SOURCE, write
 from tests.support.nats_server import NatsServer, nats_server
 from tests.support.source_rig import SourceRig, source_rig

@@ -17,7 +17,7 @@ from bridge.cli.main import main
 from bridge.core.event import timestamp
 from bridge.core.facts import Ask, Response
 from bridge.core.record import Json
-from bridge.edge.resync import Cursors
+from bridge.edge.operator.resync import Cursors
 from bridge.engine.ports import Cursor
 from tests.support.configuration import ENVIRON, write
 from tests.support.nats_server import NatsServer, nats_server

@@ -14,7 +14,7 @@ import pytest
 from bridge.cli.intervals import Intervals
 from bridge.cli.status import describe
 from bridge.core.gap import Gap
-from bridge.edge.overview import Overview
+from bridge.edge.operator.overview import Overview
 from tests.support.command import Setup
 from tests.support.configuration import SOURCE, loaded
 from tests.support.handmade import HandmadeStream, handmade_stream

@@ -17,7 +17,7 @@ import pytest
 
 from bridge.cli.plain import json_line, plain
 from bridge.cli.tail import line, pattern, span
-from bridge.edge.tail import Seen
+from bridge.edge.operator.tail import Seen
 from tests.support.command import Setup
 from tests.support.handmade import HandmadeStream, handmade_stream
 from tests.support.nats_server import NatsServer, nats_server

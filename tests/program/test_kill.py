@@ -43,7 +43,7 @@ async def test_killed_at_random_moments_everything_is_stored_once(tmp_path: Path
         assert (verdict.blows["daemon killed"], verdict.blows["broker killed"]) == (10, 5)
         # The vendor's own counters say that the daemons lived, logged in anew, and met its mistakes.
         assert verdict.counters["logins"] >= 8
-        assert verdict.counters["history_requests"] > 100
+        assert verdict.counters["history_requests"] > 30
         assert len(verdict.counters["faults"]) >= 4
         assert len(verdict.recovery_ms) >= 5
 

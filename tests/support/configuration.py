@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from bridge.edge.config import Config, ConfigErrors, load
+from bridge.edge.config.loader import Config, ConfigErrors, load
 
 VENDORS = Path(__file__).parent.parent / "edge" / "vendors"
 SECRET = "s3cr3t/Wört&\"'\\end"

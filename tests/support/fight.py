@@ -22,7 +22,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bridge.core.errors import Away
-from bridge.edge.jetstream import ApiError, JetStream
+from bridge.edge.nats.jetstream import ApiError, JetStream
 from bridge.sandbox.oracle import Report
 from tests.support.fight_plan import AT_INSTANCES, AT_NATS, BOTH, INSTANCES, LEASE_S, OWNER, SOURCES, Blow, Plan
 from tests.support.nats_cluster import cluster_ready, leader, nats_cluster

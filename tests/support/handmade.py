@@ -10,7 +10,7 @@ from typing import Any
 import nats
 
 from bridge.core.event import timestamp
-from bridge.edge.layout import LedgerNames, stream_config
+from bridge.edge.ledger.layout import LedgerNames, stream_config
 
 
 class HandmadeStream:

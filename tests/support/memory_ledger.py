@@ -1,6 +1,6 @@
 """An in-memory twin of the ledger: the same ports and promises, without a server.
 
-It passes the contract suite of the real ledger (`tests/edge/test_ledger_contract.py`), runs on any anyio backend
+It passes the contract suite of the real ledger (`tests/edge/ledger/test_contract.py`), runs on any anyio backend
 and under a virtual clock, and can be told to fail: see `Fault`, `go_away`, `lose_tail`, `age_out`, `inject`,
 `latency_s` and `on_step`.
 """

@@ -11,7 +11,7 @@ import nats.errors
 from nats.js.errors import APIError
 
 from bridge.core.errors import Away
-from bridge.edge.jetstream import ApiError, JetStream
+from bridge.edge.nats.jetstream import ApiError, JetStream
 from tests.support.nats_server import NatsServer, free_port
 from tests.support.waiting import wait_until
 

@@ -14,8 +14,8 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-from bridge.edge import parentlink
-from bridge.edge.embedded_files import free_port
+from bridge.edge.embedded import parentlink
+from bridge.edge.embedded.files import free_port
 from tests.support.waiting import wait_until, wait_until_blocking
 
 __all__ = ["NatsServer", "free_port", "nats_server", "nats_server_binary", "nats_server_blocking"]

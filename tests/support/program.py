@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 import anyio
 
-from bridge.edge import parentlink
+from bridge.edge.embedded import parentlink
 from bridge.sandbox.ledger import Change
 from tests.support.waiting import wait_until
 

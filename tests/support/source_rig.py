@@ -18,11 +18,11 @@ from bridge.core.facts import Ask
 from bridge.core.record import Json
 from bridge.core.secret import Masker
 from bridge.edge.codec import encode
-from bridge.edge.jetstream import JetStream
-from bridge.edge.layout import LedgerNames
-from bridge.edge.ledger import JetStreamLedger
-from bridge.edge.nats_connection import connect
-from bridge.edge.nats_options import NatsOptions
+from bridge.edge.ledger.layout import LedgerNames
+from bridge.edge.ledger.ledger import JetStreamLedger
+from bridge.edge.nats.connection import connect
+from bridge.edge.nats.jetstream import JetStream
+from bridge.edge.nats.options import NatsOptions
 from bridge.engine.quota import Quotas
 from bridge.engine.runner import Runner
 from bridge.engine.source import Source, World

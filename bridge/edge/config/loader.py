@@ -1,0 +1,134 @@
+"""Loads the configuration: files, drop-ins, secrets and adapters in, frozen settings out; or every error at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bridge.adapter import Adapter, BaseSettings
+from bridge.core.config import DaemonSettings, NatsSettings
+from bridge.core.secret import Secret
+from bridge.edge.config import document as config_document
+from bridge.edge.config.convert import Converter, kind
+from bridge.edge.config.problem import ConfigErrors, Problem
+from bridge.edge.config.rules import check_nats
+from bridge.edge.discovery import AdapterClass, BrokenAdapter, Catalogue, UnknownAdapter
+
+__all__ = ["Config", "ConfigErrors", "Problem", "load"]
+
+TABLES = ["nats", "daemon", "source"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Everything the daemon was told. Safe to print: secrets show their origin only."""
+
+    nats: NatsSettings
+    daemon: DaemonSettings
+    sources: tuple[BaseSettings, ...] = ()
+    adapters: Mapping[str, AdapterClass] = dataclasses.field(default_factory=dict)
+    """The adapter classes by name; every source's `adapter` is in it."""
+    secrets: tuple[Secret, ...] = ()
+    warnings: tuple[Problem, ...] = ()
+    files: tuple[Path, ...] = ()
+
+    def adapter(self, source: BaseSettings) -> Adapter[Any]:
+        """The adapter that speaks for a source."""
+        return self.adapters[source.adapter](source)
+
+
+def load(path: Path, environ: Mapping[str, str]) -> Config:
+    """Read the file, its drop-ins and the secrets they refer to.
+
+    Raises ConfigErrors with everything that is wrong. No text, object or error made here shows a secret.
+    """
+    document = config_document.read(path)
+    converter = Converter(document, environ)
+    if document.problems:
+        # What could not be read would only make good keys look missing.
+        raise ConfigErrors(document.problems)
+    data = document.data
+    converter.unknown(data, TABLES, ())
+    nats_table = data.get("nats", {})
+    nats = converter.table(NatsSettings, nats_table, ("nats",))
+    if nats:
+        check_nats(converter, nats, nats_table)
+    daemon = converter.table(DaemonSettings, data.get("daemon", {}), ("daemon",))
+    sources, adapters = _Sources(converter, Catalogue.from_environ(environ)).load(data.get("source", []))
+    if not data.get("source"):
+        converter.warn((), "there is no [[source]]: nothing will be read from any vendor")
+    problems = sorted(converter.problems, key=document.order)
+    warnings = sorted(converter.warnings, key=document.order)
+    if problems or nats is None or daemon is None:
+        raise ConfigErrors(problems, warnings)
+    return Config(
+        nats=nats,
+        daemon=dataclasses.replace(daemon, state_dir=daemon.state_dir or _state_dir(environ)),
+        sources=sources,
+        adapters=adapters,
+        secrets=tuple(converter.secrets),
+        warnings=tuple(warnings),
+        files=tuple(document.files),
+    )
+
+
+class _Sources:
+    def __init__(self, converter: Converter, catalogue: Catalogue) -> None:
+        self._converter = converter
+        self._catalogue = catalogue
+        self._seen: dict[str, int] = {}
+        self._adapters: dict[str, AdapterClass] = {}
+
+    def load(self, tables: list[Any]) -> tuple[tuple[BaseSettings, ...], dict[str, AdapterClass]]:
+        loaded = [self._source(index, table) for index, table in enumerate(tables)]
+        return tuple(settings for settings in loaded if settings), self._adapters
+
+    def _source(self, index: int, table: Any) -> BaseSettings | None:
+        path = ("source", index)
+        if not isinstance(table, dict):
+            self._converter.fail(path, f"expected a table, got {kind(table)}")
+            return None
+        self._check_name(table.get("name"), path)
+        cls = self._adapter(table.get("adapter"), path)
+        if cls is None:
+            # The adapter's own keys cannot be judged, but those every source has can.
+            self._converter.table(BaseSettings, {key: table[key] for key in _COMMON if key in table}, path)
+            return None
+        settings = self._converter.table(cls.Settings, table, path)
+        return settings if settings and self._converter.accepts(cls, settings, path) else None
+
+    def _check_name(self, name: Any, path: tuple[str, int]) -> None:
+        if not isinstance(name, str):
+            return  # its absence or type is reported with the other keys
+        if not name.strip():
+            self._converter.fail((*path, "name"), "expected a name, got an empty text")
+        elif name in self._seen:
+            first = self._converter.place(("source", self._seen[name], "name"))
+            self._converter.fail((*path, "name"), f"the name is taken by the source at {first.file}:{first.line}")
+        else:
+            self._seen[name] = path[1]
+
+    def _adapter(self, name: Any, path: tuple[str, int]) -> AdapterClass | None:
+        if not isinstance(name, str):
+            return None
+        try:
+            self._adapters[name] = self._catalogue.load(name)
+        except (UnknownAdapter, BrokenAdapter) as error:
+            self._converter.fail((*path, "adapter"), str(error))
+            return None
+        return self._adapters[name]
+
+
+_COMMON = [field.name for field in dataclasses.fields(BaseSettings)]
+
+
+def _state_dir(environ: Mapping[str, str]) -> str:
+    # systemd may name several, separated by colons; the first is ours.
+    given = environ.get("STATE_DIRECTORY", "").split(":")[0]
+    if given:
+        return given
+    home = environ.get("XDG_STATE_HOME") or f"{environ.get('HOME') or Path.home()}/.local/state"
+    return f"{home}/bridged"

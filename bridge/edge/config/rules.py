@@ -1,0 +1,63 @@
+"""Rules about several keys of `[nats]` at once, and about the form of its names and addresses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from bridge.core.config import EMBEDDED, NatsSettings
+from bridge.edge.config.convert import Converter, url_problem
+
+SCHEMES = ("nats", "tls", "ws", "wss")
+
+# One way to log in; each may be used alone.
+_LOGINS = ("creds", "nkey", "user", "token")
+# What only a server elsewhere can need.
+_REMOTE = ("tls", *_LOGINS, "password", "domain", "api_prefix")
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,200}\Z")
+_PREFIX = re.compile(r"[A-Za-z0-9_$-]+(\.[A-Za-z0-9_$-]+)*\Z")
+
+
+def check_nats(converter: Converter, nats: NatsSettings, given: Mapping[str, Any]) -> None:
+    """Report what each key allows and all together do not. `given` is the table as it was written."""
+
+    def fail(key: str, message: str) -> None:
+        converter.fail(("nats", key), message)
+
+    _check_urls(converter, nats)
+    logins = [key for key in _LOGINS if key in given]
+    for key in logins[1:]:
+        fail(key, f"{logins[0]} is set already: only one way to log in can be used")
+    for key, partner in (("user", "password"), ("password", "user")):
+        if key in given and partner not in given:
+            fail(key, f"the key {partner} is missing: user and password belong together")
+    if nats.tls and bool(nats.tls.cert) != bool(nats.tls.key):
+        converter.fail(("nats", "tls"), "cert and key belong together: one of them is missing")
+    if "domain" in given and "api_prefix" in given:
+        fail("api_prefix", "domain is set already: only one of the two can be used")
+    if nats.embedded:
+        for key in [key for key in _REMOTE if key in given]:
+            fail(key, 'has no meaning for the embedded server; set url to "nats://…" or remove it')
+        if nats.replicas > 1:
+            fail("replicas", "the embedded server is a single one: expected 1")
+    elif "sync_always" in given:
+        converter.warn(("nats", "sync_always"), "has no effect: it is a setting of the embedded server")
+    for key in ("stream", "telemetry_stream", "state_bucket", "lease_bucket"):
+        if not _NAME.match(getattr(nats, key)):
+            fail(key, "expected a name of letters, digits, - and _")
+    for key in ("domain", "api_prefix", "inbox_prefix"):
+        value = getattr(nats, key)
+        if value is not None and not _PREFIX.match(value):
+            fail(key, "expected subject tokens with dots between them, without wildcards")
+
+
+def _check_urls(converter: Converter, nats: NatsSettings) -> None:
+    if isinstance(nats.url, list) and not nats.url:
+        converter.fail(("nats", "url"), f'expected at least one address, or "{EMBEDDED}"')
+    for index, url in enumerate(nats.urls):
+        problem = url_problem(url, SCHEMES)
+        if problem:
+            path = ("nats", "url") if isinstance(nats.url, str) else ("nats", "url", index)
+            converter.fail(path, f'expected "{EMBEDDED}" or an address such as nats://host:4222 (nats, tls, ws, wss)')

@@ -1,0 +1,169 @@
+"""One source's place in the stream: implements the engine's `Book` over JetStream."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+
+from bridge.core.errors import Away
+from bridge.core.event import EXPECTED, Event, header_size
+from bridge.core.head import head_of
+from bridge.core.record import Head, Json, Key
+from bridge.core.subject import cursor_subject, entity_filter, event_subject, state_key
+from bridge.edge.codec import encode
+from bridge.edge.ledger.batch import MOST_EVENTS
+from bridge.edge.ledger.line import NOT_SETTLED, STALE, Line
+from bridge.edge.ledger.publisher import Answer, Outgoing
+from bridge.edge.nats import wire
+from bridge.edge.nats.jetstream import Message
+from bridge.engine.ports import BatchStale, Cursor, Memory, Outcome, Receipt, Stale, Stored, Unknown
+
+COMMIT = "Bridge-Commit"
+"""Header of a cursor: names the commit that wrote it, so that a lost acknowledgement can be settled by looking."""
+KEPT = {"Nats-Rollup": "sub", "Nats-TTL": "never"}
+"""Headers of records of which only the last counts, and which outlive `max_age`."""
+TRIES = 2
+
+
+class JetStreamBook:
+    """See `Book`. Void as soon as the line's epoch is not the one it was opened in."""
+
+    def __init__(
+        self,
+        line: Line,
+        epoch: int,
+        source: str,
+        memory: Memory,
+        beside: Callable[[str], Awaitable[JetStreamBook]],
+    ) -> None:
+        self._line = line
+        self._beside = beside
+        self._epoch = epoch
+        self._source = source
+        self.memory = memory
+
+    async def append(self, events: Sequence[Event]) -> list[Outcome]:
+        """See `Book.append`."""
+        self._check(events)
+        floor = self._line.highest
+        answers = await self._line.publisher.publish([_outgoing(event) for event in events])
+        if None in answers:
+            self._line.check(self._epoch)
+        return [self._outcome(answer, floor) for answer in answers]
+
+    async def commit(self, events: Sequence[Event], walk: str, cursor: Cursor | None) -> Receipt:
+        """See `Book.commit`."""
+        self._check(events)
+        if len(events) > MOST_EVENTS:
+            raise ValueError(f"a batch holds at most {MOST_EVENTS} events, got {len(events)}")
+        if len({event.key for event in events}) != len(events):
+            raise ValueError("an entity may appear once in a batch")
+        messages = [_outgoing(event) for event in events]
+        subject, name = cursor_subject(self._source, walk, self._line.lane), uuid.uuid4().hex
+        if cursor is not None:
+            headers = {**KEPT, EXPECTED: str(cursor.seq), COMMIT: name}
+            messages.append(Outgoing(subject, headers, encode(dict(cursor.value))))
+            self._fits("a cursor", len(messages[-1].payload) + header_size(headers))
+        if not messages:
+            return Receipt((), 0)
+        for _ in range(TRIES):
+            floor = self._line.highest
+            answer = await self._send(messages, alone=not events)
+            if answer is not None and not answer.err_code:
+                self._line.stored_at(answer.seq - len(messages) + 1, answer.seq, floor)
+                return _receipt(answer.seq, len(events), cursor is not None)
+            # A refusal too: the message refused may be the late twin of one that was stored.
+            self._line.check(self._epoch)
+            found = await (self._look_events(events) if cursor is None else self._look_cursor(subject, name))
+            self._line.check(self._epoch)
+            if found is not None:
+                return found if cursor is None else _receipt(found.cursor_seq, len(events), True)
+            if answer is not None and answer.err_code in STALE:
+                raise BatchStale("the stream refused the batch: an entity in it, or the cursor, has moved on")
+            if answer is not None and answer.err_code not in NOT_SETTLED:
+                raise self._line.refusal(answer)
+        raise Away(f"{len(messages)} messages were sent as one batch {TRIES} times and not acknowledged or stored")
+
+    async def head(self, key: Key) -> Head | None:
+        """See `Book.head`."""
+        self._line.check(self._epoch)
+        found = await self._line.get({"last_by_subj": entity_filter(key, self._line.lane)})
+        self._line.check(self._epoch)
+        return None if found is None else head_of(found.seq, found.subject.split(".")[4], found.headers)
+
+    async def after(self, key: Key, head: Head) -> Json:
+        """See `Book.after`."""
+        self._line.check(self._epoch)
+        found = await self._line.direct({"seq": head.seq}) if head.seq else None
+        if not _is(found, head):
+            names = self._line.names
+            found = await self._line.direct({"last_by_subj": names.state_subject(state_key(key))}, names.state_stream)
+        self._line.check(self._epoch)
+        return wire.decode(found.payload).get("after") if found is not None and _is(found, head) else None
+
+    async def stored(self, keys: Sequence[Key]) -> set[Key]:
+        """See `Book.stored`."""
+        self._line.check(self._epoch)
+        by_subject = {event_subject(key, "occurred", self._line.lane): key for key in keys}
+        found = await self._line.last_of(list(by_subject))
+        self._line.check(self._epoch)
+        return {by_subject[message.subject] for message in found if message.subject in by_subject}
+
+    async def telemetry(self) -> JetStreamBook:
+        """See `Book.telemetry`. Raises LayoutError too."""
+        return await self._beside(self._source)
+
+    def _check(self, events: Sequence[Event]) -> None:
+        self._line.check(self._epoch)
+        for event in events:
+            if event.lane is not self._line.lane:
+                raise ValueError(f"an event for {event.lane.events}.> does not belong into {self._line.names.stream}")
+            self._fits("an event", event.size)
+
+    def _fits(self, what: str, size: int) -> None:
+        if size > self._line.max_payload:
+            # The server would close the connection for it.
+            raise ValueError(f"{what} of {size} bytes exceeds max_payload ({self._line.max_payload} bytes)")
+
+    def _outcome(self, answer: Answer | None, floor: int) -> Outcome:
+        if answer is None or answer.err_code in NOT_SETTLED:
+            return Unknown()
+        if answer.err_code in STALE:
+            return Stale()
+        if answer.err_code:
+            raise self._line.refusal(answer)
+        self._line.stored_at(answer.seq, answer.seq, floor)
+        return Stored(answer.seq)
+
+    async def _send(self, messages: Sequence[Outgoing], *, alone: bool) -> Answer | None:
+        if alone:
+            return (await self._line.publisher.publish(messages))[0]
+        return await self._line.batches.store(self._source, messages)
+
+    async def _look_cursor(self, subject: str, name: str) -> Receipt | None:
+        found = await self._line.get({"last_by_subj": subject})
+        return Receipt((), found.seq) if found is not None and found.headers.get(COMMIT) == name else None
+
+    async def _look_events(self, events: Sequence[Event]) -> Receipt | None:
+        """Stored together or not at all: so the first that is not there settles it."""
+        seqs = []
+        for event in events:
+            head = await self.head(event.key)
+            if head is None or head.ce_id != event.ce_id:
+                return None
+            seqs.append(head.seq)
+        return Receipt(seqs, 0)
+
+
+def _outgoing(event: Event) -> Outgoing:
+    return Outgoing(event.subject, event.headers, event.payload)
+
+
+def _receipt(last_seq: int, events: int, with_cursor: bool) -> Receipt:
+    """A batch lies in the stream without a hole, so its end tells where everything is."""
+    first = last_seq - events + (0 if with_cursor else 1)
+    return Receipt(range(first, first + events), last_seq if with_cursor else 0)
+
+
+def _is(found: Message | None, head: Head) -> bool:
+    return found is not None and found.headers.get("ce-id") == head.ce_id

@@ -1,0 +1,269 @@
+"""The stream and the view on the server: made where missing, compared with their shapes, never altered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from bridge.core.errors import Away, Unfit
+from bridge.core.record import Json
+from bridge.core.subject import EVENTS, LIVE
+from bridge.edge.ledger.doubt import SINCE, WHY
+from bridge.edge.ledger.shape import (
+    STATE_CHANGES,
+    Difference,
+    LedgerNames,
+    differences,
+    lease_config,
+    lease_differences,
+    origin,
+    state_config,
+    state_differences,
+    stream_config,
+    stream_differences,
+    telemetry_config,
+    telemetry_differences,
+)
+from bridge.edge.nats.jetstream import (
+    NOT_ENABLED,
+    NOT_ENABLED_FOR_ACCOUNT,
+    STREAM_DIFFERS,
+    STREAM_NOT_FOUND,
+    SUBJECTS_OVERLAP,
+    ApiError,
+    JetStream,
+    NoAnswer,
+    Nobody,
+)
+
+__all__ = [
+    "BOUND",
+    "LIVE",
+    "STATE_CHANGES",
+    "Difference",
+    "JetStreamOff",
+    "Layout",
+    "LayoutDiffers",
+    "LayoutError",
+    "LayoutMissing",
+    "LayoutRefused",
+    "LedgerNames",
+    "ServerTooOld",
+    "check_version",
+    "differences",
+    "establish",
+    "establish_leases",
+    "establish_telemetry",
+    "lease_config",
+    "lease_differences",
+    "remove_view",
+    "state_config",
+    "state_differences",
+    "stream_config",
+    "stream_differences",
+    "telemetry_config",
+    "telemetry_differences",
+]  # fmt: skip
+
+BOUND = "bridged.stream.created"
+"""In the view's metadata: which life of the stream it was made from."""
+OLDEST_SERVER = (2, 12, 0)
+
+log = structlog.get_logger()
+
+_STRANGER = "it was made from a stream that is gone: remove it, and make it anew"
+
+
+class LayoutError(Unfit):
+    """The server is not what the bridge needs, and only an operator can change that."""
+
+
+class ServerTooOld(LayoutError):
+    """The server lacks atomic batches."""
+
+
+class JetStreamOff(LayoutError):
+    """The server, or this account, has no JetStream."""
+
+
+class LayoutMissing(LayoutError):
+    """A stream is missing and may not be made."""
+
+
+class LayoutRefused(LayoutError):
+    """The server refused to make a stream."""
+
+
+class LayoutDiffers(LayoutError):
+    """A stream exists and is not what it must be. `differences` names every field."""
+
+    def __init__(self, differences: Sequence[Difference]) -> None:
+        lines = "".join(f"\n  {difference}" for difference in differences)
+        super().__init__(f"{len(differences)} setting(s) on the NATS server differ; nothing was changed:{lines}")
+        self.differences = tuple(differences)
+
+
+def check_version(version: str) -> None:
+    """Raises ServerTooOld for a server before 2.12, and for one that does not tell its version."""
+    match = re.match(r"v?(\d+)\.(\d+)\.(\d+)", version)
+    if match is None or tuple(map(int, match.groups())) < OLDEST_SERVER:
+        raise ServerTooOld(
+            f"the NATS server is version {version or 'unknown'}: bridged needs nats-server 2.12 or newer "
+            "(atomic batches); upgrade the server, or set nats.url to a newer one"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What was found: the life of the stream it describes, its end, and the largest message it takes (-1: any)."""
+
+    created: str
+    last_seq: int
+    max_msg_size: int
+
+
+async def establish(js: JetStream, names: LedgerNames) -> Layout:
+    """Make what is missing (`manage = "create"`) and verify the rest; alters nothing that exists.
+
+    A view that was made from another life of the stream, or knows of what the stream has lost, is made anew.
+    Raises JetStreamOff, LayoutDiffers (with the differences of both streams), LayoutMissing and LayoutRefused; Away
+    when JetStream does not answer.
+    """
+    await _check_enabled(js)
+    ledger = await _one(js, names, stream_config(names))
+    differing = stream_differences(names, ledger["config"])
+    view = await _look(js, names.state_stream)
+    if differing:
+        # The view is not made beside a stream that is not ours, but if it is there, its faults are named too.
+        raise LayoutDiffers(differing + (state_differences(names, view["config"]) if view else []))
+    try:
+        wrong = "" if view is None else await _why_wrong(js, names, ledger, view)
+    except ApiError as error:
+        # While its replicas elect a leader, a stream that is there cannot be read.
+        raise Away(f"the view cannot be compared with its stream now: {error}") from None
+    notes = {BOUND: ledger["created"]}
+    if wrong and names.manage == "create":
+        log.warning("view.remade", view=names.state_stream, reason=wrong)
+        notes |= {WHY: wrong, SINCE: view["state"]["last_ts"]}
+        await remove_view(js, names)
+        view = None
+    elif view is None and ledger["state"]["last_seq"]:
+        log.warning("view.remade", view=names.state_stream, reason="it was missing")
+    view = view or await _one(js, names, {**state_config(names), "metadata": notes})
+    differing = state_differences(names, view["config"])
+    if wrong and names.manage == "verify":
+        differing.append(Difference(names.state_stream, "content", f"made from {names.stream}", wrong, _STRANGER))
+    if differing:
+        raise LayoutDiffers(differing)
+    return Layout(ledger["created"], ledger["state"]["last_seq"], ledger["config"].get("max_msg_size", -1))
+
+
+async def establish_telemetry(js: JetStream, names: LedgerNames) -> Layout:
+    """Make the telemetry stream if it is missing (`manage = "create"`), and verify it. Raises as `establish` does."""
+    stream = await _one(js, names, telemetry_config(names))
+    differing = telemetry_differences(names, stream["config"])
+    if differing:
+        raise LayoutDiffers(differing)
+    return Layout(stream["created"], stream["state"]["last_seq"], stream["config"].get("max_msg_size", -1))
+
+
+async def establish_leases(js: JetStream, names: LedgerNames) -> None:
+    """Make the bucket of leases if it is missing (`manage = "create"`), and verify it. Raises as `establish` does."""
+    await _check_enabled(js)
+    bucket = await _one(js, names, lease_config(names))
+    differing = lease_differences(names, bucket["config"])
+    if differing:
+        raise LayoutDiffers(differing)
+
+
+async def remove_view(js: JetStream, names: LedgerNames) -> None:
+    """Delete the view, which is only a cache: `establish` makes it anew from the stream. Raises Away."""
+    try:
+        await js.call(f"STREAM.DELETE.{names.state_stream}")
+    except ApiError as error:
+        if error.err_code != STREAM_NOT_FOUND:
+            raise Away(f"the view could not be removed: {error}") from None
+
+
+async def _why_wrong(js: JetStream, names: LedgerNames, ledger: Json, view: Json) -> str:
+    """Why the view is not one of this stream as it is now; "" if nothing speaks against it."""
+    # One made by an operator is bound to no life of the stream.
+    metadata: Mapping[str, str] = view["config"].get("metadata") or {}
+    if metadata.get(BOUND, ledger["created"]) != ledger["created"]:
+        return f"stream {names.stream} was made anew; the view was made from one that is gone"
+    last = await js.get(names.state_stream, {"last_by_subj": names.state_subject(">")})
+    seq = 0 if last is None else origin(last.headers)[0]
+    if last is None or not seq:
+        return ""
+    # Entries come in the stream's order, so the last one tells of all: whether the stream ever went on from there.
+    end = (await js.state(names.stream)).last_seq
+    if seq > end:
+        return f"stream {names.stream} has lost its end: it ends at {end}, and the view knows of {seq}"
+    there = await js.get(names.stream, {"seq": seq})
+    if there is None:
+        oldest = await js.get(names.stream, {"next_by_subj": f"{EVENTS}.>", "seq": 1})
+        if oldest is None or oldest.seq > seq:
+            return ""
+    elif there.headers.get("ce-id") == last.headers.get("ce-id"):
+        return ""
+    return f"stream {names.stream} has lost its end and gone on: the view knows of another event at {seq}"
+
+
+async def _check_enabled(js: JetStream) -> None:
+    try:
+        await js.call("INFO")
+    except Nobody:
+        if js.server_has_it or js.elsewhere:
+            raise
+        raise JetStreamOff(
+            "the NATS server runs without JetStream: start it with JetStream (`jetstream {}` in its configuration), "
+            "or set nats.domain to where JetStream is"
+        ) from None
+    except ApiError as error:
+        if error.err_code in (NOT_ENABLED, NOT_ENABLED_FOR_ACCOUNT):
+            raise JetStreamOff(
+                "the NATS server has JetStream switched off for this account: "
+                "enable it in the server's configuration (`jetstream {}`), or use another account"
+            ) from None
+        raise Away(str(error)) from None
+
+
+async def _look(js: JetStream, stream: str) -> Any:
+    try:
+        return await js.stream(stream)
+    except ApiError as error:
+        if error.err_code == STREAM_NOT_FOUND:
+            return None
+        raise Away(str(error)) from None
+
+
+async def _one(js: JetStream, names: LedgerNames, config: Mapping[str, Json]) -> Any:
+    name = config["name"]
+    found = await _look(js, name)
+    if found is not None:
+        return found
+    if names.manage == "verify":
+        raise LayoutMissing(
+            f'stream {name} is missing and nats.manage is "verify": create it, or set nats.manage to "create"'
+        )
+    try:
+        return await js.call(f"STREAM.CREATE.{name}", config)
+    except NoAnswer as error:
+        raise Away(f"stream {name} is missing and could not be made: {error}") from None
+    except ApiError as error:
+        if error.err_code == STREAM_DIFFERS:
+            # Another instance was faster; what it made is compared like any other.
+            found = await _look(js, name)
+            if found is not None:
+                return found
+            raise Away(f"stream {name} was there, and is gone again") from None
+        if error.code >= 500 and error.err_code not in (SUBJECTS_OVERLAP,):
+            raise Away(f"stream {name} could not be made now: {error}") from None
+        hint = {
+            SUBJECTS_OVERLAP: "another stream takes one of its subjects: " + ", ".join(config.get("subjects", ()))
+        }.get(error.err_code, "see the server's answer")
+        raise LayoutRefused(f"stream {name} could not be made: {hint} ({error})") from None

@@ -1,0 +1,183 @@
+"""Reads back what the stream knows of one source: cursors, open gaps, and every entity's last event."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from types import TracebackType
+
+import anyio
+
+from bridge.core.errors import Away
+from bridge.core.head import head_of, id_of
+from bridge.core.record import Json
+from bridge.core.subject import EVENTS, cursor_subject, token, untoken
+from bridge.edge.ledger.doubt import assess
+from bridge.edge.ledger.line import Line
+from bridge.edge.ledger.shape import STATE_CHANGES, origin
+from bridge.edge.nats import wire
+from bridge.edge.nats.jetstream import Entry, JetStream
+from bridge.engine.ports import Cursor, Memory
+
+POLL_S = 1.0
+IDLE_S = 30
+
+
+class ViewLies(Away):
+    """The view holds what the stream has lost: it must be made anew."""
+
+
+class Recall:
+    """One reading for one source. `patience_s`: how long the view may stand still before we give up, in seconds."""
+
+    def __init__(self, line: Line, vendor: str, source: str, *, patience_s: float) -> None:
+        self._line = line
+        self._patience_s = patience_s
+        self._source = source
+        self._events = f"{EVENTS}.{token(vendor)}.{token(source)}"
+        self._gaps = f"{EVENTS}.bridge.{token(source)}.gap.*.*"
+        self._state = line.names.state_subject(f"{token(vendor)}.{token(source)}.>")
+        self._highest = 0
+
+    async def read(self, memory: Memory) -> None:
+        """Fill `memory`. Raises ViewLies, other Away, and ApiError."""
+        names = self._line.names
+        view = await self._line.js.stream(names.state_stream)
+        assess(memory, await self.cursors(memory), await self._line.js.stream(names.stream), view)
+        await self._open_gaps(memory)
+        await self._heads(memory)
+
+    async def cursors(self, memory: Memory) -> dict[str, str]:
+        """Fill in the cursors; when each was stored, by walk. Raises Away and ApiError."""
+        # Asked of the leader, one by one: a lagging replica would give a cursor that can no longer be replaced.
+        prefix = cursor_subject(self._source, "", self._line.lane).removesuffix("=")
+        info = await self._line.js.stream(self._line.names.stream, subjects=f"{prefix}*")
+        stored: dict[str, str] = {}
+        for subject in info["state"].get("subjects") or ():
+            found = await self._line.get({"last_by_subj": subject})
+            if found is not None:
+                walk = _text(subject.removeprefix(prefix))
+                memory.cursors[walk] = Cursor(_object(found.payload), found.seq)
+                stored[walk] = found.time
+        return stored
+
+    async def _open_gaps(self, memory: Memory) -> None:
+        last: dict[str, Entry] = {}
+
+        def take(entry: Entry) -> None:
+            id_ = id_of(entry.headers)
+            if id_ not in last or entry.seq > last[id_].seq:
+                last[id_] = entry
+
+        needed = await self._line.get({"last_by_subj": self._gaps})
+        if needed is None:
+            return
+        async with Consumer(self._line.js, self._line.names.stream, self._gaps, take) as consumer:
+            await consumer.read_until(lambda: any(entry.seq >= needed.seq for entry in last.values()), self._patience_s)
+        for id_, entry in last.items():
+            if entry.subject.split(".")[4] == "opened":
+                found = await self._line.get({"seq": entry.seq})
+                if found is not None:
+                    memory.gaps[id_] = _object(found.payload)
+
+    async def _heads(self, memory: Memory) -> None:
+        needed = 0
+        for change in STATE_CHANGES:
+            last = await self._line.get({"last_by_subj": f"{self._events}.*.{change}.*"})
+            needed = max(needed, 0 if last is None else last.seq)
+        oldest = await self._line.get({"next_by_subj": f"{EVENTS}.>", "seq": 1})
+        # Older ones have aged out: the view still knows what they said, the stream no longer expects them.
+        first = sys.maxsize if oldest is None else oldest.seq
+
+        entities: dict[str, str] = {}
+
+        def take(entry: Entry) -> None:
+            seq, came_from = origin(entry.headers)
+            if not seq:
+                return
+            subject = came_from.split(".")
+            entity = entities.get(subject[3])
+            if entity is None:
+                entity = entities[subject[3]] = _text(subject[3])
+            head = head_of(seq if seq >= first else 0, subject[4], entry.headers)
+            memory.heads[entity, id_of(entry.headers)] = head
+            self._highest = max(self._highest, seq)
+
+        names = self._line.names
+        async with Consumer(self._line.js, names.state_stream, self._state, take) as consumer:
+            await consumer.read_until(lambda: self._highest >= needed, self._patience_s)
+        await self._check_view(names.stream, names.state_stream)
+
+    async def _check_view(self, stream: str, view: str) -> None:
+        state = await self._line.js.state(stream)
+        if self._highest > state.last_seq:
+            raise ViewLies(
+                f"stream {view} holds an entry made from sequence {self._highest} of {stream}, which ends at "
+                f"{state.last_seq}: {stream} has lost its end, and {view} must be removed and made anew from it"
+            )
+
+
+class Consumer:
+    """A consumer for one reading: headers only, the last message of each subject. An async context manager."""
+
+    def __init__(self, js: JetStream, stream: str, subjects: str, take: Callable[[Entry], None]) -> None:
+        self._js = js
+        self._stream = stream
+        self._subjects = subjects
+        self._take = take
+        self._name = ""
+
+    async def __aenter__(self) -> Consumer:
+        config = {
+            "deliver_policy": "last_per_subject",
+            "filter_subject": self._subjects,
+            "ack_policy": "none",
+            "headers_only": True,
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": IDLE_S * 1_000_000_000,
+        }
+        self._name = await self._js.consumer(self._stream, config)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with anyio.move_on_after(1, shield=True):
+            await self._js.drop_consumer(self._stream, self._name)
+
+    async def read_until(self, caught_up: Callable[[], bool], patience_s: float) -> None:
+        """Read to the end, and on until `caught_up`. Raises Away when the stream stands still for `patience_s`."""
+        async with self._js.reader(self._stream, self._name, self._take) as reader:
+            while not await reader.read():
+                pass
+            position, since = -1, anyio.current_time()
+            while not caught_up():
+                await reader.read(wait_s=POLL_S)
+                while not await reader.read():
+                    pass
+                now = (await self._js.state(self._stream)).last_seq
+                if now != position:
+                    position, since = now, anyio.current_time()
+                elif anyio.current_time() - since > patience_s:
+                    raise Away(
+                        f"stream {self._stream} has stood still at {now} for {patience_s:g} s and lacks events that "
+                        "the ledger's stream holds: if that lasts, remove it, and it is made anew"
+                    )
+
+
+def _text(subject_token: str) -> str:
+    """What a subject token stands for; itself if somebody else spelt it."""
+    try:
+        return untoken(subject_token) or ""
+    except ValueError:
+        return subject_token
+
+
+def _object(payload: bytes) -> Mapping[str, Json]:
+    """A JSON object; an empty one if it is none, for records that somebody else wrote."""
+    try:
+        value = wire.decode(payload)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

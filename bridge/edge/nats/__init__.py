@@ -1,0 +1,1 @@
+"""The NATS connection, and JetStream's API over it. Knows nothing of events."""

@@ -1,0 +1,1 @@
+"""What operators' commands do with the stream: look, follow, rewind, erase."""

@@ -1,0 +1,140 @@
+"""What the stream tells of every source: who owns it, how far it has come, how it is. For `bridged status`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from nats.aio.client import Client
+
+from bridge.core.event import timestamp
+from bridge.core.record import Json
+from bridge.core.subject import EVENTS, cursor_subject, owner_subject, token, untoken
+from bridge.edge.ledger.layout import LedgerNames
+from bridge.edge.nats import wire
+from bridge.edge.nats.jetstream import ApiError, JetStream, Message
+from bridge.edge.operator.tail import explained, stream_state
+
+NEVER = "never connected"
+MOST_GAPS = 100
+"""Of more open gaps than this only so many are read."""
+
+
+@dataclass(slots=True)
+class Overview:
+    """One source. Times are RFC 3339 texts in UTC; None or empty where the stream knows nothing.
+
+    `condition`: the last that was announced of it (`connected`, `lost`, `blocked`, `recovered`), or `never connected`.
+    `walks`: the cursors, by walk name. `last_event`: the vendor's last, with `subject`, `seq` and `observed`.
+    `quarantined`: how many records could not be read; `last_quarantine`: the `observed` and `reason` of the last.
+    """
+
+    name: str
+    vendor: str
+    owner: dict[str, Json] = field(default_factory=dict)
+    condition: str = NEVER
+    since: str | None = None
+    reason: str = ""
+    walks: dict[str, dict[str, Json]] = field(default_factory=dict)
+    last_event: dict[str, Json] | None = None
+    open_gaps: list[dict[str, Json]] = field(default_factory=list)
+    quarantined: int = 0
+    last_quarantine: dict[str, Json] | None = None
+
+
+class Observer:
+    """Reads the stream and writes nothing. Raises StreamMissing, JetStreamOff and NoAnswer."""
+
+    def __init__(self, nc: Client, names: LedgerNames) -> None:
+        self._js = JetStream(nc, prefix=names.api, deadline_s=5.0)
+        self._stream = names.stream
+
+    async def source(self, vendor: str, source: str) -> Overview:
+        """What the stream tells of one source."""
+        try:
+            return await self._source(vendor, source)
+        except ApiError as error:
+            raise explained(error, self._stream) from None
+
+    async def stream(self) -> dict[str, Any]:
+        """Size and age of the stream."""
+        await stream_state(self._js, self._stream)
+        try:
+            state = (await self._js.stream(self._stream))["state"]
+        except ApiError as error:
+            raise explained(error, self._stream) from None
+        return {key: state[key] for key in ("messages", "bytes", "first_seq", "last_seq", "first_ts", "last_ts")}
+
+    async def _source(self, vendor: str, source: str) -> Overview:
+        view = Overview(source, vendor)
+        owner = await self._last(owner_subject(source))
+        if owner is not None:
+            view.owner = _object(owner)
+        own = f"{EVENTS}.bridge.{token(source)}"
+        told = await self._last(f"{own}.source.*.{token(source)}")
+        if told is not None:
+            view.condition = told.subject.split(".")[4]
+            view.reason = str(_after(told).get("reason") or "")
+            view.since = _observed(told)
+        prefix = cursor_subject(source, "").removesuffix("=")
+        for subject in await self._subjects(f"{prefix}*"):
+            cursor = await self._last(subject)
+            if cursor is not None:
+                view.walks[_text(subject.removeprefix(prefix))] = _object(cursor)
+        last = await self._last(f"{EVENTS}.{token(vendor)}.{token(source)}.>")
+        if last is not None:
+            view.last_event = {"subject": last.subject, "seq": last.seq, "observed": _observed(last)}
+        view.quarantined = sum((await self._subjects(f"{own}.quarantine.>")).values())
+        aside = await self._last(f"{own}.quarantine.>")
+        if aside is not None:
+            view.last_quarantine = {"observed": _observed(aside), "reason": _after(aside).get("reason")}
+        view.open_gaps = await self._open_gaps(own)
+        return view
+
+    async def _open_gaps(self, own: str) -> list[dict[str, Json]]:
+        subjects = [subject.split(".") for subject in await self._subjects(f"{own}.gap.>")]
+        closed = {tokens[-1] for tokens in subjects if tokens[4] == "closed"}
+        still = sorted({tokens[-1] for tokens in subjects} - closed)
+        found = [await self._last(f"{own}.gap.*.{id_}") for id_ in still[:MOST_GAPS]]
+        # One may have been closed while we read.
+        gaps = [_after(gap) for gap in found if gap is not None and ".gap.opened." in gap.subject]
+        return sorted(gaps, key=lambda gap: str(gap.get("from")))
+
+    async def _last(self, subjects: str) -> Message | None:
+        return await self._js.get(self._stream, {"last_by_subj": subjects})
+
+    async def _subjects(self, subjects: str) -> dict[str, int]:
+        found: dict[str, int] = (await self._js.stream(self._stream, subjects=subjects))["state"].get("subjects") or {}
+        return found
+
+
+def cursor_times(cursor: dict[str, Json]) -> tuple[int | None, str | None]:
+    """When the last complete pass of a cursor began: milliseconds since the Unix epoch, and as RFC 3339 text."""
+    completed = cursor.get("completed_ms")
+    return (completed, timestamp(completed)) if isinstance(completed, int) else (None, None)
+
+
+def _observed(message: Message) -> str | None:
+    """When the bridge observed it: carried in the event itself."""
+    return message.headers.get("ce-observedtime")
+
+
+def _text(subject_token: str) -> str:
+    """What a subject token stands for; itself if it is hashed or somebody else spelt it."""
+    try:
+        return untoken(subject_token) or subject_token
+    except ValueError:
+        return subject_token
+
+
+def _after(message: Message) -> dict[str, Json]:
+    after = _object(message).get("after")
+    return after if isinstance(after, dict) else {}
+
+
+def _object(message: Message) -> dict[str, Json]:
+    try:
+        value = wire.decode(message.payload)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,180 @@
+"""The view is a cache: whatever happens to it, or to the stream under it, no phantom stays and no hole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from bridge.edge.ledger.layout import LayoutDiffers, stream_config
+from bridge.edge.ledger.shape import origin
+from tests.support.nats_server import NatsServer, nats_server
+from tests.support.source_rig import SourceRig, source_rig
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.anyio
+
+IDS = [str(n) for n in range(10)]
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[NatsServer]:
+    async with nats_server(tmp_path) as running:
+        yield running
+
+
+async def check_view(rig: SourceRig) -> None:
+    """Every entry is the last event of its entity, none is missing, and together they are the vendor's state."""
+    await rig.ledger.open("sim", "acme", {})
+    found, seq = {}, 1
+    while (
+        entry := await rig.js.get("KV_bridge-state", {"next_by_subj": "$KV.bridge-state.sim.>", "seq": seq})
+    ) is not None:
+        seq = entry.seq + 1
+        id_ = entry.subject.rsplit(".", 1)[1]
+        last = await rig.js.get("BRIDGE", {"last_by_subj": f"events.sim.acme.thing.*.{id_}"})
+        if last is not None:
+            assert origin(entry.headers)[0] == last.seq
+        found[id_] = json.loads(entry.payload)["after"]["value"]
+    assert found == rig.vendor.state()
+
+
+def put_all(rig: SourceRig, value: str) -> None:
+    for id_ in IDS:
+        rig.vendor.put(id_, value)
+
+
+def gaps(rig: SourceRig) -> list[tuple[str, str]]:
+    """(change, reason) of every gap that was published."""
+    return [(news.change, news.data["after"]["reason"]) for news in rig.news if news.entity == "bridge.gap"]
+
+
+async def roll_back(rig: SourceRig, server: NatsServer, tmp_path: Path) -> None:
+    """The stream's store is put back to where it was 50 events ago; the view's is not."""
+    put_all(rig, "0")
+    store, copy = server.store / "jetstream" / "$G" / "streams" / "BRIDGE", tmp_path / "copy"
+    async with rig.running():
+        pass
+    await rig.ledger.open("sim", "acme", {})
+    await server.stop()
+    shutil.copytree(store, copy)
+    await server.start()
+    await rig.ledger.wait_ready()
+    async with rig.running():
+        for n in range(1, 6):
+            put_all(rig, str(n))
+            await rig.pass_completed()
+    await check_view(rig)
+    await server.stop()
+    shutil.rmtree(store)
+    shutil.copytree(copy, store)
+    await server.start()
+    await wait_until(lambda: rig.client.is_connected, what="the connection to come back")
+    rig.news.clear()
+
+
+async def test_a_stream_rolled_back_leaves_no_phantom_and_no_hole(server: NatsServer, tmp_path: Path) -> None:
+    """50 events and the cursor are gone, the view has them: it is made anew, the gap told, everything read again."""
+    async with source_rig(server.url) as rig:
+        await roll_back(rig, server, tmp_path)
+        rig.vendor.put("new", "1")
+        with capture_logs() as logs:
+            await rig.ledger.wait_ready()
+            async with rig.running():
+                pass
+        assert sorted(rig.told()) == sorted([(id_, "updated") for id_ in IDS] + [("new", "created")])
+        assert [change for change, _ in gaps(rig)] == ["opened", "closed"]
+        assert "stream BRIDGE has lost its end" in gaps(rig)[0][1]
+        assert len([entry for entry in logs if entry["event"] == "view.remade"]) == 1
+        await check_view(rig)
+        async with rig.running():
+            await rig.pass_completed()
+        assert len(gaps(rig)) == 2
+
+
+async def test_a_stream_rolled_back_that_went_on_is_noticed(server: NatsServer, tmp_path: Path) -> None:
+    """The stream has grown past its former end before anybody looked: the view's last entry is another event there."""
+    async with source_rig(server.url) as rig:
+        await roll_back(rig, server, tmp_path)
+        for n in range(80):
+            headers = {"ce-id": f"other-{n}"}
+            await rig.client.request(f"bridge.in.other.x.beep.occurred.{n}", b"{}", headers=headers)
+        async with rig.running():
+            pass
+        assert "has lost its end and gone on" in gaps(rig)[0][1]
+        assert sorted(rig.told()) == [(id_, "updated") for id_ in IDS]
+        await check_view(rig)
+
+
+async def test_a_stream_made_anew_is_read_from_the_start_and_told(server: NatsServer) -> None:
+    """Events and cursors are gone: what the vendor has is a first read, and the gap reaches from the last event on."""
+    async with source_rig(server.url) as rig:
+        put_all(rig, "0")
+        async with rig.running():
+            pass
+        await rig.ledger.open("sim", "acme", {})
+        await rig.js.call("STREAM.DELETE.BRIDGE")
+        await rig.js.call("STREAM.CREATE.BRIDGE", stream_config(rig.names))
+        rig.news.clear()
+        async with rig.running():
+            pass
+        assert sorted(rig.told()) == [(id_, "snapshot") for id_ in IDS]
+        assert [(change, "was made anew" in reason) for change, reason in gaps(rig)] == [
+            ("opened", True),
+            ("closed", True),
+        ]
+        await check_view(rig)
+
+
+async def test_a_view_somebody_deleted_is_made_anew_in_silence(server: NatsServer) -> None:
+    """While the stream holds everything nothing is lost with the view: one line in the log, no event."""
+    async with source_rig(server.url) as rig:
+        put_all(rig, "0")
+        async with rig.running():
+            await rig.js.call("STREAM.DELETE.KV_bridge-state")
+            rig.vendor.put("3", "1")
+            await rig.pass_completed()
+        rig.news.clear()
+        with capture_logs() as logs:
+            async with rig.running():
+                pass
+        assert rig.told() == []
+        assert gaps(rig) == []
+        (line,) = [entry for entry in logs if entry["event"] == "view.remade"]
+        assert line["reason"] == "it was missing"
+        await check_view(rig)
+
+
+async def test_a_view_deleted_after_events_aged_out_comes_back_as_snapshots(server: NatsServer) -> None:
+    """The stream no longer reaches back: what is unknown is no news, what may have been missed is a gap, both once."""
+    async with source_rig(server.url, max_age_s=1) as rig:
+        put_all(rig, "0")
+        async with rig.running():
+            await rig.all_aged()
+        await rig.js.call("STREAM.DELETE.KV_bridge-state")
+        rig.news.clear()
+        async with rig.running():
+            pass
+        assert sorted(rig.told()) == [(id_, "snapshot") for id_ in IDS]
+        assert [change for change, _ in gaps(rig)] == ["opened", "closed"]
+        assert "no longer reaches back" in gaps(rig)[0][1]
+        rig.vendor.put("new", "1")
+        async with rig.running():
+            await rig.all_aged()
+        assert rig.told()[-1] == ("new", "created")
+        assert len(gaps(rig)) == 2
+        await check_view(rig)
+
+
+async def test_where_nothing_may_be_made_a_wrong_view_is_named(server: NatsServer, tmp_path: Path) -> None:
+    """With `manage = "verify"` the operator hears which stream to remove, and why; nothing is removed."""
+    async with source_rig(server.url) as rig:
+        await roll_back(rig, server, tmp_path)
+        object.__setattr__(rig.names, "manage", "verify")
+        with pytest.raises(LayoutDiffers, match=r"KV_bridge-state: content is 'stream BRIDGE has lost its end"):
+            await rig.ledger.wait_ready()
+        assert (await rig.js.stream("KV_bridge-state"))["state"]["messages"] == len(IDS)

@@ -1,0 +1,106 @@
+"""What the stream tells of a source, read from a real server."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+from nats.aio.client import Client
+
+from bridge.core.gap import Gap
+from bridge.edge.ledger.layout import JetStreamOff, LedgerNames, stream_config
+from bridge.edge.operator.overview import NEVER, Observer, Overview
+from bridge.edge.operator.tail import StreamMissing
+from tests.support.nats_server import nats_server
+
+pytestmark = pytest.mark.anyio
+
+SOURCE = "Köln 1"
+TOKEN = "K=C3=B6ln=201"
+OPEN, CLOSED = Gap("slow", "the vendor holds nothing older", 1000), Gap("live", "the inbox overran", 2000, 3000)
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    async with nats_server(tmp_path) as server:
+        client = await nats.connect(server.url)
+        try:
+            await client.request("$JS.API.STREAM.CREATE.BRIDGE", json.dumps(stream_config(LedgerNames())).encode())
+            yield client
+        finally:
+            await client.close()
+
+
+async def put(client: Client, subject: str, data: Any, observed: str = "2026-01-01T00:00:00.000Z") -> None:
+    payload = data if isinstance(data, bytes) else json.dumps(data).encode()
+    answer = await client.request(f"bridge.{subject}", payload, headers={"ce-observedtime": observed})
+    assert b'"error"' not in answer.data
+
+
+async def test_a_source_nobody_has_read(client: Client) -> None:
+    """All is empty, and nothing fails."""
+    assert await Observer(client, LedgerNames()).source("acme", SOURCE) == Overview(SOURCE, "acme", condition=NEVER)
+
+
+async def test_everything_there_is_to_know(client: Client) -> None:
+    """Owner, condition with its reason, cursors by the names of their walks, last event, gaps, quarantine."""
+    await put(client, f"owner.{TOKEN}", {"instance": "host:1", "build": "1"})
+    await put(client, f"cursor.{TOKEN}.slow=20walk", {"completed_ms": 5000})
+    await put(client, f"cursor.{TOKEN}.fast", {"pass_ms": 6000, "position": None})
+    await put(client, f"in.bridge.{TOKEN}.source.connected.{TOKEN}", {"after": {"reason": ""}})
+    await put(client, f"in.acme.{TOKEN}.thing.created.1", {"after": {}})
+    await put(client, f"in.acme.{TOKEN}.thing.updated.1", {"after": {}}, "2026-01-02T00:00:00.000Z")
+    await put(client, f"in.acme.{TOKEN}x.thing.updated.2", {"after": {}})
+    await put(client, f"in.bridge.{TOKEN}.source.lost.{TOKEN}", {"after": {"reason": "gone"}}, "2026-01-03T00:00:00Z")
+    for gap in (OPEN, CLOSED):
+        await put(client, f"in.bridge.{TOKEN}.gap.opened.{gap.id}", {"after": gap.data()})
+    await put(client, f"in.bridge.{TOKEN}.gap.closed.{CLOSED.id}", {"after": CLOSED.data()})
+    for n in (1, 2):
+        reason = {"after": {"reason": f"field {n}"}}
+        await put(client, f"in.bridge.{TOKEN}.quarantine.occurred.{n}", reason, f"2026-01-0{n}T00:00:00Z")
+    view = await Observer(client, LedgerNames()).source("acme", SOURCE)
+    assert view.owner == {"instance": "host:1", "build": "1"}
+    assert (view.condition, view.since, view.reason) == ("lost", "2026-01-03T00:00:00Z", "gone")
+    assert view.walks == {"slow walk": {"completed_ms": 5000}, "fast": {"pass_ms": 6000, "position": None}}
+    assert view.last_event == {
+        "subject": f"events.acme.{TOKEN}.thing.updated.1", "seq": 6, "observed": "2026-01-02T00:00:00.000Z"
+    }  # fmt: skip
+    assert view.open_gaps == [OPEN.data()]
+    assert view.quarantined == 2
+    assert view.last_quarantine == {"observed": "2026-01-02T00:00:00Z", "reason": "field 2"}
+
+
+async def test_strange_records_do_not_end_it(client: Client) -> None:
+    """What is no JSON, or no object, counts as empty."""
+    await put(client, f"owner.{TOKEN}", b"\xff")
+    await put(client, f"cursor.{TOKEN}.=zz", [1])
+    await put(client, f"in.bridge.{TOKEN}.source.blocked.{TOKEN}", {"after": "x"})
+    view = await Observer(client, LedgerNames()).source("acme", SOURCE)
+    assert (view.owner, view.condition, view.reason, view.walks) == ({}, "blocked", "", {"=zz": {}})
+
+
+async def test_size_and_age_of_the_stream(client: Client) -> None:
+    """Six figures, by the server's names."""
+    await put(client, "in.acme.a.thing.created.1", {})
+    stream = await Observer(client, LedgerNames()).stream()
+    assert list(stream) == ["messages", "bytes", "first_seq", "last_seq", "first_ts", "last_ts"]
+    assert (stream["messages"], stream["last_seq"]) == (1, 1)
+
+
+async def test_no_stream_and_no_jetstream(client: Client, tmp_path: Path) -> None:
+    """Each has its own sentence."""
+    await client.request("$JS.API.STREAM.DELETE.BRIDGE")
+    observer = Observer(client, LedgerNames())
+    with pytest.raises(StreamMissing):
+        await observer.stream()
+    with pytest.raises(StreamMissing):
+        await observer.source("acme", SOURCE)
+    async with nats_server(tmp_path, jetstream=False, name="bare") as bare:
+        other = await nats.connect(bare.url)
+        with pytest.raises(JetStreamOff):
+            await Observer(other, LedgerNames()).stream()
+        await other.close()
