@@ -7,10 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from bridge.core.facts import Walk
 
 
+SHARE = 4
+"""While several walks are due, every fourth page is for the one that has waited longest, however slow it is."""
+
+
 class Schedule:
     """Walks by when they are due; of those that are due the fast ones go first, page by page.
 
-    So a long slow walk never keeps a fast one waiting for more than a page.
+    So a long slow walk hardly delays a fast one, and fast ones that take longer than their interval, as a small quota
+    makes them, do not keep a slow one from being read at all.
     """
 
     def __init__(self, walks: Sequence[Walk], now: float, ages: Mapping[str, float] | None = None) -> None:
@@ -23,6 +28,8 @@ class Schedule:
         }
         self._pending = {name for name, due in self._due.items() if due <= now}
         self._again: set[str] = set()
+        self._turn = 0
+        self._served = dict.fromkeys(self._walks, 0)
 
     @property
     def walks(self) -> Sequence[Walk]:
@@ -37,7 +44,15 @@ class Schedule:
     def next(self, now: float) -> Walk | None:
         """The walk to read a page of now; None when nothing is due."""
         due = [self._walks[name] for name, at in self._due.items() if at <= now]
-        return min(due, key=lambda walk: walk.every_s) if due else None
+        if not due:
+            return None
+        self._turn += 1
+        if self._turn % SHARE == 0:
+            walk = min(due, key=lambda walk: self._served[walk.name])
+        else:
+            walk = min(due, key=lambda walk: walk.every_s)
+        self._served[walk.name] = self._turn
+        return walk
 
     def wait(self, now: float) -> float:
         """Seconds until the next walk is due; infinite without walks."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.facts import Walk
-from bridge.core.schedule import Schedule
+from bridge.core.schedule import SHARE, Schedule
 
 FAST, SLOW = Walk("fast", "thing", 10), Walk("slow", "thing", 100)
 
@@ -96,3 +96,19 @@ def test_next_and_wait_agree(walks: list[tuple[float, float]], now: float) -> No
     schedule = Schedule(made, now, {f"w{at}": age for at, (_, age) in enumerate(walks)})
     assert (schedule.next(now) is None) == (schedule.wait(now) > 0)
     assert schedule.next(now + schedule.wait(now) + 1e-6) is not None
+
+
+def test_fast_walks_that_are_always_due_do_not_starve_a_slow_one() -> None:
+    """Two fast walks of many pages, a quota that cannot keep up with them: the slow one still gets its share."""
+    fast = [Walk(f"fast-{n}", "thing", 30.0) for n in range(2)]
+    slow = Walk("slow", "thing", 3_600.0)
+    schedule = Schedule([*fast, slow], 0.0)
+    pages = dict.fromkeys(("fast-0", "fast-1", "slow"), 0)
+    for second in range(2_000):
+        walk = schedule.next(float(second))
+        assert walk is not None
+        pages[walk.name] += 1
+        if walk is not slow and pages[walk.name] % 30 == 0:
+            schedule.finished(walk, float(second))
+    assert pages["slow"] >= 2_000 // SHARE // 3
+    assert pages["fast-0"] + pages["fast-1"] >= 2_000 // 2
