@@ -108,7 +108,7 @@ def _problems(view: Overview, walks: list[Json], now: datetime) -> list[str]:
 def _show(report: Json, now: datetime) -> None:
     stream, nats = report["stream"], report["nats"]
     output.say(
-        f"{stream['name']} at {nats['server']} (nats-server {nats['version']}): "
+        f"{stream['name']} at {nats['server']} (nats-server {plain(nats['version'])}): "
         f"{stream['messages']} messages, {_bytes(stream['bytes'])}"
     )
     for source in report["sources"]:

@@ -17,11 +17,13 @@ class Absence:
         """The ids deleted for certain, and how many the brake holds back.
 
         `absent`: missing from the complete pass that just ended; `known`: how many entities it should have held.
-        The brake: more than `brake_share` of them and more than `brake_count` at once are held back, all of them.
+        The brake: more than `brake_share` of them and more than `brake_count` at once are held back, all of them, and
+        so is everything that is known: an empty answer is likelier than an empty vendor.
         """
         now_absent = set(absent)
         twice = sorted(now_absent & self._once)
         self._once = now_absent
-        if len(twice) > self._brake_count and len(twice) > self._brake_share * known:
+        everything = len(twice) == known and known > 1
+        if everything or (len(twice) > self._brake_count and len(twice) > self._brake_share * known):
             return [], len(twice)
         return twice, 0

@@ -85,11 +85,15 @@ class Draft:
     lane: Lane = MAIN
 
 
+MOST_HEADERS = 60_000
+"""nats-server refuses a header block above 64 KiB, whatever its `max_payload`."""
+
+
 class TooLarge(Exception):
-    """Even without `raw` and `before` the event exceeds the server's `max_payload`: quarantine it."""
+    """Even without `raw` and `before` the event, or its headers, exceed what the server takes: quarantine it."""
 
     def __init__(self, size: int, limit: int) -> None:
-        super().__init__(f"event of {size} bytes exceeds the NATS server's max_payload of {limit} bytes")
+        super().__init__(f"event of {size} bytes exceeds the NATS server's limit of {limit} bytes")
         self.size = size
         self.limit = limit
 
@@ -126,6 +130,8 @@ def seal(draft: Draft, encode: Encode, limit: int) -> Event:
         "raw": draft.raw,
         "omitted": [],
     }
+    if overhead > MOST_HEADERS:
+        raise TooLarge(overhead, MOST_HEADERS)
     payload = encode(data)
     for victim in ("raw", "before"):
         if overhead + len(payload) <= limit:

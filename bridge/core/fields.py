@@ -15,6 +15,9 @@ from bridge.core.record import Json
 LAST_MS = 253_402_300_799_999
 """The last millisecond of the year 9999."""
 
+LONGEST_ID = 1024
+"""A longer id is no id: it would not fit into the headers of its own events."""
+
 EXACT = 2**53
 """Beyond this, readers that keep numbers as doubles would disagree with us."""
 
@@ -88,6 +91,8 @@ def key(row: Json, path: str) -> str:
     value = text(row, path)
     if not value:
         raise Malformed(f"{path} is {kind(value) if value is None else 'empty'}, expected the record's id")
+    if len(value) > LONGEST_ID:
+        raise Malformed(f"{path} has {len(value)} characters, expected an id of at most {LONGEST_ID}")
     return value
 
 

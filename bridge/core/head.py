@@ -34,7 +34,11 @@ def change_of(headers: Mapping[str, str]) -> str:
 
 
 def percent_decode(value: str) -> str:
-    """What `percent_encode` encoded."""
+    """What `percent_encode` encoded. What others wrote by hand may be anything: it is read as well as it can be."""
     if "%" not in value:
         return value
-    return urllib.parse.unquote_to_bytes(value).decode("utf-8", "surrogatepass")
+    data = urllib.parse.unquote_to_bytes(value)
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return data.decode("utf-8", "replace")

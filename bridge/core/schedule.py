@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bridge.core.facts import Walk
 
-
 SHARE = 4
 """While several walks are due, every fourth page is for the one that has waited longest, however slow it is."""
 

@@ -73,7 +73,12 @@ class Masker:
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         self._given = {value: _disguises(value) for value in map(Secret.bare, secrets) if _maskable(value)}
-        self._in_json = {spelled.encode() for value in self._given for spelled in (value, json.dumps(value)[1:-1])}
+        self._in_json = {
+            spelled[1:-1].encode("utf-8", "surrogatepass")
+            for value in self._given
+            for spelled in (json.dumps(value), json.dumps(value, ensure_ascii=False), f'"{value}"')
+        }
+        self._newest = b"\0"  # stands in no JSON
         self._learned: dict[str, re.Pattern[str] | None] = {}
         self._longest_first: list[tuple[str, re.Pattern[str] | None]] = []
         self._arrange()
@@ -85,6 +90,7 @@ class Masker:
             return
         self._learned.pop(value, None)
         self._learned[value] = _disguises(value)
+        self._newest = json.dumps(value, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass")
         if len(self._learned) > self.MOST_LEARNED:
             del self._learned[next(iter(self._learned))]
         self._arrange()
@@ -101,8 +107,11 @@ class Masker:
         return text
 
     def found_in(self, payload: bytes) -> bool:
-        """Whether JSON bytes hold one of the secrets given at the start. Quick: it is asked of every event."""
-        return any(value in payload for value in self._in_json)
+        """Whether JSON bytes hold a configured secret, the token learned last, or what may be a JWT.
+
+        Quick: it is asked of every event.
+        """
+        return b"eyJ" in payload or self._newest in payload or any(value in payload for value in self._in_json)
 
     def mask_tree(self, value: object) -> object:
         """The same for every string inside dicts, lists and tuples; other values are returned as they are.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 
 import msgspec
@@ -33,10 +34,27 @@ def decode(data: bytes) -> Json:
     except UnicodeDecodeError:
         raise Malformed("JSON with invalid UTF-8", raw=data) from None
     except msgspec.DecodeError as error:
-        raise Malformed(_reason(data, str(error)), raw=data) from None
+        value = _leniently(data, str(error))
     if _too_deep(value):
         raise Malformed(f"JSON nested deeper than {DEEPEST} levels", raw=data)
     return value
+
+
+def _leniently(data: bytes, said: str) -> Json:
+    """Read what msgspec refuses and Python's json does not: half of a surrogate pair, a number beyond all bounds.
+
+    One such value must not make a page of others unreadable: the one record is set aside later. Raises Malformed.
+    """
+    try:
+        return json.loads(data, parse_constant=_no_constant)
+    except RecursionError:
+        raise Malformed(f"JSON nested deeper than {DEEPEST} levels", raw=data) from None
+    except ValueError:
+        raise Malformed(_reason(data, said), raw=data) from None
+
+
+def _no_constant(name: str) -> Json:
+    raise ValueError(f"{name} is not JSON")
 
 
 def _plain(value: object) -> Json:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
 from bridge.core.event import Event
@@ -17,6 +18,24 @@ LOOKS = 32
 
 T = TypeVar("T")
 Sealed = tuple[Note, Event]
+
+
+def rounds(notes: Iterable[Note]) -> list[list[Note]]:
+    """The notes in rounds that hold each entity once: its first note in the first round, its next in the second.
+
+    What occurs once is once in all of them, however often a page repeats it.
+    """
+    found: list[list[Note]] = []
+    times: Counter[Key] = Counter()
+    for note in notes:
+        number = times[note.key]
+        if number and note.record.occurred:
+            continue
+        times[note.key] += 1
+        if number == len(found):
+            found.append([])
+        found[number].append(note)
+    return found
 
 
 def one_per_entity(notes: Sequence[Note]) -> tuple[list[Note], list[Note]]:

@@ -8,6 +8,8 @@ from bridge.core.budget import Budget, Limit
 from bridge.core.errors import Throttled
 
 FIRST_PAUSE_S = 5.0
+FAR_OFF = 100
+"""A limit this many times smaller or larger than the configured one is not believed."""
 
 
 class Quota:
@@ -15,6 +17,7 @@ class Quota:
 
     def __init__(self, limit: Limit) -> None:
         self.budget = Budget(limit)
+        self._configured = limit
         self.refusals = 0
         self._turn = anyio.Lock()
         self._refusals_in_a_row = 0
@@ -34,10 +37,15 @@ class Quota:
         if pause is None:
             pause = FIRST_PAUSE_S * 2.0 ** min(self._refusals_in_a_row, 6)
         self._refusals_in_a_row += 1
-        if error.limit is not None:
+        if error.limit is not None and self._plausible(error.limit):
             self.budget.learn(error.limit)
         self.budget.pause(anyio.current_time(), pause)
         return pause
+
+    def _plausible(self, limit: Limit) -> bool:
+        """A limit read from prose counts only within sight of the configured one: nothing would ever correct it."""
+        ratio = (limit.requests / limit.seconds) / (self._configured.requests / self._configured.seconds)
+        return 1 / FAR_OFF <= ratio <= FAR_OFF
 
     def passed(self) -> None:
         """A request was answered: the vendor accepts us again."""

@@ -15,6 +15,8 @@ from bridge.core.lifecycle import Signal, State
 from bridge.core.omit import fingerprint, parse
 from bridge.core.record import Record
 from bridge.core.schedule import Schedule
+from bridge.core.subject import token as token_of
+from bridge.core.subject import untoken
 from bridge.engine.groups import task_group
 from bridge.engine.herald import announce_doubt, announce_gap
 from bridge.engine.inbox import Inbox
@@ -145,6 +147,11 @@ class Runner:
             self._source.adapter.walks(token), key=lambda walk: failed.index(walk.name) if walk.name in failed else -1
         )
         await walker.lanes.prepare(walks)
+        for walk in walks:
+            if untoken(token_of(walk.name)) is None:
+                raise Refused(
+                    f"walk {walk.name[:60]}…: the name is too long to be a cursor's; check what it is made from"
+                )
         now = anyio.current_time()
         if self._source.feed is None:
             self._signal(Signal.CONNECTED)

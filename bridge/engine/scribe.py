@@ -69,6 +69,9 @@ class Scribe:
         """A vendor's record, without what must not be published, and its digest; its quarantine if it has none."""
         if record.after is not None and self.omits:
             record = replace(record, after=omit(record.after, self.omits))
+        names = f"{record.id} {record.version}"
+        if self.masker.found_in(names.encode("utf-8", "surrogatepass")) and self.masker.mask(names) != names:
+            return self._aside(record, "bears a secret of ours as its id or version")
         try:
             content = digest(record.after, self.mapping_version)
         except ValueError as error:
@@ -122,7 +125,7 @@ class Scribe:
             return note, self._sealed(self._draft(note, change, head, before))
         except TooLarge as error:
             # The text is the same each time, so that the same record is one quarantine event.
-            why = f"exceeds the NATS server's max_payload of {error.limit} bytes"
+            why = f"exceeds the NATS server's limit of {error.limit} bytes"
         except ValueError as error:
             why = f"cannot be stored: {error}"
         aside = self._aside(note.record, why)

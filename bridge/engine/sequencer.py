@@ -16,8 +16,8 @@ from bridge.core.differ import judge
 from bridge.core.errors import Away, Malformed
 from bridge.core.event import Event
 from bridge.core.record import Head, Json, Key, Record, Via
-from bridge.engine.batching import BATCH_EVENTS, cut, one_per_entity, side_by_side
-from bridge.engine.breath import in_slices
+from bridge.engine.batching import BATCH_EVENTS, cut, one_per_entity, rounds, side_by_side
+from bridge.engine.breath import breathe, in_slices
 from bridge.engine.counts import Counts as Counts
 from bridge.engine.known import Known
 from bridge.engine.ports import BatchStale, Book, Cursor, Stale, Stored, Unknown
@@ -124,14 +124,15 @@ class Sequencer:
         via: Via = "snapshot" if first_read else "catchup"
         notes = await in_slices(lambda record: self._scribe.note(record, via, first_read=first_read), records)
         notes += [self._scribe.quarantine(error, walk) for error in unreadable]
-        while True:
-            batch, notes = one_per_entity(notes)
+        batches = rounds(notes) or [[]]
+        for batch in batches:
+            last = batch is batches[-1]
             async with self._exclusively(batch):
                 # Asked only now: a live write may have come first while this page waited for its entities.
-                batch = [note for note in batch if not self._overtaken(note, since)]
-                await self._store_together(batch, walk, part_cursor if notes else cursor, part_cursor, cursor_alone)
-            if not notes:
-                return
+                fresh = [note for note in batch if not self._overtaken(note, since)]
+                await self._store_together(fresh, walk, cursor if last else part_cursor, part_cursor, cursor_alone)
+            if not last:
+                await breathe()
 
     # --- single writes ---
 

@@ -14,6 +14,7 @@ from bridge.adapter import Adapter, Ask, Page, Walk
 from bridge.core.absence import Absence
 from bridge.core.errors import CursorExpired, Malformed, Retry
 from bridge.core.event import timestamp
+from bridge.core.fields import LAST_MS
 from bridge.core.gap import Gap, vendor_gap
 from bridge.core.record import Json, Record
 from bridge.core.walk import AGAIN, Pass, Stuck, forgotten_gap, window_of
@@ -24,10 +25,18 @@ from bridge.engine.ports import Ledger, Wall
 from bridge.engine.reader import Reader
 from bridge.engine.scribe import legible
 
+MOST_ROWS = 1000
+"""A page of this many rows, and ten times as many as were asked for, is a mistake or an attack."""
+
 RESTARTS = 3
 """How often one pass may start over because the vendor forgot our position."""
 
 log = structlog.get_logger()
+
+
+def _moment(value: Json) -> int | None:
+    """A time a cursor holds; None for what only somebody else can have written there."""
+    return value if type(value) is int and 0 <= value <= LAST_MS else None
 
 
 class Step(Enum):
@@ -82,9 +91,9 @@ class Walker:
         now_ms = self._wall()
         cursors = {w.name: self.lanes.of(w).cursor(w.name).value for w in walks if w.name not in self._runs}
         return {
-            name: (now_ms - value["completed_ms"]) / 1000
+            name: (now_ms - completed) / 1000
             for name, value in cursors.items()
-            if "completed_ms" in value and AGAIN not in value
+            if (completed := _moment(value.get("completed_ms"))) is not None and AGAIN not in value
         }
 
     async def step(self, walk: Walk) -> Step:
@@ -133,8 +142,8 @@ class Walker:
         sequencer = self.lanes.of(walk)
         value = sequencer.cursor(walk.name).value
         now_ms = self._wall()
-        completed = value.get("completed_ms")
-        again_from = value.get(AGAIN)
+        completed = _moment(value.get("completed_ms"))
+        again_from = _moment(value.get(AGAIN))
         retention_s = self._ledger.retention_s(telemetry=walk.telemetry)
         # A walk that has no cursor beside others that have is new. Without any cursor at all, known entities mean
         # that the cursors were lost: what differs from them is then news, not a first read.
@@ -158,6 +167,10 @@ class Walker:
 
     async def _read(self, run: _Run, page: Page) -> tuple[list[Record], list[Malformed]]:
         ask, records, unreadable = run.state.ask(), [], []
+        if len(page.rows) > MOST_ROWS + 10 * ask.walk.page_size:
+            raise Retry(
+                f"walk {ask.walk.name}: the vendor sent {len(page.rows)} rows where {ask.walk.page_size} were asked for"
+            )
         for number, row in enumerate(page.rows, 1):
             if not number % SLICE:
                 await breathe()

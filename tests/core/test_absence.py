@@ -34,7 +34,9 @@ def test_a_record_seen_in_between_starts_over() -> None:
 @pytest.mark.parametrize(
     ("absent", "known", "held"),
     [
-        (10, 10, 0),  # few enough, even if they are all there are
+        (10, 11, 0),  # few enough
+        (10, 10, 10),  # everything at once: an empty answer is likelier
+        (1, 1, 0),
         (11, 11, 11),
         (11, 54, 11),  # 20.4 %
         (11, 55, 0),  # exactly the share

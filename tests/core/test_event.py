@@ -256,7 +256,7 @@ def test_trimming_stops_as_soon_as_it_fits() -> None:
 
 def test_too_large_says_how_large() -> None:
     """The text names both sizes and quotes nothing of the event."""
-    with pytest.raises(TooLarge, match=r"event of \d+ bytes exceeds .* max_payload of 1000 bytes") as caught:
+    with pytest.raises(TooLarge, match=r"event of \d+ bytes exceeds .* limit of 1000 bytes") as caught:
         seal(draft(after={"name": "Erika Mustermann" * 100}), encode, 1000)
     assert caught.value.limit == 1000
     assert "Erika" not in str(caught.value)

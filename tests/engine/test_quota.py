@@ -92,7 +92,7 @@ def test_a_limit_that_the_vendor_names_counts_from_then_on() -> None:
     """Learned once, for all who share it."""
 
     async def main() -> None:
-        quota = Quota(Limit(1_000, 1.0))
+        quota = Quota(Limit(100, 60.0))
         quota.throttled(Throttled("429", after=0, limit=Limit(2, 60.0)))
         start = anyio.current_time()
         for _ in range(5):
@@ -125,3 +125,15 @@ def test_sources_with_the_same_key_share_one_quota() -> None:
     assert quotas.of("key", Limit(9, 9.0)) is one
     assert quotas.of("other", Limit(9, 9.0)) is not one
     assert one.budget.limit == Limit(1, 1.0)
+
+
+def test_a_limit_out_of_all_proportion_is_not_believed() -> None:
+    """Prose that names one request a day, or a billion a second, does not stop the source or free it of its quota."""
+
+    async def main() -> None:
+        quota = Quota(Limit(100, 60.0))
+        for limit in (Limit(1, 86_400.0), Limit(10**9, 1.0)):
+            quota.throttled(Throttled("429", after=0, limit=limit))
+            assert quota.budget.limit == Limit(100, 60.0)
+
+    on_virtual_clock(main)

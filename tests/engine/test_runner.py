@@ -299,3 +299,23 @@ def test_overrun_inbox_is_forgotten_and_read_again() -> None:
     on_virtual_clock(lambda: bench.during(script))
     assert len(bench.things()) == 10_050
     bench.check()
+
+
+def test_a_page_that_repeats_one_row_without_end_is_refused() -> None:
+    """Far more rows than were asked for: not stored one by one for hours, but an error with a sentence."""
+    bench = Bench()
+    bench.vendor.put("a", "1")
+    bench.vendor.rows_wrapped = lambda rows: rows * 5_000
+    on_virtual_clock(lambda: bench.during(lambda: anyio.sleep(60)))
+    assert "5000 rows where 3 were asked for" in bench.runner.status.reason
+    assert not bench.things()
+
+
+def test_one_record_that_is_not_text_costs_its_neighbours_nothing() -> None:
+    """Half a surrogate pair cannot be published: that record is set aside, the others are stored."""
+    bench = Bench()
+    for name, value in (("a", "1"), ("b", "\ud83d"), ("c", "1")):
+        bench.vendor.put(name, value)
+    on_virtual_clock(lambda: bench.during(lambda: anyio.sleep(60)))
+    assert [name for name, _ in bench.changes()] == ["a", "c"]
+    assert bench.own().count("quarantine.occurred") == 1

@@ -395,7 +395,7 @@ def test_what_no_server_takes_is_set_aside_once(live: bool) -> None:
     assert len(reasons) == 3
     assert reasons[0].startswith("thing cannot be stored: ")
     assert reasons[1].startswith("thing cannot be stored: not a point in time")
-    assert reasons[2] == "thing exceeds the NATS server's max_payload of 20000 bytes"
+    assert reasons[2] == "thing exceeds the NATS server's limit of 20000 bytes"
     assert set(aside) == {"thing"}
     assert any(each["truncated"] and each["raw"].startswith('{"after":{"value":"xxx') for each in desk.quarantined())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from itertools import pairwise
@@ -15,6 +14,7 @@ from trio.testing import MockClock
 
 from bridge.core.lifecycle import State
 from bridge.core.secret import Masker
+from bridge.edge.codec import encode
 from bridge.engine.quota import Quotas
 from bridge.engine.runner import Runner
 from bridge.engine.source import Source, World
@@ -55,7 +55,7 @@ class Bench:
             ledger=self.ledger,
             http=self.vendor,
             quotas=Quotas(),
-            encode=lambda value: json.dumps(value).encode(),
+            encode=encode,
             wall=wall,
             roll=Random(0).random,
             masker=Masker(),

@@ -178,7 +178,8 @@ class EmbeddedState:
 
 
 def _open_private(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    # A link that somebody else planted here is not followed: what it points to would be overwritten.
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def _lock(descriptor: int) -> bool:

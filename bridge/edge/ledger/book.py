@@ -99,7 +99,10 @@ class JetStreamBook:
             names = self._line.names
             found = await self._line.direct({"last_by_subj": names.state_subject(state_key(key))}, names.state_stream)
         self._line.check(self._epoch)
-        return wire.decode(found.payload).get("after") if found is not None and _is(found, head) else None
+        if found is None or not _is(found, head):
+            return None
+        data = wire.decode(found.payload)
+        return data.get("after") if isinstance(data, dict) else None
 
     async def stored(self, keys: Sequence[Key]) -> set[Key]:
         """See `Book.stored`."""
