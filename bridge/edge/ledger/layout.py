@@ -12,6 +12,7 @@ import structlog
 from bridge.core.errors import Away, Unfit
 from bridge.core.record import Json
 from bridge.core.subject import EVENTS, LIVE
+from bridge.edge.ledger.confirm import confirmed
 from bridge.edge.ledger.doubt import SINCE, WHY
 from bridge.edge.ledger.shape import (
     STATE_CHANGES,
@@ -129,7 +130,8 @@ class Layout:
 async def establish(js: JetStream, names: LedgerNames) -> Layout:
     """Make what is missing (`manage = "create"`) and verify the rest; alters nothing that exists.
 
-    A view that was made from another life of the stream, or knows of what the stream has lost, is made anew.
+    A view that was made from another life of the stream, or knows of what the stream has lost, is made anew; with
+    replicas only after it has been found so several times.
     Raises JetStreamOff, LayoutDiffers (with the differences of both streams), LayoutMissing and LayoutRefused; Away
     when JetStream does not answer.
     """
@@ -141,7 +143,7 @@ async def establish(js: JetStream, names: LedgerNames) -> Layout:
         # The view is not made beside a stream that is not ours, but if it is there, its faults are named too.
         raise LayoutDiffers(differing + (state_differences(names, view["config"]) if view else []))
     try:
-        wrong = "" if view is None else await _why_wrong(js, names, ledger, view)
+        wrong = "" if view is None else await confirmed(lambda: _why_wrong(js, names), ledger["config"])
     except ApiError as error:
         # While its replicas elect a leader, a stream that is there cannot be read.
         raise Away(f"the view cannot be compared with its stream now: {error}") from None
@@ -189,11 +191,12 @@ async def remove_view(js: JetStream, names: LedgerNames) -> None:
             raise Away(f"the view could not be removed: {error}") from None
 
 
-async def _why_wrong(js: JetStream, names: LedgerNames, ledger: Json, view: Json) -> str:
+async def _why_wrong(js: JetStream, names: LedgerNames) -> str:
     """Why the view is not one of this stream as it is now; "" if nothing speaks against it."""
+    ledger, view = await js.state(names.stream), await js.stream(names.state_stream)
     # One made by an operator is bound to no life of the stream.
     metadata: Mapping[str, str] = view["config"].get("metadata") or {}
-    if metadata.get(BOUND, ledger["created"]) != ledger["created"]:
+    if metadata.get(BOUND, ledger.created) != ledger.created:
         return f"stream {names.stream} was made anew; the view was made from one that is gone"
     last = await js.get(names.state_stream, {"last_by_subj": names.state_subject(">")})
     seq = 0 if last is None else origin(last.headers)[0]

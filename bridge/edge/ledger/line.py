@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from bridge.core.errors import Away
@@ -35,7 +36,10 @@ _REFUSALS = {
 
 
 class Line:
-    """The connection's state. `epoch` rises with every doubt: books opened before it are void."""
+    """The connection's state. `epoch` rises with every doubt: books opened before it are void.
+
+    `stepped_down`: when the view's leader was last asked to step down, in seconds of the event loop's clock.
+    """
 
     def __init__(self, js: JetStream, publisher: Publisher, names: LedgerNames, lane: Lane = MAIN) -> None:
         self.lane = lane
@@ -47,6 +51,7 @@ class Line:
         self.max_payload = 0
         self.connected = True
         self.limits = ""
+        self.stepped_down = -math.inf
         self._why = ""
         self._created = ""
         self._highest = 0

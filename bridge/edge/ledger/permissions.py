@@ -14,7 +14,8 @@ def permissions(names: LedgerNames, inbox_prefix: str = "_INBOX", *, telemetry: 
     """As `permissions` of a user in the server's configuration: what it may publish and subscribe to.
 
     `telemetry`: for sources that have any; without, its stream does not exist.
-    With `manage = "create"` the list holds what it takes to make the streams, and to make the view anew.
+    With `manage = "create"` the list holds what it takes to make the streams, to make the view anew, and, where it has
+    replicas, to have another of them lead it.
     """
     api, ledger, view, leases = names.api, names.stream, names.state_stream, names.lease_stream
     lease = names.lease_subject("*")
@@ -37,6 +38,8 @@ def permissions(names: LedgerNames, inbox_prefix: str = "_INBOX", *, telemetry: 
     if names.manage == "create":
         publish += [f"{api}.STREAM.CREATE.{stream}" for stream in (ledger, view, leases)]
         publish.append(f"{api}.STREAM.DELETE.{view}")
+        if names.replicas > 1:
+            publish.append(f"{api}.STREAM.LEADER.STEPDOWN.{view}")
     if telemetry:
         aside = names.telemetry_stream
         publish += [f"{TELEMETRY.ingest}.>", f"{TELEMETRY.cursor}.>"]

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 
 import anyio
+import structlog
 
 from bridge.core.errors import Away
 from bridge.core.head import head_of, id_of
 from bridge.core.record import Json
 from bridge.core.subject import EVENTS, cursor_subject, token, untoken
+from bridge.edge.ledger.confirm import confirmed, replicated
 from bridge.edge.ledger.doubt import assess
 from bridge.edge.ledger.line import Line
 from bridge.edge.ledger.shape import STATE_CHANGES, origin
 from bridge.edge.nats import wire
-from bridge.edge.nats.jetstream import Entry, JetStream
+from bridge.edge.nats.jetstream import ApiError, Entry, JetStream
 from bridge.engine.ports import Cursor, Memory
 
 POLL_S = 1.0
 IDLE_S = 30
+STALL_S = 3.0
+"""How long the view may stand still until its leader is asked to step down. Usually it trails by milliseconds."""
+STEP_DOWN_S = 10.0
+"""Between two such requests of one process: several sources open at a time, and one request serves them all."""
+
+log = structlog.get_logger()
 
 
 class ViewLies(Away):
@@ -46,6 +54,7 @@ class Recall:
         assess(memory, await self.cursors(memory), await self._line.js.stream(names.stream), view)
         await self._open_gaps(memory)
         await self._heads(memory)
+        await self._check_view(memory.owner_seq)
 
     async def cursors(self, memory: Memory) -> dict[str, str]:
         """Fill in the cursors; when each was stored, by walk. Raises Away and ApiError."""
@@ -105,16 +114,53 @@ class Recall:
 
         names = self._line.names
         async with Consumer(self._line.js, names.state_stream, self._state, take) as consumer:
-            await consumer.read_until(lambda: self._highest >= needed, self._patience_s)
-        await self._check_view(names.stream, names.state_stream)
+            await consumer.read_until(lambda: self._highest >= needed, self._patience_s, self._get_going)
 
-    async def _check_view(self, stream: str, view: str) -> None:
-        state = await self._line.js.state(stream)
-        if self._highest > state.last_seq:
-            raise ViewLies(
-                f"stream {view} holds an entry made from sequence {self._highest} of {stream}, which ends at "
-                f"{state.last_seq}: {stream} has lost its end, and {view} must be removed and made anew from it"
+    async def _get_going(self) -> None:
+        """Ask the view's leader to step down: the next one reads the stream at once.
+
+        When the stream's leader dies, the view's may wait half a minute before it looks for the new one.
+        """
+        names, now = self._line.names, anyio.current_time()
+        if names.manage != "create" or now < self._line.stepped_down + STEP_DOWN_S:
+            return
+        try:
+            if not replicated((await self._line.js.state(names.state_stream)).config):
+                return
+            self._line.stepped_down = now
+            await self._line.js.call(f"STREAM.LEADER.STEPDOWN.{names.state_stream}")
+        except (ApiError, Away) as error:
+            # It is only a short cut. A user who may not ask waits as long as the server does.
+            log.warning("view.stalled", view=names.state_stream, asked=False, reason=str(error))
+        else:
+            log.info("view.stalled", view=names.state_stream, asked=True)
+
+    async def _check_view(self, owner_seq: int) -> None:
+        """`owner_seq`: of the owner record, which the leader has just acknowledged: the stream reaches that far."""
+        stream, view = self._line.names.stream, self._line.names.state_stream
+        if self._highest <= owner_seq:
+            return
+        end = 0
+
+        async def look() -> str:
+            nonlocal end
+            end = (await self._line.js.state(stream)).last_seq
+            return (
+                ""
+                if self._highest <= end
+                else (
+                    f"stream {view} holds an entry made from sequence {self._highest} of {stream}, which ends at "
+                    f"{end}: {stream} has lost its end, and {view} must be removed and made anew from it"
+                )
             )
+
+        if wrong := await confirmed(look, (await self._line.js.state(stream)).config):
+            if end < owner_seq:
+                raise Away(
+                    f"stream {stream} says it ends at {end}, and has acknowledged a record at {owner_seq}: "
+                    "a former leader answers, or it was rolled back just now"
+                )
+            raise ViewLies(wrong)
 
 
 class Consumer:
@@ -146,8 +192,13 @@ class Consumer:
         with anyio.move_on_after(1, shield=True):
             await self._js.drop_consumer(self._stream, self._name)
 
-    async def read_until(self, caught_up: Callable[[], bool], patience_s: float) -> None:
-        """Read to the end, and on until `caught_up`. Raises Away when the stream stands still for `patience_s`."""
+    async def read_until(
+        self, caught_up: Callable[[], bool], patience_s: float, stalled: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """Read to the end, and on until `caught_up`. Raises Away when the stream stands still for `patience_s`.
+
+        `stalled` is called when it has stood still for STALL_S, once.
+        """
         async with self._js.reader(self._stream, self._name, self._take) as reader:
             while not await reader.read():
                 pass
@@ -164,6 +215,9 @@ class Consumer:
                         f"stream {self._stream} has stood still at {now} for {patience_s:g} s and lacks events that "
                         "the ledger's stream holds: if that lasts, remove it, and it is made anew"
                     )
+                elif stalled is not None and anyio.current_time() - since >= STALL_S:
+                    await stalled()
+                    stalled = None
 
 
 def _text(subject_token: str) -> str:

@@ -102,11 +102,12 @@ class Inspection:
         return list(self._connection.denied)
 
     def _api(self) -> list[str]:
-        """What the daemon asks, but for the one request that would do something without a body, too."""
+        """What the daemon asks, but for the requests that would do something without a body, too."""
         api = f"{self._names.api}."
+        harmful = (f"{api}STREAM.DELETE.", f"{api}STREAM.LEADER.")
         allowed: list[str] = permissions(self._names)["publish"]["allow"]
         asked = [subject for subject in allowed if subject.startswith(api) and "$KV." not in subject]
-        return [subject.replace("*", PROBE) for subject in asked if not subject.startswith(f"{api}STREAM.DELETE.")]
+        return [subject.replace("*", PROBE) for subject in asked if not subject.startswith(harmful)]
 
     def _written(self, vendor: str, source: str) -> list[str]:
         """A subject of every kind that the daemon publishes for a source."""
