@@ -69,9 +69,9 @@ async def nats_cluster(
 
 
 @contextlib.contextmanager
-def nats_cluster_blocking(folder: Path, *, size: int = 3) -> Iterator[list[NatsServer]]:
+def nats_cluster_blocking(folder: Path, *, size: int = 3, extra: str = "") -> Iterator[list[NatsServer]]:
     """The same for fixtures without an event loop; whoever uses it first waits for `cluster_ready`."""
-    servers = _members(folder, size, False, "")
+    servers = _members(folder, size, False, extra)
     try:
         for server in servers:
             server.start_blocking()

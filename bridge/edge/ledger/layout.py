@@ -193,17 +193,18 @@ async def remove_view(js: JetStream, names: LedgerNames) -> None:
 
 async def _why_wrong(js: JetStream, names: LedgerNames) -> str:
     """Why the view is not one of this stream as it is now; "" if nothing speaks against it."""
-    ledger, view = await js.state(names.stream), await js.stream(names.state_stream)
-    # One made by an operator is bound to no life of the stream.
+    view = await js.stream(names.state_stream)
+    last = await js.get(names.state_stream, {"last_by_subj": names.state_subject(">")})
+    # Asked after the view, which by then holds nothing that the stream does not.
+    ledger = await js.state(names.stream)
+    # A view made by an operator is bound to no life of the stream.
     metadata: Mapping[str, str] = view["config"].get("metadata") or {}
     if metadata.get(BOUND, ledger.created) != ledger.created:
         return f"stream {names.stream} was made anew; the view was made from one that is gone"
-    last = await js.get(names.state_stream, {"last_by_subj": names.state_subject(">")})
-    seq = 0 if last is None else origin(last.headers)[0]
+    seq, end = 0 if last is None else origin(last.headers)[0], ledger.last_seq
     if last is None or not seq:
         return ""
     # Entries come in the stream's order, so the last one tells of all: whether the stream ever went on from there.
-    end = (await js.state(names.stream)).last_seq
     if seq > end:
         return f"stream {names.stream} has lost its end: it ends at {end}, and the view knows of {seq}"
     there = await js.get(names.stream, {"seq": seq})

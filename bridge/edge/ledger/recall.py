@@ -124,10 +124,10 @@ class Recall:
         names, now = self._line.names, anyio.current_time()
         if names.manage != "create" or now < self._line.stepped_down + STEP_DOWN_S:
             return
+        self._line.stepped_down = now
         try:
             if not replicated((await self._line.js.state(names.state_stream)).config):
                 return
-            self._line.stepped_down = now
             await self._line.js.call(f"STREAM.LEADER.STEPDOWN.{names.state_stream}")
         except (ApiError, Away) as error:
             # It is only a short cut. A user who may not ask waits as long as the server does.

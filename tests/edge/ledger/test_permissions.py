@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Literal
 
 import anyio
 import nats
@@ -172,6 +173,16 @@ async def test_without_any_one_entry_something_is_not_made(
         await break_down(connection, CREATE, admin)
         await wait_until(lambda: connection.denied, what="the server's refusal")
         assert {denied.subject for denied in connection.denied} == {entry}
+
+
+def test_a_view_with_replicas_takes_one_entry_more() -> None:
+    """Another leader is asked for only where there can be one, and where the bridge may alter things."""
+
+    def allowed(manage: Literal["create", "verify"], replicas: int) -> set[str]:
+        return set(permissions(LedgerNames(manage=manage, replicas=replicas), INBOX)["publish"]["allow"])
+
+    assert allowed("create", 3) - allowed("create", 1) == {"$JS.API.STREAM.LEADER.STEPDOWN.KV_bridge-state"}
+    assert allowed("verify", 3) == allowed("verify", 1)
 
 
 async def break_down(connection: NatsConnection, names: LedgerNames, admin: JetStream) -> None:
