@@ -19,8 +19,11 @@ def path(args: argparse.Namespace) -> Path:
     return Path(args.config or os.environ.get(VARIABLE) or DEFAULT)
 
 
-def load(args: argparse.Namespace) -> Config:
-    """The configuration. Raises ConfigErrors, which `main` reports with exit code 78."""
+def load(args: argparse.Namespace, *, vendor_secrets: bool = True) -> Config:
+    """The configuration; without `vendor_secrets` for commands that speak to NATS alone.
+
+    Raises ConfigErrors, which `main` reports with exit code 78.
+    """
     from bridge.edge.config import loader as config
 
-    return config.load(path(args), os.environ)
+    return config.load(path(args), os.environ, vendor_secrets=vendor_secrets)

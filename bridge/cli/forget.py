@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Look, ask, erase. Exit code 1 when there is nothing to erase, or the answer is no. Raises ConfigErrors."""
-    config = configuration.load(args)
+    config = configuration.load(args, vendor_secrets=False)
     found: Found = []
     if code := run_loop(_look, config, args.entity, found):
         return code

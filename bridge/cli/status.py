@@ -29,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the state of every configured source. Raises ConfigErrors."""
-    return run_loop(_run, args, configuration.load(args))
+    return run_loop(_run, args, configuration.load(args, vendor_secrets=False))
 
 
 async def _run(args: argparse.Namespace, config: Config) -> int:

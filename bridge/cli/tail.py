@@ -59,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print events until interrupted. Raises ConfigErrors."""
-    return run_loop(_run, args, configuration.load(args))
+    return run_loop(_run, args, configuration.load(args, vendor_secrets=False))
 
 
 async def _run(args: argparse.Namespace, config: Config) -> int:

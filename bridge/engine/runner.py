@@ -38,8 +38,8 @@ CONNECT_DEADLINE_S = 60.0
 SETTLED_S = 60.0
 """A live session has proved itself after this long, and the back-off starts over."""
 
-_ATTEMPT = (Signal.FAILED, Signal.RETRY, Signal.CONNECTED)
-"""What a source goes through again and again while its vendor fails."""
+_ATTEMPT = (Signal.FAILED, Signal.NATS_LOST, Signal.RETRY, Signal.OPENED, Signal.CONNECTED)
+"""What a source goes through again and again while its vendor or NATS fails."""
 
 log = structlog.get_logger()
 
@@ -109,6 +109,7 @@ class Runner:
     async def _away(self, error: Away) -> None:
         # Whatever was under way is forgotten; the stream says what is stored.
         self._signal(Signal.NATS_LOST, str(error))
+        self._announced = ""
         await anyio.sleep(self._nats_backoff.next())
         await self._world.ledger.wait_ready()
         self._signal(Signal.RETRY)
@@ -133,7 +134,7 @@ class Runner:
                     await self._announce(sequencer, "lost", str(error))
                 await self._pause(self._vendor_backoff.next(at_least=error.after))
             except Refused as error:
-                self._signal(Signal.REFUSED, str(error))
+                self._signal(Signal.REFUSED, f"{error}; tried again in {BLOCKED_RETRY_S / 3600:g} h, or at a restart")
                 self._failing_for()
                 await self._announce(sequencer, "blocked", str(error))
                 await self._pause(BLOCKED_RETRY_S)
@@ -271,9 +272,8 @@ class Runner:
         return anyio.current_time() - self._failing_since
 
     def _note_progress(self, walker: Walker) -> None:
-        status = self.status
-        status.completed_ms = walker.completed_ms
-        status.requests, status.renewals = self._reader.requests, self._reader.keeper.renewals
+        self.status.completed_ms = walker.completed_ms
+        self.status.requests, self.status.renewals = self._reader.requests, self._reader.keeper.renewals
 
     async def _prove(self) -> None:
         await anyio.sleep(SETTLED_S)
@@ -288,9 +288,12 @@ class Runner:
         if caught_up is not None:
             caught_up.set()
         if self._announced not in ("connected", "recovered"):
-            # The stream remembers it, also where another process wrote it.
+            # The stream remembers it, also where another process wrote it, and may have forgotten it, too.
             before = await sequencer.announced("source", self._source.name)
-            await self._announce(sequencer, "recovered" if before in ("lost", "blocked") else "connected", "")
+            if before in ("connected", "recovered"):
+                self._announced = before
+            else:
+                await self._announce(sequencer, "recovered" if before in ("lost", "blocked") else "connected", "")
 
     async def _announce(self, sequencer: Sequencer, change: str, reason: str) -> None:
         if self._announced == change:
@@ -307,8 +310,8 @@ class Runner:
         """A vendor that cannot be asked again told us nothing while the session was down."""
         if self._blind_since_ms is None:
             return
-        gap = Gap("live", "the live session was down and the vendor cannot be asked again", self._blind_since_ms)
-        await announce_gap(sequencer, Gap(gap.feed, gap.reason, gap.from_ms, self._world.wall()))
+        reason = "the live session was down and the vendor cannot be asked again"
+        await announce_gap(sequencer, Gap("live", reason, self._blind_since_ms, self._world.wall()))
         self._blind_since_ms = None
 
     async def _pause(self, seconds: float) -> None:
@@ -322,7 +325,7 @@ class Runner:
             return
         said = (signal, reason)
         again = signal in _ATTEMPT and (self._complaint is not None and (not reason or said == self._complaint))
-        if signal is Signal.FAILED:
+        if signal in (Signal.FAILED, Signal.NATS_LOST):
             self._complaint = said
         elif signal not in _ATTEMPT:
             self._complaint = None

@@ -265,10 +265,10 @@ class Sequencer:
         return [(note, event) for note, event in sealed if not (note.record.occurred and note.key in self._known_once)]
 
     def _settle(self, event: Event, seq: int) -> None:
-        self.counts.stored += 1
-        self.counts.by_change[event.change] = self.counts.by_change.get(event.change, 0) + 1
+        self.counts.store(event)
         if event.change == "occurred":
-            self.counts.quarantined += event.key.entity == "quarantine" and event.key.vendor == "bridge"
+            if event.key.vendor == OWN_VENDOR:
+                self.counts.quarantine(event)
             self._remember_once([event.key])
         else:
             self._heads.put(event.key, Head(seq, event.ce_id, event.change, event.version, event.digest))

@@ -23,7 +23,7 @@ from bridge.core.secret import Masker, Secret
 from bridge.edge.config.document import Document, Place, absolute
 from bridge.edge.config.lines import Path as KeyPath
 from bridge.edge.config.problem import Problem
-from bridge.edge.config.secrets import BadReference, SecretReader
+from bridge.edge.config.secrets import BadReference, NotHere, SecretReader
 
 T = TypeVar("T")
 
@@ -40,11 +40,12 @@ _ELEMENT = re.compile(r"at `\$((?:\[\d+\])+)")
 class Converter:
     """Turns tables of one document into settings, collecting problems, warnings and the secrets that were read."""
 
-    def __init__(self, document: Document, environ: Mapping[str, str]) -> None:
+    def __init__(self, document: Document, environ: Mapping[str, str], *, vendor_secrets: bool = True) -> None:
         self.problems: list[Problem] = []
         self.warnings: list[Problem] = []
         self.secrets: list[Secret] = []
         self._document = document
+        self._vendor_secrets = vendor_secrets
         self._environ = environ
         self._folder = document.main.absolute().parent
         self._reader = SecretReader(environ, self._folder)
@@ -148,6 +149,11 @@ class Converter:
     def _secret(self, value: Any, path: KeyPath) -> Any:
         try:
             secret, warnings = self._reader.read(value)
+        except NotHere as error:
+            if self._vendor_secrets or path[0] != "source":
+                self.fail(path, str(error))
+                return INVALID
+            return Secret("", "not looked up")
         except BadReference as error:
             self.fail(path, str(error))
             return INVALID

@@ -40,13 +40,14 @@ class Config:
         return self.adapters[source.adapter](source)
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Config:
+def load(path: Path, environ: Mapping[str, str], *, vendor_secrets: bool = True) -> Config:
     """Read the file, its drop-ins and the secrets they refer to.
 
-    Raises ConfigErrors with everything that is wrong. No text, object or error made here shows a secret.
+    Without `vendor_secrets` those of sources may be out of reach, and are then empty: for commands that speak to NATS
+    alone. Raises ConfigErrors with everything that is wrong. No text, object or error made here shows a secret.
     """
     document = config_document.read(path)
-    converter = Converter(document, environ)
+    converter = Converter(document, environ, vendor_secrets=vendor_secrets)
     if document.problems:
         # What could not be read would only make good keys look missing.
         raise ConfigErrors(document.problems)

@@ -32,6 +32,10 @@ class BadReference(Exception):
     """The reference does not lead to a secret. The text says what was expected."""
 
 
+class NotHere(BadReference):
+    """The reference is well made, but leads nowhere in this environment."""
+
+
 class SecretReader:
     """Reads secrets. `environ` is the environment, `folder` what relative file names are relative to."""
 
@@ -64,7 +68,7 @@ class SecretReader:
         if not _VARIABLE.match(name):
             raise BadReference(f"what stands after env is not the name of an environment variable; {WRITE_INSTEAD}")
         if name not in self._environ:
-            raise BadReference(f"the environment variable {name} is not set")
+            raise NotHere(f"the environment variable {name} is not set")
         return self._environ[name], f"env {name}", []
 
     def _file(self, name: str) -> tuple[str, str, list[str]]:
@@ -79,7 +83,7 @@ class SecretReader:
             raise BadReference(f"what stands after credential is not the name of a credential; {WRITE_INSTEAD}")
         folder = self._environ.get("CREDENTIALS_DIRECTORY")
         if not folder:
-            raise BadReference(
+            raise NotHere(
                 f"the credential {name} needs $CREDENTIALS_DIRECTORY, which systemd sets for a unit with "
                 f"LoadCredential={name}:/path; it is not set"
             )
@@ -98,7 +102,7 @@ def _read(path: Path, what: str) -> tuple[str, int]:
             data = stream.read(LARGEST + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
-        raise BadReference(f"{what} cannot be read: {reason}") from None
+        raise NotHere(f"{what} cannot be read: {reason}") from None
     if len(data) > LARGEST:
         raise BadReference(f"{what} is larger than {LARGEST >> 10} KiB")
     try:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import anyio
+import structlog
 
 from bridge.core.errors import Away
 from bridge.core.record import Json
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 LOOK_EXTRA = 2_048
 """Bytes of an answer to a look around the event itself."""
+
+log = structlog.get_logger()
 
 RETRY_S = 1.0
 """Between attempts to verify the layout while JetStream does not answer."""
@@ -114,13 +117,19 @@ class JetStreamLedger:
 
     async def wait_ready(self) -> None:
         """See `Ledger.wait_ready`. Raises LayoutError."""
+        said = ""
         while True:
             await self._connected.wait()
             try:
                 await self.prepare()
-            except Away:
+            except Away as error:
+                if str(error) != said:
+                    said = str(error)
+                    log.warning("jetstream.away", reason=said, action="trying on")
                 await anyio.sleep(RETRY_S)
             else:
+                if said:
+                    log.info("jetstream.ready")
                 return
 
     async def open(self, vendor: str, source: str, owner: Mapping[str, Json]) -> JetStreamBook:
