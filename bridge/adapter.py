@@ -32,7 +32,7 @@ def setting(
 ) -> Any:
     """Declare one configuration key of an adapter: its default (none: required) and what it means.
 
-    `inferred` marks a vendor fact nobody has documented: the reference page says so. `at_least` is the smallest
+    `inferred` marks a vendor fact nobody has documented: `bridged adapters` says so. `at_least` is the smallest
     number allowed.
     """
     metadata = {"doc": doc, "inferred": inferred, "at_least": at_least}

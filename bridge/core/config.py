@@ -1,6 +1,6 @@
 """The daemon's own settings, as plain data: what `[nats]` and `[daemon]` may say, and what each key means.
 
-The classes are the one declaration: the loader (`bridge/edge/config/loader.py`), the JSON Schema and the reference page
+The classes are the one declaration: the loader (`bridge/edge/config/loader.py`), the JSON Schema and `check`
 are made from their types, defaults and `doc` texts. Sources are declared by their adapters, in the same way.
 """
 
