@@ -98,6 +98,11 @@ class Inbox:
             self._done.set()
 
 
+KNOCKS = 10
+KNOCK_S = 0.2
+"""How often, and how many seconds apart, a consumer is asked for whom nobody answers yet."""
+
+
 class Reader:
     """Reads a pull consumer, portion by portion. An async context manager."""
 
@@ -109,6 +114,7 @@ class Reader:
         self._deadline_s = deadline_s
         self._left = 0
         self._at_end = False
+        self._nobody = False
         self._inbox = Inbox(nc, self._take)
 
     async def __aenter__(self) -> Reader:
@@ -128,16 +134,24 @@ class Reader:
         request: dict[str, Json] = {"batch": self.PORTION, "no_wait": True}
         if wait_s:
             request = {"batch": 1, "expires": int(wait_s * 1e9)}
-        self._left = request["batch"]
-        self._at_end = False
-        await self._inbox.ask(self._subject, encode(request), self._deadline_s + wait_s, "a consumer")
-        return self._at_end
+        for _ in range(KNOCKS):
+            self._left = request["batch"]
+            self._at_end = self._nobody = False
+            await self._inbox.ask(self._subject, encode(request), self._deadline_s + wait_s, "a consumer")
+            if not self._nobody:
+                return self._at_end
+            # A consumer just made on a cluster: its leader is not there yet.
+            await anyio.sleep(KNOCK_S)
+        raise NoAnswer(f"nobody answers for a consumer after {KNOCKS} attempts")
 
     def _take(self, message: Msg) -> bool:
         headers = headers_of(message)
         if status := headers.get(STATUS):
             if status == "100":
                 return False
+            if status == "503":
+                self._nobody = True
+                return True
             if status not in ("404", "408"):
                 raise NoAnswer(f"the server ended a consumer with status {status}")
             self._at_end = True

@@ -19,7 +19,7 @@ from bridge.edge.ledger.layout import LedgerNames, state_config, stream_config, 
 from bridge.edge.ledger.ledger import JetStreamLedger
 from bridge.edge.ledger.permissions import permissions
 from bridge.edge.nats.connection import connect
-from bridge.edge.nats.jetstream import ApiError, JetStream
+from bridge.edge.nats.jetstream import ApiError, JetStream, Nobody
 from bridge.edge.nats.options import NatsOptions
 from bridge.engine.ports import BatchStale, Book, Cursor, Ledger, Stale, Stored
 from tests.support.memory_ledger import MemoryLedger
@@ -178,6 +178,8 @@ async def real_side(place: Place) -> AsyncIterator[Real]:
         ) as connection,
     ):
         js = JetStream(admin.client, prefix=LedgerNames(domain=place.names.domain).api)
+        # A leaf node learns only after its connection is made what its hub listens to.
+        await wait_until(lambda: listens(js), what="JetStream to be in reach")
         for stream in ("KV_bridge-state", "BRIDGE", "BRIDGE_TELEMETRY"):
             try:
                 await js.call(f"STREAM.DELETE.{stream}")
@@ -193,6 +195,15 @@ async def real_side(place: Place) -> AsyncIterator[Real]:
             real.ledger = cast(Ledger, Restless(made[0], js))
         yield real
         assert connection.denied == []
+
+
+async def listens(js: JetStream) -> bool:
+    """Whether anybody answers where JetStream's API should be."""
+    try:
+        await js.call("INFO")
+    except Nobody:
+        return False
+    return True
 
 
 OPERATED = LedgerNames(manage="verify")
