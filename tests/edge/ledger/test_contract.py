@@ -187,7 +187,7 @@ async def real_side(place: Place) -> AsyncIterator[Real]:
                 continue
         if place.names.manage == "verify":
             for config in (stream_config(place.names), state_config(place.names), telemetry_config(place.names)):
-                await js.call(f"STREAM.CREATE.{config['name']}", config)
+                await wait_until(lambda config=config: created(js, config), what="the stream to be made")
         made.append(JetStreamLedger(connection.client, place.names, deadline_s=10))
         await made[0].prepare()
         real = Real(made[0], js, connection.client.force_reconnect)
@@ -206,6 +206,18 @@ async def listens(js: JetStream) -> bool:
     return True
 
 
+async def created(js: JetStream, config: dict[str, Json]) -> bool:
+    """Make a stream; False while the server still clears away what bore its name before."""
+    try:
+        await js.call(f"STREAM.CREATE.{config['name']}", config)
+    except ApiError as error:
+        if error.err_code != STORE_NOT_MADE:
+            raise
+        return False
+    return True
+
+
+STORE_NOT_MADE = 10049
 OPERATED = LedgerNames(manage="verify")
 DOMAIN = LedgerNames(domain="hub")
 IMPORTED = LedgerNames(api_prefix="JS.theirs", manage="verify")

@@ -68,6 +68,11 @@ async def test_everything_of_it_goes_and_nothing_of_others(server: NatsServer) -
             rig.vendor.put(ALICE, "second-secret")
             await rig.pass_completed()
         entity = thing(ALICE)
+
+        async def in_view() -> bool:
+            return (await eraser(rig).look(entity)).view
+
+        await wait_until(in_view, what="the view to follow the stream")
         held = await eraser(rig).look(entity)
         assert (held.changes, held.view, held.quarantined) == ({"snapshot": 1, "updated": 1}, True, 0)
         assert held.first < held.last
