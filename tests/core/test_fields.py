@@ -78,3 +78,10 @@ def test_a_side_remark_may_be_nonsense() -> None:
     assert fields.known_millis({"t": "x"}, "t") is None
     assert fields.known_millis({"t": 5.0}, "t") == 5
     assert fields.stamp({"t": fields.LAST_MS}, "t") == "9999-12-31T23:59:59.999Z"
+
+
+def test_an_id_too_long_for_the_headers_of_its_own_events_is_refused() -> None:
+    """Such a record is set aside; were it let through, the server would refuse its page for ever."""
+    assert fields.key({"id": "x" * 1024}, "id")
+    with pytest.raises(Malformed, match="expected an id of at most 1024"):
+        fields.key({"id": "x" * 1025}, "id")
