@@ -16,14 +16,14 @@ from typing import Any, ClassVar, Generic, TypeVar
 from bridge.core import answer, fields, graphql, jwt, paging
 from bridge.core.budget import Limit
 from bridge.core.errors import BridgeError, CursorExpired, Malformed, Refused, Retry, Throttled, Unauthorized
-from bridge.core.facts import Ask, Page, Request, Response, Token, Walk, Window
+from bridge.core.facts import Ask, GraphqlSession, Operation, Page, Request, Response, Token, Walk, Window
 from bridge.core.record import Json, Record
 from bridge.core.secret import Secret
 
 __all__ = [
-    "Adapter", "Ask", "BaseSettings", "BridgeError", "CursorExpired", "Json", "Limit", "Login", "Malformed", "Page",
-    "Record", "Refused", "Request", "Response", "Retry", "Secret", "Throttled", "Token", "Unauthorized",
-    "Walk", "Window", "answer", "fields", "graphql", "jwt", "paging", "setting",
+    "Adapter", "Ask", "BaseSettings", "BridgeError", "CursorExpired", "GraphqlSession", "Json", "Limit", "Login",
+    "Malformed", "Operation", "Page", "Record", "Refused", "Request", "Response", "Retry", "Secret", "Throttled",
+    "Token", "Unauthorized", "Walk", "Window", "answer", "fields", "graphql", "jwt", "paging", "setting",
 ]  # fmt: skip
 
 
@@ -124,6 +124,15 @@ class Adapter(abc.ABC, Generic[S]):
         Asked only for walks that report absence. The default claims nothing, so nothing is ever called deleted.
         """
         return False
+
+    @property
+    def listens(self) -> bool:
+        """Whether the source has a live session; if not it is polled only."""
+        return False
+
+    def session(self, token: Token) -> GraphqlSession:  # noqa: ARG002 - a default that refuses
+        """The live session to hold while this token is valid. Asked only if the source `listens`."""
+        raise Refused(f"{self.vendor} has no live session")
 
     def live(self, frame: Json) -> Sequence[Record]:  # noqa: ARG002 - a default that refuses
         """Map one live frame. Raises Malformed (quarantine), Unauthorized, Retry, Refused."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bridge.core.record import Json
 from bridge.core.secret import Secret
@@ -11,7 +12,7 @@ from bridge.core.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request as data. `Secret` values may stand in `headers` and anywhere inside `json`."""
+    """One HTTP request as data. `Secret` values may stand in `headers`, in `form` and anywhere inside `json`."""
 
     method: str
     url: str
@@ -19,6 +20,8 @@ class Request:
     json: Json = field(default=None, repr=False)
     counts: bool = True
     """Whether it is charged to the vendor's budget."""
+    form: Mapping[str, str | Secret] | None = field(default=None, repr=False)
+    """A body as `application/x-www-form-urlencoded`, in place of `json`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,49 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class Operation:
+    """One GraphQL subscription to be held. `name` is unique in its source and says which one a push belongs to."""
+
+    name: str
+    document: str
+    variables: Mapping[str, Json] = field(default_factory=dict, repr=False)
+
+
+Subprotocol = Literal["graphql-ws", "graphql-transport-ws", "actioncable-v1-json"]
+"""The three ways to speak GraphQL on a WebSocket. `graphql-ws` is the legacy one of `subscriptions-transport-ws`."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphqlSession:
+    """A live GraphQL session as data: where to connect, how to log in there, what to subscribe to, when to give up.
+
+    `headers` go into the upgrade request, `init` is the payload of `connection_init`; both may hold `Secret` values.
+    Times are seconds. `settle_s`: how long after the last subscription the catch-up begins, as no server says when it
+    has begun to listen (ActionCable does). `beat_timeout_s`: silence after the first `ka` or `ping` that means a dead
+    peer (None: three times the interval seen). `idle_timeout_s`: silence from the start that does (None: any is
+    fine). `ping_interval_s` and `ping_timeout_s`: WebSocket pings of our own (None: none). `close_codes`: what the
+    operator knows of this vendor's private codes, by code: "refresh", "retry" or "slow".
+    """
+
+    url: str
+    subprotocol: Subprotocol
+    operations: Sequence[Operation]
+    headers: Mapping[str, str | Secret] = field(default_factory=dict)
+    init: Json = field(default=None, repr=False)
+    channel: str = "GraphqlChannel"
+    connect_timeout_s: float = 10.0
+    ack_timeout_s: float = 10.0
+    settle_s: float = 2.0
+    beat_timeout_s: float | None = None
+    idle_timeout_s: float | None = None
+    ping_interval_s: float | None = 20.0
+    ping_timeout_s: float | None = 20.0
+    max_message_mb: float = 8.0
+    proxy: str | None = None
+    close_codes: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Walk:
     """One way of reading one collection, over and over.
 
@@ -54,6 +100,12 @@ class Walk:
     `once`: its records occur once and never change. Such a walk always gets a window, which it must keep to: the
     stream forgets them after its retention, and what is read again after that would be published twice.
     `telemetry`: its records go to the telemetry stream, which keeps no state: they must be `once`.
+    `lag_s`: how long the vendor's queries may show an older state than its pushes or another of its replicas did; a
+    record without version that disagrees with what was learned less than that ago is left alone and read again.
+    `again_s`: how long after each connect the walk is read once more, for the same reason.
+    `batch`: the walk reads known entities by their ids, so many at a time (`Ask.ids`), and all of them in one pass.
+    `spares`: how many requests of the quota's burst it leaves to others. `on_connect`: whether it is read at once
+    after each connect of the live session, or only when it is due.
     """
 
     name: str
@@ -68,6 +120,11 @@ class Walk:
     incomplete_wait_s: float = 600.0
     once: bool = False
     telemetry: bool = False
+    lag_s: float = 0.0
+    again_s: Sequence[float] = ()
+    batch: int = 0
+    spares: int = 0
+    on_connect: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +137,15 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One page to read: of which walk, in which window, from which position (None: the first)."""
+    """One page to read: of which walk, in which window, from which position (None: the first).
+
+    `ids`: the entities to read, for walks that read by id.
+    """
 
     walk: Walk
     window: Window | None
     position: Json = None
+    ids: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

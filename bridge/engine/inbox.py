@@ -35,10 +35,11 @@ class Inbox:
         self._frames: deque[Any] = deque()
         self._size = 0
         self._overrun = False
+        self._missed = ""
         self._arrived = anyio.Event()
         self._offered = self._forgotten = self._overruns = 0
 
-    def offer(self, frame: Any, size: int) -> None:
+    def __call__(self, frame: Any, size: int) -> None:
         """Hand over one frame of `size` bytes. Never waits, never raises."""
         self._offered += 1
         if self._overrun or len(self._frames) >= self._limit or self._size + size > self._size_limit:
@@ -53,17 +54,25 @@ class Inbox:
             self._size += size
         self._arrived.set()
 
+    def missed(self, reason: str) -> None:
+        """Frames may not have reached us: the next `take` raises Overrun, and what is here stays. Never raises."""
+        self._missed = reason
+        self._arrived.set()
+
     async def take(self, at_most: int = 256) -> list[Any]:
-        """Wait for frames and return them in order, at least one. Raises Overrun once per overrun."""
-        while not self._frames and not self._overrun:
+        """Wait for frames and return them in order, at least one. Raises Overrun once per overrun or miss."""
+        while not self._frames and not self._overrun and not self._missed:
             self._arrived = anyio.Event()
             await self._arrived.wait()
         if self._overrun:
-            self._overrun = False
+            self._overrun, self._missed = False, ""
             raise Overrun(
                 f"the inbox was full ({self._limit} frames or {self._size_limit} bytes): "
                 "what it held is forgotten and read again from the vendor"
             )
+        if self._missed:
+            reason, self._missed = self._missed, ""
+            raise Overrun(reason)
         taken = []
         for _ in range(min(at_most, len(self._frames))):
             frame, size = self._frames.popleft()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,6 +11,7 @@ from anyio.abc import TaskStatus
 
 from bridge.adapter import Request, Response
 from bridge.core.event import Event
+from bridge.core.facts import GraphqlSession
 from bridge.core.heads import Heads
 from bridge.core.lease import Claim, Seen
 from bridge.core.record import Head, Json, Key
@@ -182,6 +184,58 @@ class Http(Protocol):
         ...
 
 
+class Disconnected(Exception):
+    """The socket is gone. `code`: the close code, 1006 where none was received; `reason`: the peer's text."""
+
+    def __init__(self, code: int, reason: str = "") -> None:
+        super().__init__(f"closed with {code}")
+        self.code = code
+        self.reason = reason
+
+
+class UpgradeRefused(Exception):
+    """The server answered the upgrade request with an HTTP status, or without the sub-protocol asked for.
+
+    `subprotocol`: what it agreed to instead (status 101 only; None: nothing).
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str], subprotocol: str | None = None) -> None:
+        super().__init__(f"upgrade answered with HTTP status {status}")
+        self.status = status
+        self.headers = headers
+        self.subprotocol = subprotocol
+
+
+class Socket(Protocol):
+    """One open WebSocket connection."""
+
+    async def send(self, frame: Json) -> None:
+        """Send one JSON text frame, `Secret` values revealed. Raises Disconnected."""
+        ...
+
+    async def receive(self) -> tuple[Json, int, str]:
+        """Wait for one frame: decoded, its size in bytes, and why it is not JSON text ("" if it is).
+
+        Raises Disconnected. Lets other tasks run now and then, however much lies in the buffer.
+        """
+        ...
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close politely, and within a second or two in any case. Never raises."""
+        ...
+
+
+class Sockets(Protocol):
+    """Opens WebSocket connections. Follows no redirect, takes no proxy from the environment."""
+
+    def connect(self, session: GraphqlSession) -> AbstractAsyncContextManager[Socket]:
+        """Connect, with exactly the session's sub-protocol offered and agreed; closed when the block is left.
+
+        Raises UpgradeRefused, and Retry for everything that kept an answer from arriving.
+        """
+        ...
+
+
 class Feed(Protocol):
     """A live session with a vendor. One object per attempt."""
 
@@ -198,6 +252,10 @@ class Offer(Protocol):
 
     def __call__(self, frame: Any, size: int) -> None:
         """Hand over one frame of `size` bytes. Never raises; an overrun is remembered by the inbox."""
+        ...
+
+    def missed(self, reason: str) -> None:
+        """Frames may not have reached us, while the session goes on: read everything again. Never raises."""
         ...
 
 

@@ -197,7 +197,7 @@ class Runner:
             self._unstored_since_ms = None
 
     async def _listen(self, feed: Feed, inbox: Inbox, *, task_status: TaskStatus[None]) -> None:
-        await feed.hold(inbox.offer, task_status=task_status)
+        await feed.hold(inbox, task_status=task_status)
         raise Retry("the live session ended without a reason")
 
     async def _read_for_ever(

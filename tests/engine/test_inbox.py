@@ -12,7 +12,7 @@ from tests.support.engine import on_virtual_clock
 
 def fill(inbox: Inbox, frames: int, size: int = 1) -> None:
     for number in range(frames):
-        inbox.offer(number, size)
+        inbox(number, size)
 
 
 def test_frames_come_out_in_order_and_in_parts() -> None:
@@ -40,7 +40,7 @@ def test_take_waits_for_the_first_frame() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(taker)
             await anyio.sleep(7)
-            inbox.offer("frame", 1)
+            inbox("frame", 1)
         assert taken == [(["frame"], start + 7)]
 
     on_virtual_clock(main)
@@ -58,13 +58,13 @@ def test_bounds(limits: dict[str, int], size: int, fits: int) -> None:
         fill(inbox, fits, size)
         assert inbox.statistics().frames == fits
         assert inbox.statistics().overruns == 0
-        inbox.offer("one too many", size)
+        inbox("one too many", size)
         assert inbox.statistics() == type(inbox.statistics())(
             frames=0, bytes=0, offered=fits + 1, forgotten=fits + 1, overruns=1
         )
         with pytest.raises(Overrun):
             await inbox.take()
-        inbox.offer("next", 1)
+        inbox("next", 1)
         assert await inbox.take() == ["next"]
 
     on_virtual_clock(main)
@@ -96,7 +96,7 @@ def test_an_overrun_wakes_who_waits() -> None:
 
         async def offer() -> None:
             await anyio.sleep(1)
-            inbox.offer("huge", 11)
+            inbox("huge", 11)
 
         async with anyio.create_task_group() as group:
             group.start_soon(offer)
@@ -126,7 +126,7 @@ def test_cancelling_a_wait_loses_nothing() -> None:
         inbox = Inbox()
         with anyio.move_on_after(5):
             await inbox.take()
-        inbox.offer("after", 1)
+        inbox("after", 1)
         assert await inbox.take() == ["after"]
 
         taken: list[object] = []
@@ -137,9 +137,24 @@ def test_cancelling_a_wait_loses_nothing() -> None:
         async with anyio.create_task_group() as group:
             group.start_soon(taker)
             await anyio.wait_all_tasks_blocked()
-            inbox.offer("meanwhile", 1)
+            inbox("meanwhile", 1)
             group.cancel_scope.cancel()
-        inbox.offer("last", 1)
+        inbox("last", 1)
         assert [*taken, *await inbox.take()] == ["meanwhile", "last"]
+
+    on_virtual_clock(main)
+
+
+def test_what_was_missed_is_said_once_and_costs_nothing_that_arrived() -> None:
+    """A session that goes on after it missed something makes the next `take` raise; what is here stays."""
+
+    async def main() -> None:
+        inbox = Inbox()
+        inbox("kept", 1)
+        inbox.missed("the subscription ended")
+        with pytest.raises(Overrun, match="the subscription ended"):
+            await inbox.take()
+        assert await inbox.take() == ["kept"]
+        assert inbox.statistics().forgotten == 0
 
     on_virtual_clock(main)
