@@ -32,6 +32,10 @@ class Throttled(Retry):
         self.limit = limit
 
 
+class TooComplex(Retry):
+    """The vendor will never answer a request of this size: make it smaller; the same again is no use."""
+
+
 class Unauthorized(BridgeError):
     """The token is not accepted: renew it once and repeat; a second time is `Refused`."""
 
@@ -56,7 +60,14 @@ class Overrun(BridgeError):
 
 
 class Refused(BridgeError):
-    """The vendor says no and will go on saying no: the source stops and a human is called."""
+    """The vendor says no and will go on saying no: the source stops and a human is called.
+
+    `after`: seconds until it is tried all the same (None: the engine's own rule).
+    """
+
+    def __init__(self, reason: str, *, after: float | None = None) -> None:
+        super().__init__(reason)
+        self.after = after
 
 
 class Away(BridgeError):

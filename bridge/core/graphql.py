@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from bridge.core.answer import check, harmless, quota
 from bridge.core.errors import BridgeError, Refused, Retry, Throttled, Unauthorized
@@ -23,7 +24,10 @@ _CODES: Mapping[str, type[BridgeError]] = {
         Unauthorized,
     ),
     **dict.fromkeys(("toomanyrequests", "ratelimited", "ratelimitexceeded", "throttled", "tryagainlater"), Throttled),
-    **dict.fromkeys(("graphqlparsefailed", "graphqlvalidationfailed", "baduserinput"), Refused),
+    **dict.fromkeys(
+        ("graphqlparsefailed", "graphqlvalidationfailed", "baduserinput", "parsefailed", "validationfailed"), Refused
+    ),
+    **dict.fromkeys(("internalservererror", "serviceunavailable"), Retry),
 }  # fmt: skip
 
 _UNAUTHORIZED = re.compile(
@@ -75,7 +79,7 @@ def read(response: Response, field: str) -> dict[str, Json]:
     if response.problem:
         raise Retry(f"{field}: the answer is not JSON ({response.problem})")
     if errors:
-        raise _error(errors, field, response.status)
+        raise fault(errors, field, response.status)
     found, path = response.json, "the answer"
     for name in ("data", field):
         if not isinstance(found, dict):
@@ -116,11 +120,44 @@ def failure(
     return next_(text)
 
 
-def _error(errors: Json, field: str, status: int) -> BridgeError:
-    first = errors[0] if isinstance(errors, list) else errors
+@dataclass(frozen=True)
+class Failures:
+    """How a vendor reports failures as data: an object of type `typename`, or one whose `error` is not null.
+
+    `error` and `comment` are its fields' names; `reactions` and `quota_if_named` are as in `failure`.
+    """
+
+    reactions: Reactions
+    quota_if_named: Collection[str] = ()
+    typename: str = "Failure"
+    error: str = "error"
+    comment: str = "comment_for_dev"
+
+    def found(self, value: Json, what: str, **instead: tuple[type[BridgeError], str]) -> BridgeError | None:
+        """The error for a value that is such an object; None for any other. `instead` replaces reactions by id."""
+        if not isinstance(value, dict) or (value.get(self.error) is None and value.get("__typename") != self.typename):
+            return None
+        reactions = {**self.reactions, **instead}
+        return failure(
+            what, value.get(self.error), value.get(self.comment), reactions, quota_if_named=self.quota_if_named
+        )
+
+    def read(self, response: Response, field: str, **instead: tuple[type[BridgeError], str]) -> dict[str, Json]:
+        """The same as `read` of this module, but for a failure that arrives as data: whatever the status says."""
+        if (error := self.found(peek(response, field), field, **instead)) is not None:
+            raise error
+        return read(response, field)
+
+
+def fault(errors: Json, field: str, status: int = 200, *, otherwise: type[BridgeError] | None = None) -> BridgeError:
+    """The error for the `errors` of an answer, by the first of them: its code in common use, else its message.
+
+    `otherwise`: what it is when neither says; None: what the status says.
+    """
+    first = errors[0] if isinstance(errors, list) and errors else errors
     first = first if isinstance(first, dict) else {}
     extensions = first.get("extensions")
-    code = extensions.get("code") if isinstance(extensions, dict) else None
+    code = extensions.get("code") if isinstance(extensions, dict) else first.get("code")
     message = first.get("message")
     code = code[:100] if isinstance(code, str) else ""
     message = message[:500] if isinstance(message, str) else ""
@@ -132,7 +169,7 @@ def _error(errors: Json, field: str, status: int) -> BridgeError:
             known = Throttled
         else:
             # GraphQL over HTTP: 400 means that the request itself is wrong, so it will stay wrong.
-            known = Refused if status == 400 else Retry
+            known = otherwise or (Refused if status == 400 else Retry)
     named = f" {code}" if re.fullmatch(r"[A-Za-z_.]{1,60}", code) else ""
     text = f"{field}: GraphQL error{named}, {_ADVICE[known]}{harmless(message)}"
     if known is Throttled:

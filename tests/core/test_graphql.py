@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core import graphql
-from bridge.core.errors import BridgeError, Refused, Retry, Throttled
+from bridge.core.errors import BridgeError, Refused, Retry, Throttled, Unauthorized
 from bridge.core.facts import Response
 from bridge.core.record import Json
 from bridge.core.secret import Secret
@@ -87,3 +87,16 @@ def test_a_failure_by_the_table() -> None:
     unknown = graphql.failure("q", "New", "so it is", table)
     assert type(unknown) is Retry
     assert str(unknown) == "q: failure New, an error id we do not know: so it is"
+
+
+def test_failures_as_data_are_told_from_data() -> None:
+    """By the type's name or by an error that is not null; the names of the fields are the vendor's own."""
+    plain = graphql.Failures({"A": (Refused, "no")})
+    assert plain.found({"error": None, "id": 1}, "x") is None
+    assert plain.found("text", "x") is None
+    assert type(plain.found({"error": "A"}, "x")) is Refused
+    assert type(plain.found({"error": "A"}, "x", A=(Unauthorized, "yes"))) is Unauthorized
+    other = graphql.Failures({"B": (Refused, "no")}, typename="Problem", error="code", comment="why")
+    assert other.found({"error": "B", "__typename": "Failure"}, "x") is None
+    assert type(other.found({"__typename": "Problem"}, "x")) is Retry
+    assert "failure B, no: it is late" in str(other.found({"code": "B", "why": "it is late"}, "x"))

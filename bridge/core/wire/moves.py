@@ -66,7 +66,10 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """One result of an operation: the GraphQL response object, `data` and `errors` as they came."""
+    """One result of an operation: the GraphQL response object, `data` and `errors` as they came.
+
+    A server may send any other JSON in its place; it is passed on all the same, for nothing that came may vanish.
+    """
 
     id: str
     payload: Json = field(repr=False)
