@@ -13,7 +13,10 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Counts:
-    """Since the source was started. `unchanged` records were no news; `refused` and `unknown` are writes."""
+    """Since the source was started. `unchanged` records were no news; `refused` and `unknown` are writes.
+
+    `held` records may have been older than what is known, and are read again.
+    """
 
     stored: int = 0
     unchanged: int = 0
@@ -21,6 +24,7 @@ class Counts:
     refused: int = 0
     unknown: int = 0
     batches: int = 0
+    held: int = 0
     by_change: dict[str, int] = field(default_factory=dict)
 
     def store(self, event: Event) -> None:

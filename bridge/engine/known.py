@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bridge.core.heads import Heads
 from bridge.core.record import Head, Key
 
@@ -38,3 +40,22 @@ class Known:
     def any_theirs(self) -> bool:
         """Whether any entity of the vendor's is known."""
         return len(self._theirs) > 0
+
+
+class Once:
+    """What is known to have occurred, and is in the stream: the latest of it."""
+
+    MOST = 65_536
+
+    def __init__(self) -> None:
+        self._keys: dict[Key, None] = {}
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._keys
+
+    def add(self, keys: Iterable[Key]) -> None:
+        """Remember, and forget the oldest of too many."""
+        for key in keys:
+            self._keys[key] = None
+        while len(self._keys) > self.MOST:
+            del self._keys[next(iter(self._keys))]

@@ -30,8 +30,7 @@ class Memory:
     """What the stream remembers of one source.
 
     `heads`: every entity the view holds, by (entity, id); the bridge's own entities (`gap`, `source`,
-    `quarantine`) are not in it. `cursors`: by walk name. `gaps`: the payload data of gaps opened and not closed,
-    by gap id. `owner_seq`: where the owner record lies.
+    `quarantine`) are not in it. `cursors`: by walk name. `owner_seq`: where the owner record lies.
     `doubt`: why history may be lacking, until a cursor has been written since; "" normally. `doubt_ms`: when the
     stream was last seen whole (milliseconds since the Unix epoch), where no cursor tells. `forgotten`: the walks with
     no cursor since then that cover entities the stream has forgotten: what is unknown to them is not news.
@@ -39,7 +38,6 @@ class Memory:
 
     heads: Heads = field(default_factory=Heads)
     cursors: dict[str, Cursor] = field(default_factory=dict)
-    gaps: dict[str, Json] = field(default_factory=dict)
     owner_seq: int = 0
     doubt: str = ""
     doubt_ms: int = 0

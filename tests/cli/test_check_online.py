@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import nats
 import pytest
 from aiohttp import web
 
 from bridge.cli import check_embedded
 from bridge.edge.ledger.layout import LedgerNames, state_config, stream_config
+from tests.support.asking import plain_client, plain_jetstream
 from tests.support.certificates import Authority
 from tests.support.command import Setup
 from tests.support.handmade import HandmadeStream, handmade_stream
@@ -56,12 +56,9 @@ def failing(found: dict[str, dict[str, Any]]) -> list[str]:
 
 async def everything(server: NatsServer) -> dict[str, Any]:
     """All there is to JetStream on a server: its streams with their states and consumers."""
-    client = await nats.connect(server.url)
-    try:
-        streams = await client.jetstream().streams_info()
+    async with plain_client(server.url) as client:
+        streams = await plain_jetstream(client).streams_info()
         return {str(info.config.name): (info.state, info.config) for info in streams}
-    finally:
-        await client.close()
 
 
 async def test_all_is_well_and_nothing_is_there_yet(server: NatsServer, vendor: PlayedVendor, tmp_path: Path) -> None:
@@ -153,7 +150,6 @@ async def test_missing_permissions_are_all_named(vendor: PlayedVendor, tmp_path:
         found = await checks(Setup(tmp_path, vendor, nats=keys), 77, NATS_PASSWORD="pw")
     assert failing(found) == ["permissions"]
     assert found["permissions"]["details"] == [
-        "publish on $JS.API.CONSUMER.CREATE.BRIDGE",
         "publish on $JS.API.CONSUMER.CREATE.KV_bridge-state",
         "publish on bridge.cursor.acme.bridged-check",
         "publish on bridge.owner.acme",
@@ -247,7 +243,7 @@ async def test_a_running_embedded_server_is_looked_at(vendor: PlayedVendor, tmp_
     daemon = setup.daemon()
     daemon.start()
     try:
-        await wait_until(lambda: daemon.said("source.live"), 30, "the source to be live")
+        await wait_until(lambda: daemon.said("source.live"), what="the source to be live")
         found = await checks(setup, 0)
         assert await daemon.terminate() == 0
     finally:

@@ -282,14 +282,9 @@ class MemoryLedger:
                 seq = entry.seq if entry.seq in self._messages else 0
                 memory.heads[entity, id_of(entry.headers)] = head_of(seq, entry.change, entry.headers)
         walks = cursor_subject(source, "", self._lane)[:-1]
-        gaps = f"events.bridge.{token(source)}.gap."
         for entry in self._messages.values():
             if entry.subject.startswith(walks):
                 memory.cursors[untoken(entry.subject.removeprefix(walks)) or ""] = Cursor(entry.data, entry.seq)
-            elif entry.subject.startswith(gaps):
-                memory.gaps.pop(id_of(entry.headers), None)
-                if entry.change == "opened":
-                    memory.gaps[id_of(entry.headers)] = entry.data
         former = {walk for walk, cursor in memory.cursors.items() if cursor.seq <= self._made_at}
         memory.forgotten = former if self._short else set()
         if former and len(former) == len(memory.cursors):

@@ -12,6 +12,7 @@ from bridge.core.record import Head, Json, Key
 from bridge.core.subject import cursor_subject, entity_filter, event_subject, state_key
 from bridge.edge.codec import encode
 from bridge.edge.ledger.batch import MOST_EVENTS
+from bridge.edge.ledger.evidence import MARKS
 from bridge.edge.ledger.line import NOT_SETTLED, STALE, Line
 from bridge.edge.ledger.publisher import Answer, Outgoing
 from bridge.edge.nats import wire
@@ -49,7 +50,7 @@ class JetStreamBook:
         answers = await self._line.publisher.publish([_outgoing(event) for event in events])
         if None in answers:
             self._line.check(self._epoch)
-        return [self._outcome(answer, floor) for answer in answers]
+        return [self._outcome(event, answer, floor) for event, answer in zip(events, answers, strict=True)]
 
     async def commit(self, events: Sequence[Event], walk: str, cursor: Cursor | None) -> Receipt:
         """See `Book.commit`."""
@@ -68,10 +69,13 @@ class JetStreamBook:
             return Receipt((), 0)
         for _ in range(TRIES):
             floor = self._line.highest
-            answer = await self._send(messages, alone=not events)
+            answer = await self._send(messages)
             if answer is not None and not answer.err_code:
                 self._line.stored_at(answer.seq - len(messages) + 1, answer.seq, floor)
-                return _receipt(answer.seq, len(events), cursor is not None)
+                receipt = _receipt(answer.seq, len(events), cursor is not None)
+                for event, seq in zip(events[-MARKS:], receipt.seqs[-MARKS:], strict=True):
+                    self._line.evidence.stored(event.key, seq, event.ce_id)
+                return receipt
             # A refusal too: the message refused may be the late twin of one that was stored.
             self._line.check(self._epoch)
             found = await (self._look_events(events) if cursor is None else self._look_cursor(subject, name))
@@ -128,7 +132,7 @@ class JetStreamBook:
             # The server would close the connection for it.
             raise ValueError(f"{what} of {size} bytes exceeds max_payload ({self._line.max_payload} bytes)")
 
-    def _outcome(self, answer: Answer | None, floor: int) -> Outcome:
+    def _outcome(self, event: Event, answer: Answer | None, floor: int) -> Outcome:
         if answer is None or answer.err_code in NOT_SETTLED:
             return Unknown()
         if answer.err_code in STALE:
@@ -136,10 +140,12 @@ class JetStreamBook:
         if answer.err_code:
             raise self._line.refusal(answer)
         self._line.stored_at(answer.seq, answer.seq, floor)
+        self._line.evidence.stored(event.key, answer.seq, event.ce_id)
         return Stored(answer.seq)
 
-    async def _send(self, messages: Sequence[Outgoing], *, alone: bool) -> Answer | None:
-        if alone:
+    async def _send(self, messages: Sequence[Outgoing]) -> Answer | None:
+        if len(messages) == 1:
+            # A batch is a store of its own on the server's disk, made and removed again.
             return (await self._line.publisher.publish(messages))[0]
         return await self._line.batches.store(self._source, messages)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import structlog
 
 from bridge.core.errors import Away, Unfit
 from bridge.core.record import Json
-from bridge.core.subject import EVENTS, LIVE
+from bridge.core.subject import EVENTS, LIVE, OWNER
 from bridge.edge.ledger.confirm import confirmed
 from bridge.edge.ledger.doubt import SINCE, WHY
 from bridge.edge.ledger.shape import (
@@ -120,18 +120,26 @@ def check_version(version: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """What was found: the life of the stream it describes, its end, and the largest message it takes (-1: any)."""
+    """What was found: the life of the stream it describes, its end, and the largest message it takes (-1: any).
+
+    `lost`: what the stream had lost, as far as it was found out now. `view_created`: which life of the view it is.
+    """
 
     created: str
     last_seq: int
     max_msg_size: int
+    lost: str = ""
+    view_created: str = ""
 
 
-async def establish(js: JetStream, names: LedgerNames) -> Layout:
+async def establish(
+    js: JetStream, names: LedgerNames, lost: Callable[[], Awaitable[str]] | None = None, known_view: str = ""
+) -> Layout:
     """Make what is missing (`manage = "create"`) and verify the rest; alters nothing that exists.
 
     A view that was made from another life of the stream, or knows of what the stream has lost, is made anew; with
-    replicas only after it has been found so several times.
+    replicas only after it has been found so several times. `lost` tells what else shows that the stream has lost
+    something; `known_view` is the view's `created` at a time when it had not: another process may have acted since.
     Raises JetStreamOff, LayoutDiffers (with the differences of both streams), LayoutMissing and LayoutRefused; Away
     when JetStream does not answer.
     """
@@ -144,14 +152,19 @@ async def establish(js: JetStream, names: LedgerNames) -> Layout:
         raise LayoutDiffers(differing + (state_differences(names, view["config"]) if view else []))
     try:
         wrong = "" if view is None else await confirmed(lambda: _why_wrong(js, names), ledger["config"])
+        gone = wrong or ("" if lost is None else await confirmed(lost, ledger["config"]))
     except ApiError as error:
         # While its replicas elect a leader, a stream that is there cannot be read.
         raise Away(f"the view cannot be compared with its stream now: {error}") from None
     notes = {BOUND: ledger["created"]}
+    if gone and not (view is not None and view["created"] != known_view and _notes(view).get(WHY)):
+        # Otherwise somebody else has found it out, and has made the view anew.
+        wrong = gone
     if wrong and names.manage == "create":
         log.warning("view.remade", view=names.state_stream, reason=wrong)
-        notes |= {WHY: wrong, SINCE: view["state"]["last_ts"]}
-        await remove_view(js, names)
+        notes |= {WHY: wrong, SINCE: "" if view is None else view["state"]["last_ts"]}
+        if view is not None:
+            await remove_view(js, names)
         view = None
     elif view is None and ledger["state"]["last_seq"]:
         log.warning("view.remade", view=names.state_stream, reason="it was missing")
@@ -161,7 +174,8 @@ async def establish(js: JetStream, names: LedgerNames) -> Layout:
         differing.append(Difference(names.state_stream, "content", f"made from {names.stream}", wrong, _STRANGER))
     if differing:
         raise LayoutDiffers(differing)
-    return Layout(ledger["created"], ledger["state"]["last_seq"], ledger["config"].get("max_msg_size", -1))
+    ends, largest = ledger["state"]["last_seq"], ledger["config"].get("max_msg_size", -1)
+    return Layout(ledger["created"], ends, largest, gone, view["created"])
 
 
 async def establish_telemetry(js: JetStream, names: LedgerNames) -> Layout:
@@ -198,8 +212,7 @@ async def _why_wrong(js: JetStream, names: LedgerNames) -> str:
     # Asked after the view, which by then holds nothing that the stream does not.
     ledger = await js.state(names.stream)
     # A view made by an operator is bound to no life of the stream.
-    metadata: Mapping[str, str] = view["config"].get("metadata") or {}
-    if metadata.get(BOUND, ledger.created) != ledger.created:
+    if _notes(view).get(BOUND, ledger.created) != ledger.created:
         return f"stream {names.stream} was made anew; the view was made from one that is gone"
     seq, end = 0 if last is None else origin(last.headers)[0], ledger.last_seq
     if last is None or not seq:
@@ -211,10 +224,18 @@ async def _why_wrong(js: JetStream, names: LedgerNames) -> str:
     if there is None:
         oldest = await js.get(names.stream, {"next_by_subj": f"{EVENTS}.>", "seq": 1})
         if oldest is None or oldest.seq > seq:
-            return ""
+            # Aged out. What never does is the record that a source's owner writes before anything else.
+            if await js.get(names.stream, {"last_by_subj": f"{OWNER}.>"}) is not None:
+                return ""
+            return f"stream {names.stream} was purged: no source has an owner record there"
     elif there.headers.get("ce-id") == last.headers.get("ce-id"):
         return ""
     return f"stream {names.stream} has lost its end and gone on: the view knows of another event at {seq}"
+
+
+def _notes(view: Json) -> Mapping[str, str]:
+    """The view's metadata."""
+    return view["config"].get("metadata") or {}
 
 
 async def _check_enabled(js: JetStream) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
@@ -14,6 +15,7 @@ from bridge.core.record import Json
 from bridge.core.subject import TELEMETRY, owner_subject
 from bridge.edge.codec import encode
 from bridge.edge.ledger.book import KEPT, JetStreamBook
+from bridge.edge.ledger.confirm import confirmed
 from bridge.edge.ledger.layout import LedgerNames, check_version, establish, establish_telemetry
 from bridge.edge.ledger.line import STALE, Line
 from bridge.edge.ledger.publisher import Outgoing, Publisher
@@ -30,6 +32,10 @@ LOOK_EXTRA = 2_048
 
 log = structlog.get_logger()
 
+OWN_TIMES = 12
+"""Times the usual deadline for the owner record. For a rollup the server goes through all that was stored since the
+former record: the whole stream, perhaps, after a long run. With 1.3 GB on a busy machine that was seen to take 12 s.
+"""
 RETRY_S = 1.0
 """Between attempts to verify the layout while JetStream does not answer."""
 
@@ -59,6 +65,7 @@ class JetStreamLedger:
         self._connected = anyio.Event()
         self._connected.set()
         self._verified = -1
+        self._view_created = ""
         self._preparing = anyio.Lock()
 
     @property
@@ -103,8 +110,13 @@ class JetStreamLedger:
             self._line.check(epoch)
             check_version(self._line.js.server_version)
             floor = self._line.highest
-            layout = await establish(self._line.js, self._names)
+            layout = await establish(
+                self._line.js, self._names, lambda: self._line.evidence.lost(self._line.js), self._view_created
+            )
             self._line.check(epoch)
+            if layout.lost:
+                self._line.evidence.drop()
+            self._view_created = layout.view_created
             self._line.seen(layout.created, layout.last_seq, floor)
             self._line.max_payload = self._limit(layout.max_msg_size)
             self._verified = self._line.epoch
@@ -141,9 +153,14 @@ class JetStreamLedger:
             self._line.seen(state.created, state.last_seq, floor)
             if stream_differences(self._names, state.config):
                 self._line.doubt(f"stream {self._names.stream} was altered")
+            look = partial(self._line.evidence.lost, self._line.js, source)
+            if lost := await confirmed(look, state.config):
+                # `prepare` finds the same, and makes the view anew where it may.
+                self._line.doubt(lost)
             self._line.check(epoch)
             self._line.limits = limits_of(state.config)
             memory = Memory(owner_seq=await self._own(source, owner))
+            self._line.evidence.owns(source)
             await Recall(self._line, vendor, source, patience_s=self._patience_s).read(memory)
         except ViewLies as error:
             # `prepare` finds the same, and makes the view anew where it may.
@@ -173,7 +190,7 @@ class JetStreamLedger:
 
     async def _own(self, source: str, owner: Mapping[str, Json]) -> int:
         message = Outgoing(owner_subject(source), KEPT, encode(dict(owner)))
-        answer = (await self._line.publisher.publish([message]))[0]
+        answer = (await self._line.publisher.publish([message], times=OWN_TIMES))[0]
         if answer is None or answer.err_code in STALE:
             raise Away(
                 "the owner record was not acknowledged: NATS is slow or away, or bridge.owner.* is not permitted"

@@ -9,6 +9,7 @@ from bridge.core.errors import Away
 from bridge.core.record import Json
 from bridge.core.subject import MAIN, Lane
 from bridge.edge.ledger.batch import Batches
+from bridge.edge.ledger.evidence import Evidence
 from bridge.edge.ledger.layout import LedgerNames
 from bridge.edge.ledger.publisher import Answer, Publisher
 from bridge.edge.nats.jetstream import ApiError, JetStream, Message
@@ -47,6 +48,7 @@ class Line:
         self.publisher = publisher
         self.batches = Batches(publisher)
         self.names = names
+        self.evidence = Evidence(names)
         self.epoch = 0
         self.max_payload = 0
         self.connected = True

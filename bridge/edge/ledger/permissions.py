@@ -29,11 +29,7 @@ def permissions(names: LedgerNames, inbox_prefix: str = "_INBOX", *, telemetry: 
         *(f"{api}.STREAM.INFO.{stream}" for stream in (ledger, view, leases)),
         *(f"{api}.STREAM.MSG.GET.{stream}" for stream in (ledger, view)),
         *(f"{api}.DIRECT.GET.{stream}" for stream in (ledger, view, leases)),
-        *(
-            f"{api}.CONSUMER.{verb}.{stream}{name}"
-            for stream in (ledger, view)
-            for verb, name in (("CREATE", ""), ("MSG.NEXT", ".*"), ("DELETE", ".*"))
-        ),
+        *(f"{api}.CONSUMER.{verb}" for verb in (f"CREATE.{view}", f"MSG.NEXT.{view}.*", f"DELETE.{view}.*")),
     ]
     if names.manage == "create":
         publish += [f"{api}.STREAM.CREATE.{stream}" for stream in (ledger, view, leases)]

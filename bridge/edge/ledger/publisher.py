@@ -89,23 +89,24 @@ class Publisher:
         return len(self._waiting)
 
     async def publish(
-        self, messages: Sequence[Outgoing], *, unasked: Sequence[Outgoing] | None = None
+        self, messages: Sequence[Outgoing], *, unasked: Sequence[Outgoing] | None = None, times: int = 1
     ) -> list[Answer | None]:
-        """Send all, in order, and wait for the answers; None for a message that got none within the deadline.
+        """Send all, in order, and wait for the answers; None for a message that got none within `times` the deadline.
 
         `unasked`, if not None, are sent first and get no answer: the inner messages of a batch. The sending, not
         the waiting, is then shielded from cancellation: a batch that was begun is sent to its end.
         Raises Away when nothing can be sent. A cancelled call leaves the fate of its messages unknown.
         """
         wave = _Wave([None] * len(messages), len(messages))
+        deadline_s = self._deadline_s * times
         try:
-            with anyio.move_on_after(self._deadline_s, shield=unasked is not None) as scope:
+            with anyio.move_on_after(deadline_s, shield=unasked is not None) as scope:
                 await self._start()
                 await self._send_unasked(unasked or (), scope)
                 sent = 0
                 while sent < len(messages):
                     sent += await self._send(wave, sent, messages)
-                    scope.deadline = anyio.current_time() + self._deadline_s
+                    scope.deadline = anyio.current_time() + deadline_s
                     if sent < len(messages):
                         await anyio.lowlevel.checkpoint()
                 scope.shield = False

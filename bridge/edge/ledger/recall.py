@@ -1,4 +1,4 @@
-"""Reads back what the stream knows of one source: cursors, open gaps, and every entity's last event."""
+"""Reads back what the stream knows of one source: cursors, and every entity's last event."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import anyio
 import structlog
 
 from bridge.core.errors import Away
-from bridge.core.head import head_of, id_of
+from bridge.core.head import DIGEST, VERSION, head_of, id_of
 from bridge.core.record import Json
 from bridge.core.subject import EVENTS, cursor_subject, token, untoken
 from bridge.edge.ledger.confirm import confirmed, replicated
 from bridge.edge.ledger.doubt import assess
 from bridge.edge.ledger.line import Line
-from bridge.edge.ledger.shape import STATE_CHANGES, origin
+from bridge.edge.ledger.shape import SOURCE, STATE_CHANGES, origin
 from bridge.edge.nats import wire
+from bridge.edge.nats.answers import parse_headers
 from bridge.edge.nats.jetstream import ApiError, Entry, JetStream
 from bridge.engine.ports import Cursor, Memory
 
@@ -27,6 +28,9 @@ STALL_S = 3.0
 """How long the view may stand still until its leader is asked to step down. Usually it trails by milliseconds."""
 STEP_DOWN_S = 10.0
 """Between two such requests of one process: several sources open at a time, and one request serves them all."""
+
+_NEEDED = [(name, f"\r\n{name}: ".encode()) for name in (SOURCE, "ce-id", "ce-subject", DIGEST)]
+_VERSION = f"\r\n{VERSION}: ".encode()
 
 log = structlog.get_logger()
 
@@ -43,7 +47,6 @@ class Recall:
         self._patience_s = patience_s
         self._source = source
         self._events = f"{EVENTS}.{token(vendor)}.{token(source)}"
-        self._gaps = f"{EVENTS}.bridge.{token(source)}.gap.*.*"
         self._state = line.names.state_subject(f"{token(vendor)}.{token(source)}.>")
         self._highest = 0
 
@@ -52,7 +55,6 @@ class Recall:
         names = self._line.names
         view = await self._line.js.stream(names.state_stream)
         assess(memory, await self.cursors(memory), await self._line.js.stream(names.stream), view)
-        await self._open_gaps(memory)
         await self._heads(memory)
         await self._check_view(memory.owner_seq)
 
@@ -70,25 +72,6 @@ class Recall:
                 stored[walk] = found.time
         return stored
 
-    async def _open_gaps(self, memory: Memory) -> None:
-        last: dict[str, Entry] = {}
-
-        def take(entry: Entry) -> None:
-            id_ = id_of(entry.headers)
-            if id_ not in last or entry.seq > last[id_].seq:
-                last[id_] = entry
-
-        needed = await self._line.get({"last_by_subj": self._gaps})
-        if needed is None:
-            return
-        async with Consumer(self._line.js, self._line.names.stream, self._gaps, take) as consumer:
-            await consumer.read_until(lambda: any(entry.seq >= needed.seq for entry in last.values()), self._patience_s)
-        for id_, entry in last.items():
-            if entry.subject.split(".")[4] == "opened":
-                found = await self._line.get({"seq": entry.seq})
-                if found is not None:
-                    memory.gaps[id_] = _object(found.payload)
-
     async def _heads(self, memory: Memory) -> None:
         needed = 0
         for change in STATE_CHANGES:
@@ -101,16 +84,17 @@ class Recall:
         entities: dict[str, str] = {}
 
         def take(entry: Entry) -> None:
-            seq, came_from = origin(entry.headers)
+            headers = headers_of_head(entry.block)
+            seq, came_from = origin(headers)
             if not seq:
                 return
             subject = came_from.split(".")
             entity = entities.get(subject[3])
             if entity is None:
                 entity = entities[subject[3]] = _text(subject[3])
-            head = head_of(seq if seq >= first else 0, subject[4], entry.headers)
-            memory.heads[entity, id_of(entry.headers)] = head
-            self._highest = max(self._highest, seq)
+            memory.heads[entity, id_of(headers)] = head_of(seq if seq >= first else 0, subject[4], headers)
+            if seq > self._highest:
+                self._highest = seq
 
         names = self._line.names
         async with Consumer(self._line.js, names.state_stream, self._state, take) as consumer:
@@ -218,6 +202,23 @@ class Consumer:
                 elif stalled is not None and anyio.current_time() - since >= STALL_S:
                     await stalled()
                     stalled = None
+
+
+def headers_of_head(block: bytes) -> Mapping[str, str]:
+    """The headers of a header block that make a head. A million blocks are read at a start: the rest is left alone."""
+    found: dict[str, str] = {}
+    for name, mark in _NEEDED:
+        at = block.find(mark)
+        if at < 0:
+            # Spelt by another hand than ours.
+            return parse_headers(block)
+        at += len(mark)
+        found[name] = block[at : block.find(b"\r\n", at)].decode("utf-8", "replace")
+    at = block.find(_VERSION)
+    if at >= 0:
+        at += len(_VERSION)
+        found[VERSION] = block[at : block.find(b"\r\n", at)].decode("utf-8", "replace")
+    return found
 
 
 def _text(subject_token: str) -> str:

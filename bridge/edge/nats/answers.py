@@ -5,7 +5,7 @@ nats-py's exceptions end here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from nats.aio.subscription import Subscription
 from bridge.core.errors import Away
 from bridge.core.record import Json
 from bridge.edge.codec import encode
+from bridge.edge.nats.client import SteadyClient
 
 STATUS = "Status"
 
@@ -27,20 +28,37 @@ class NoAnswer(Away):
 
 
 class Entry(NamedTuple):
-    """One message as a consumer delivers it, headers only. `pending`: how many more match just now."""
+    """One message as a consumer delivers it, headers only: their block, as stored. `pending`: how many more match."""
 
     subject: str
     seq: int
-    headers: Mapping[str, str]
+    block: bytes
     pending: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """All its headers, read anew each time."""
+        return parse_headers(self.block)
 
 
 class Inbox:
-    """A subscription for one request with many answers. `take` gets each message and returns True at the last."""
+    """A subscription for one request with many answers. `take` gets each message and returns True at the last.
 
-    def __init__(self, nc: Client, take: Callable[[Msg], bool]) -> None:
+    With `take_raw` in its place (subject, reply subject, header block), nothing else is made of the messages.
+    """
+
+    def __init__(
+        self,
+        nc: Client,
+        take: Callable[[Msg], bool] | None = None,
+        *,
+        take_raw: Callable[[bytes, bytes, bytes], bool] | None = None,
+    ) -> None:
+        if take_raw is not None and not isinstance(nc, SteadyClient):
+            raise TypeError("raw answers need a SteadyClient")
         self._nc = nc
         self._take = take
+        self._take_raw = take_raw
         self._subject = nc.new_inbox()
         self._subscription: Subscription | None = None
         self._done = anyio.Event()
@@ -55,6 +73,8 @@ class Inbox:
             )
         except nats.errors.Error as error:
             raise NoAnswer(f"NATS cannot be asked now ({type(error).__name__})") from None
+        if self._take_raw is not None and isinstance(self._nc, SteadyClient):
+            self._nc.tap(self._subscription, self._sink)
         return self
 
     async def __aexit__(
@@ -62,6 +82,8 @@ class Inbox:
     ) -> None:
         if self._subscription is None:
             return
+        if isinstance(self._nc, SteadyClient):
+            self._nc.untap(self._subscription)
         with anyio.move_on_after(1, shield=True):
             try:
                 await self._subscription.unsubscribe()
@@ -89,15 +111,25 @@ class Inbox:
             raise self._broken
 
     async def _receive(self, message: Msg) -> None:
+        if self._take is not None:
+            self._taken(self._take, message)
+
+    def _sink(self, subject: bytes, reply: bytes, block: bytes) -> None:
+        if self._take_raw is not None:
+            self._taken(self._take_raw, subject, reply, block)
+
+    def _taken(self, take: Callable[..., bool], *message: Any) -> None:
         self._received += 1
         try:
-            last = self._take(message)
+            last = take(*message)
         except Exception as error:  # noqa: BLE001 - it is raised where the question was asked
             self._broken, last = error, True
         if last:
             self._done.set()
 
 
+_PLAIN = b"NATS/1.0\r\n"
+"""How a message's header block begins; that of a status goes on in the first line."""
 KNOCKS = 10
 KNOCK_S = 0.2
 """How often, and how many seconds apart, a consumer is asked for whom nobody answers yet."""
@@ -115,7 +147,7 @@ class Reader:
         self._left = 0
         self._at_end = False
         self._nobody = False
-        self._inbox = Inbox(nc, self._take)
+        self._inbox = Inbox(nc, take_raw=self._take)
 
     async def __aenter__(self) -> Reader:
         await self._inbox.__aenter__()
@@ -144,9 +176,9 @@ class Reader:
             await anyio.sleep(KNOCK_S)
         raise NoAnswer(f"nobody answers for a consumer after {KNOCKS} attempts")
 
-    def _take(self, message: Msg) -> bool:
-        headers = headers_of(message)
-        if status := headers.get(STATUS):
+    def _take(self, subject: bytes, reply: bytes, block: bytes) -> bool:
+        if not block.startswith(_PLAIN):
+            status = block[9:12].decode("ascii", "replace")
             if status == "100":
                 return False
             if status == "503":
@@ -158,9 +190,9 @@ class Reader:
             return True
         # $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<time>.<pending>, or with domain and
         # account hash after ACK and a random token at the end.
-        tokens = message.reply.split(".")
+        tokens = reply.split(b".")
         at = 2 if len(tokens) == 9 else 4
-        entry = Entry(message.subject, int(tokens[at + 3]), headers, int(tokens[at + 6]))
+        entry = Entry(subject.decode(), int(tokens[at + 3]), block, int(tokens[at + 6]))
         self._entry(entry)
         self._left -= 1
         self._at_end = entry.pending == 0

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import nats
 import pytest
 
 from bridge.core.errors import Away
@@ -27,6 +26,7 @@ from bridge.edge.ledger.layout import (
     stream_differences,
 )
 from bridge.edge.nats.jetstream import ApiError, JetStream
+from tests.support.asking import plain_client
 from tests.support.nats_server import NatsServer, nats_server, nats_server_blocking
 
 pytestmark = pytest.mark.anyio
@@ -42,11 +42,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServer]:
 
 @asynccontextmanager
 async def connected(url: str) -> AsyncIterator[JetStream]:
-    nc = await nats.connect(url)
-    try:
-        yield JetStream(nc, deadline_s=5)
-    finally:
-        await nc.close()
+    async with plain_client(url) as nc:
+        yield JetStream(nc, deadline_s=30)
 
 
 @pytest.fixture
@@ -212,10 +209,10 @@ async def test_a_stream_between_two_leaders_is_away_and_no_error(
     await establish(js, NAMES)
     ask = js.call
 
-    async def call(subject: str, body: Json = None) -> Json:
+    async def call(subject: str, body: Json = None, *, walks: bool = False) -> Json:
         if subject.startswith("STREAM.MSG.GET."):
             raise ApiError(subject, 503, 10008, "JetStream system temporarily unavailable")
-        return await ask(subject, body)
+        return await ask(subject, body, walks=walks)
 
     monkeypatch.setattr(js, "call", call)
     with pytest.raises(Away, match="cannot be compared with its stream now"):

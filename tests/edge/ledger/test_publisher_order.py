@@ -10,6 +10,7 @@ import anyio
 from bridge.core.errors import Away
 from bridge.edge.ledger.publisher import BREATH, CONGESTED_BYTES, Outgoing, Publisher
 from tests.support.engine import on_virtual_clock
+from tests.support.waiting import wait_until
 
 
 class SlowClient:
@@ -55,15 +56,18 @@ def test_a_batch_stands_back_while_the_connection_is_congested() -> None:
                 await publisher.publish([Outgoing("end", {}, b"")], unasked=batch(inner))
 
             group.start_soon(commit)
-            await anyio.sleep(1)
-            assert client.pending_data_size > CONGESTED_BYTES
+            await wait_until(lambda: client.pending_data_size > CONGESTED_BYTES)
+            await anyio.wait_all_tasks_blocked()
             assert client.sent == ["batch"] * BREATH
             group.start_soon(publisher.publish, [Outgoing("live", {}, b"")])
-            await anyio.sleep(1)
+            await wait_until(lambda: len(client.sent) > BREATH)
+            await anyio.wait_all_tasks_blocked()
             assert client.sent[BREATH:] == ["live"]
-            for _ in range(3):
+            for portions in (2, 3):
                 client.drain()
-                await anyio.sleep(4)
+                await wait_until(lambda portions=portions: client.sent.count("batch") == portions * BREATH)
+            client.drain()
+            await wait_until(lambda: client.sent[-1] == "end")
             assert client.sent == ["batch"] * BREATH + ["live"] + ["batch"] * (2 * BREATH) + ["end"]
 
     on_virtual_clock(main)
@@ -90,7 +94,8 @@ def test_a_batch_does_not_wait_for_ever() -> None:
 
         async with anyio.create_task_group() as group:
             group.start_soon(commit)
-            await anyio.sleep(1)
+            await wait_until(lambda: client.pending_data_size > CONGESTED_BYTES)
+            await anyio.wait_all_tasks_blocked()
             client.is_connected = False
         assert len(away) == 1
 

@@ -10,7 +10,6 @@ from typing import Literal
 
 import anyio
 import anyio.lowlevel
-import nats
 import pytest
 from structlog.testing import capture_logs
 
@@ -26,6 +25,7 @@ from bridge.edge.nats.connection import NatsConnection, connect
 from bridge.edge.nats.jetstream import ApiError, JetStream
 from bridge.edge.nats.options import NatsOptions
 from bridge.engine.ports import Book
+from tests.support.asking import plain_client
 from tests.support.nats_cluster import cluster_ready, nats_cluster_blocking
 from tests.support.nats_server import NatsServer
 from tests.support.sealing import SOURCE, VENDOR, key, sealed
@@ -58,15 +58,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[NatsServe
 async def servers(cluster: list[NatsServer]) -> list[NatsServer]:
     """An empty cluster."""
     await cluster_ready(cluster)
-    nc = await nats.connect(cluster[0].url)
-    try:
+    async with plain_client(cluster[0].url) as nc:
         for stream in (VIEW, "BRIDGE"):
             try:
-                await JetStream(nc).call(f"STREAM.DELETE.{stream}")
+                await JetStream(nc, deadline_s=30).call(f"STREAM.DELETE.{stream}")
             except ApiError:
                 continue
-    finally:
-        await nc.close()
     return cluster
 
 
@@ -81,10 +78,10 @@ class Misled(JetStream):
     stands_still = False
     asked = 0
 
-    async def call(self, subject: str, body: Json = None) -> Json:
+    async def call(self, subject: str, body: Json = None, *, walks: bool = False) -> Json:
         if subject == STEP_DOWN:
             self.asked += 1
-        answer = await super().call(subject, body)
+        answer = await super().call(subject, body, walks=walks)
         if subject == STEP_DOWN:
             self.stands_still = False
             for take, entry in self._held:
@@ -121,8 +118,8 @@ async def ledger(
     urls = tuple(server.url.replace("://", f"://{user}:p@") for server in servers)
     async with connect(NatsOptions(urls=urls)) as connection:
         names = LedgerNames(replicas=3, manage=manage)
-        made = JetStreamLedger(connection.client, names, deadline_s=3, patience_s=4)
-        js = Misled(connection.client, deadline_s=3)
+        made = JetStreamLedger(connection.client, names, deadline_s=5, patience_s=6)
+        js = Misled(connection.client, deadline_s=5)
         made._line.js = js
         await made.wait_ready()
         yield made, js, connection
@@ -139,7 +136,7 @@ async def write(of: JetStreamLedger, source: str, *ids: str) -> None:
 
 async def opened(of: JetStreamLedger, source: str = SOURCE) -> Book:
     """A book. A consumer that was made just now may have nobody yet to answer for it: then once more."""
-    with anyio.fail_after(20):
+    with anyio.fail_after(60):
         while True:
             try:
                 return await of.open(VENDOR, source, {"instance": "test"})

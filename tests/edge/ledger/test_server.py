@@ -11,9 +11,9 @@ from pathlib import Path
 
 import anyio
 import anyio.lowlevel
-import nats
 import nats.js.errors
 import pytest
+import structlog
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
@@ -30,6 +30,7 @@ from bridge.edge.nats.connection import connect
 from bridge.edge.nats.jetstream import Entry, JetStream
 from bridge.edge.nats.options import NatsOptions
 from bridge.engine.ports import BatchStale, Book, Cursor, Stale, Stored, Unknown
+from tests.support.asking import ask, plain_client, plain_jetstream
 from tests.support.nats_server import NatsServer, nats_server
 from tests.support.proxy import proxy
 from tests.support.sealing import SOURCE, VENDOR, head_at, key, sealed
@@ -44,13 +45,17 @@ async def server(tmp_path: Path) -> AsyncIterator[NatsServer]:
         yield running
 
 
+LOST_S = 3.0
+"""How long an answer is waited for in tests where one is lost. Those that are not lost may be slow."""
+
+
 class Rig:
     """A ledger and the connection it lives on."""
 
     def __init__(self, client: Client, deadline_s: float) -> None:
         self.client = client
-        self.ledger = JetStreamLedger(client, deadline_s=deadline_s, patience_s=5)
-        self.js = JetStream(client, deadline_s=5)
+        self.ledger = JetStreamLedger(client, deadline_s=deadline_s, patience_s=30)
+        self.js = JetStream(client, deadline_s=30)
         self.publisher = self.ledger._line.publisher
         self.sent = 0
 
@@ -70,7 +75,8 @@ class Rig:
         return found
 
     def lose_answers(self, count: int) -> None:
-        """The next `count` acknowledgements never arrive."""
+        """The next `count` acknowledgements never arrive, and are not waited for for long."""
+        self.publisher._deadline_s = min(self.publisher._deadline_s, LOST_S)
         receive, left = self.publisher._receive, count
 
         async def deaf(message: Msg) -> None:
@@ -84,7 +90,7 @@ class Rig:
         self.publisher._subscription._cb = deaf
 
     def lose_messages(self, header: str, count: int) -> None:
-        """The next `count` messages with `header` never reach the server."""
+        """The next `count` messages with `header` never reach the server. `sent` counts the others."""
         put, left = self.publisher._put, count
 
         async def lossy(message: Outgoing, reply: str) -> None:
@@ -99,7 +105,7 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(url: str, deadline_s: float = 5) -> AsyncIterator[Rig]:
+async def rig(url: str, deadline_s: float = 30) -> AsyncIterator[Rig]:
     made: list[Rig] = []
     async with connect(
         NatsOptions(urls=(url,), reconnect_wait_s=0.2),
@@ -144,24 +150,21 @@ async def test_the_view_is_a_kv_bucket_for_everyone(server: NatsServer) -> None:
         gone = sealed(key("1"), "deleted", follows=sealed(key("1"), after={"n": 1}), at=receipt.seqs[0])
         assert isinstance((await book.append([gone]))[0], Stored)
         await rigged.book()
-        nc = await nats.connect(server.url)
-        try:
-            kv = await nc.jetstream().key_value("bridge-state")
+        async with plain_client(server.url) as nc:
+            kv = await plain_jetstream(nc).key_value("bridge-state")
             entry = await kv.get("acme.main.session.a=2Eb")
             assert json.loads(entry.value or b"")["after"] == {"n": 2}
             with pytest.raises(nats.js.errors.KeyNotFoundError):
                 await kv.get("acme.main.session.1")
             watcher = await kv.watch("acme.main.>")
-            updates = [await watcher.updates(timeout=5) for _ in range(2)]  # type: ignore[no-untyped-call]
+            updates = [await watcher.updates(timeout=30) for _ in range(2)]  # type: ignore[no-untyped-call]
             found = {update.key: update.operation for update in updates if update is not None}
             assert found == {"acme.main.session.a=2Eb": None, "acme.main.session.1": "DEL"}
-        finally:
-            await nc.close()
 
 
 async def test_a_lost_acknowledgement_of_an_append_is_unknown_and_found_by_a_look(server: NatsServer) -> None:
     """Without an answer in time the outcome is Unknown; nothing is sent again; the look shows it is stored."""
-    async with rig(server.url, deadline_s=0.5) as rigged:
+    async with rig(server.url) as rigged:
         book = await rigged.book()
         rigged.lose_answers(1)
         first, second = batch_of("1", "2")
@@ -180,7 +183,7 @@ async def test_a_lost_acknowledgement_of_a_commit_is_settled_by_looking(
     server: NatsServer, cursor: Cursor | None
 ) -> None:
     """The commit finds its own cursor (or its own events) in the stream, and does not send the batch again."""
-    async with rig(server.url, deadline_s=0.5) as rigged:
+    async with rig(server.url) as rigged:
         book = await rigged.book()
         rigged.lose_messages("none", 0)
         rigged.lose_answers(1)
@@ -194,7 +197,7 @@ async def test_a_lost_acknowledgement_of_a_commit_is_settled_by_looking(
 
 async def test_a_lost_acknowledgement_of_a_cursor_is_settled_by_looking(server: NatsServer) -> None:
     """The same for a cursor alone."""
-    async with rig(server.url, deadline_s=0.5) as rigged:
+    async with rig(server.url) as rigged:
         book = await rigged.book()
         rigged.lose_answers(1)
         receipt = await book.commit([], "walk", Cursor({"page": 1}))
@@ -204,8 +207,9 @@ async def test_a_lost_acknowledgement_of_a_cursor_is_settled_by_looking(server: 
 @pytest.mark.parametrize("header", [batch.BATCH_COMMIT, batch.BATCH_SEQUENCE])
 async def test_a_batch_that_lost_a_message_is_sent_again_after_a_look(server: NatsServer, header: str) -> None:
     """Without its end, or its beginning, nothing is stored: the look shows it, and the second try stores all once."""
-    async with rig(server.url, deadline_s=0.5) as rigged:
+    async with rig(server.url) as rigged:
         book = await rigged.book()
+        rigged.publisher._deadline_s = LOST_S
         rigged.lose_messages(header, 1)
         receipt = await book.commit(batch_of("1", "2", "3"), "walk", Cursor({"page": 1}))
         assert [seq for seq, _, _ in await rigged.events()] == list(receipt.seqs)
@@ -213,8 +217,9 @@ async def test_a_batch_that_lost_a_message_is_sent_again_after_a_look(server: Na
 
 async def test_a_commit_that_cannot_be_settled_is_away(server: NatsServer) -> None:
     """When even the second try is not acknowledged or stored, the caller hears Away and nothing is stored."""
-    async with rig(server.url, deadline_s=0.3) as rigged:
+    async with rig(server.url) as rigged:
         book = await rigged.book()
+        rigged.publisher._deadline_s = LOST_S
         rigged.lose_messages(batch.BATCH_COMMIT, 9)
         with pytest.raises(Away, match="2 times"):
             await book.commit(batch_of("1", "2"), "walk", Cursor({"page": 1}))
@@ -227,7 +232,7 @@ async def test_too_many_open_batches_are_waited_out(server: NatsServer, monkeypa
         book = await rigged.book()
         for n in range(50):
             headers = {batch.BATCH_ID: f"other{n}", batch.BATCH_SEQUENCE: "1"}
-            answer = await rigged.client.request("bridge.in.x.y.z.created.1", b"{}", headers=headers)
+            answer = await ask(rigged.client, "bridge.in.x.y.z.created.1", b"{}", headers)
             assert answer.data == b""
         waits: list[float] = []
         sleep = anyio.sleep
@@ -235,7 +240,7 @@ async def test_too_many_open_batches_are_waited_out(server: NatsServer, monkeypa
         async def free_one(seconds: float) -> None:
             waits.append(seconds)
             headers = {batch.BATCH_ID: "other0", batch.BATCH_SEQUENCE: "9", batch.BATCH_COMMIT: "1"}
-            await rigged.client.request("bridge.in.x.y.z.created.1", b"{}", headers=headers)
+            await ask(rigged.client, "bridge.in.x.y.z.created.1", b"{}", headers)
             await sleep(0)
 
         monkeypatch.setattr("bridge.edge.ledger.batch.anyio.sleep", free_one)
@@ -270,17 +275,19 @@ async def test_cancelling_a_commit_does_not_poison_the_next(server: NatsServer) 
 
 async def test_a_silent_server_is_away_and_what_it_does_later_is_found(server: NatsServer) -> None:
     """A paused server answers nothing: Away within the deadlines; once it goes on, all is stored once."""
-    async with rig(server.url, deadline_s=0.5) as rigged:
+    async with rig(server.url) as rigged:
         book = await rigged.book()
         events = batch_of("1", "2", "3")
+        rigged.publisher._deadline_s = rigged.ledger._line.js._deadline_s = 0.5
         server.pause()
         try:
-            with anyio.fail_after(10), pytest.raises(Away):
+            with anyio.fail_after(30), pytest.raises(Away):
                 await book.commit(events, "walk", Cursor({"page": 1}))
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 assert await book.append(batch_of("4")) == [Unknown()]
         finally:
             server.resume()
+            rigged.publisher._deadline_s = rigged.ledger._line.js._deadline_s = 30
         await wait_until(lambda: _head(book, "4"), what="the late append")
         again = await rigged.book()
         cursor = again.memory.cursors.get("walk", Cursor({}))
@@ -295,14 +302,14 @@ async def _head(book: Book, id_: str) -> object:
 
 async def test_a_cut_connection_is_away_at_once_and_nothing_is_doubled(server: NatsServer) -> None:
     """Commits under way when the connection is cut end with Away long before their deadline."""
-    async with proxy(server.port) as way, rig(way.url, deadline_s=20) as rigged:
+    async with proxy(server.port) as way, rig(way.url, deadline_s=100) as rigged:
         for n in range(6):
             await rigged.ledger.wait_ready()
             book = await rigged.book()
             cursor = book.memory.cursors.get("walk", Cursor({}))
             way.cut_after(3_000 + 11_000 * n)
             events = batch_of(*(f"{n}-{i}" for i in range(100)))
-            with anyio.fail_after(10), pytest.raises(Away):
+            with anyio.fail_after(30), pytest.raises(Away):
                 await book.commit(events, "walk", Cursor({"n": n}, cursor.seq))
             await rigged.ledger.wait_ready()
             cursor = (await rigged.book()).memory.cursors.get("walk", Cursor({}))
@@ -441,12 +448,12 @@ async def test_every_refusal_has_words() -> None:
 
 async def test_a_missing_stream_is_away(server: NatsServer) -> None:
     """Nobody listening where events are published is not waited for until the deadline."""
-    async with rig(server.url, deadline_s=20) as rigged:
+    async with rig(server.url, deadline_s=100) as rigged:
         book = await rigged.book()
         await rigged.js.call("STREAM.DELETE.BRIDGE")
-        with anyio.fail_after(5), pytest.raises(Away, match="the stream is gone"):
+        with anyio.fail_after(30), pytest.raises(Away, match="the stream is gone"):
             await book.commit(batch_of("1", "2"), "walk", Cursor({}))
-        with anyio.fail_after(5), pytest.raises(Away):
+        with anyio.fail_after(30), pytest.raises(Away):
             await book.stored([key("1")])
 
 
@@ -541,18 +548,18 @@ async def test_wait_ready_returns_when_nats_is_back(server: NatsServer) -> None:
                 await rigged.book()
             shutil.rmtree(server.store)
             await server.start()
-            with anyio.fail_after(15):
+            with anyio.fail_after(30):
                 await ready.wait()
         assert (await rigged.book()).memory.heads == {}
 
 
 async def test_a_commit_can_be_cancelled_while_it_waits(server: NatsServer) -> None:
     """Only the sending of a batch is shielded: waiting for the answer ends at once, long before the deadline."""
-    async with rig(server.url, deadline_s=60) as rigged:
+    async with rig(server.url, deadline_s=100) as rigged:
         book = await rigged.book()
         rigged.lose_messages("none", 0)
         rigged.lose_answers(1)
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             async with anyio.create_task_group() as group:
                 group.start_soon(book.commit, batch_of("1", "2"), "walk", Cursor({"page": 1}))
                 await wait_until(lambda: rigged.sent == 3, what="the whole batch to be sent")
@@ -568,8 +575,9 @@ async def test_cancelled_commits_leave_no_batch_open(server: NatsServer) -> None
         rigged.lose_messages("none", 0)
         for n in range(120):
             before = rigged.sent
+            events = batch_of(*(f"{n}-{number}" for number in range(batch.SMALL + 1)))
             async with anyio.create_task_group() as group:
-                group.start_soon(book.commit, batch_of(f"{n}-1", f"{n}-2", f"{n}-3"), "walk", None)
+                group.start_soon(book.commit, events, "walk", None)
                 while rigged.sent == before:
                     await anyio.lowlevel.checkpoint()
                 group.cancel_scope.cancel()
@@ -578,7 +586,7 @@ async def test_cancelled_commits_leave_no_batch_open(server: NatsServer) -> None
         answers = []
         for n in range(51):
             headers = {batch.BATCH_ID: f"other{n}", batch.BATCH_SEQUENCE: "1"}
-            answers.append((await rigged.client.request("bridge.in.x.y.z.created.1", b"{}", headers=headers)).data)
+            answers.append((await ask(rigged.client, "bridge.in.x.y.z.created.1", b"{}", headers)).data)
         assert answers[:50] == [b""] * 50
         assert json.loads(answers[50])["error"]["err_code"] == batch.TOO_MANY_OPEN
 
@@ -611,3 +619,27 @@ async def test_an_instance_opens_a_few_batches_at_a_time(server: NatsServer) -> 
         assert len(await rigged.events()) == 180
         assert len((await rigged.book()).memory.cursors) == 45
         assert len((await rigged.book("other")).memory.cursors) == 15
+
+
+async def test_a_jetstream_that_stays_away_is_said_once(server: NatsServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connected, and nothing answers: one line per reason, one when it is ready, none for each attempt."""
+    monkeypatch.setattr("bridge.edge.ledger.ledger.RETRY_S", 0.01)
+    async with rig(server.url) as rigged:
+        problems = ["no leader"] * 5 + ["no answer"] * 5
+        prepare = rigged.ledger.prepare
+
+        async def away() -> None:
+            if problems:
+                raise Away(problems.pop(0))
+            await prepare()
+
+        monkeypatch.setattr(rigged.ledger, "prepare", away)
+        with structlog.testing.capture_logs() as logs:
+            await rigged.ledger.wait_ready()
+            await rigged.ledger.wait_ready()
+        said = [(entry["event"], entry["log_level"], entry.get("reason")) for entry in logs]
+        assert said == [
+            ("jetstream.away", "warning", "no leader"),
+            ("jetstream.away", "warning", "no answer"),
+            ("jetstream.ready", "info", None),
+        ]

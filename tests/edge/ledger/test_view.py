@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from bridge.edge.ledger.layout import LayoutDiffers, stream_config
 from bridge.edge.ledger.shape import origin
+from tests.support.asking import ask
 from tests.support.nats_server import NatsServer, nats_server
 from tests.support.source_rig import SourceRig, source_rig
 from tests.support.waiting import wait_until
@@ -102,12 +103,67 @@ async def test_a_stream_rolled_back_that_went_on_is_noticed(server: NatsServer, 
         await roll_back(rig, server, tmp_path)
         for n in range(80):
             headers = {"ce-id": f"other-{n}"}
-            await rig.client.request(f"bridge.in.other.x.beep.occurred.{n}", b"{}", headers=headers)
+            await ask(rig.client, f"bridge.in.other.x.beep.occurred.{n}", b"{}", headers)
         async with rig.running():
             pass
         assert "has lost its end and gone on" in gaps(rig)[0][1]
         assert sorted(rig.told()) == [(id_, "updated") for id_ in IDS]
         await check_view(rig)
+
+
+async def test_a_stream_rolled_back_and_overtaken_is_noticed(server: NatsServer, tmp_path: Path) -> None:
+    """Others have written more than was lost, and the view has followed: who stored the lost events misses them."""
+    async with source_rig(server.url) as rig:
+        await roll_back(rig, server, tmp_path)
+        for n in range(80):
+            headers = {"ce-id": f"other-{n}", "Nats-Expected-Last-Subject-Sequence": "0"}
+            await ask(rig.client, f"bridge.in.other.x.thing.created.{n}", b"{}", headers)
+        await wait_until(lambda: _followed(rig, "other.x.thing.79"), what="the view to follow the others")
+        async with rig.running():
+            pass
+        assert "was put back to an earlier state and has gone on" in gaps(rig)[0][1]
+        assert [change for change, _ in gaps(rig)] == ["opened", "closed"]
+        assert sorted(rig.told()) == [(id_, "updated") for id_ in IDS]
+        await check_view(rig)
+        made = (await rig.js.stream("KV_bridge-state"))["created"]
+        async with rig.running():
+            await rig.pass_completed()
+        assert len(gaps(rig)) == 2
+        assert (await rig.js.stream("KV_bridge-state"))["created"] == made
+
+
+async def _followed(rig: SourceRig, key: str) -> bool:
+    return await rig.js.get("KV_bridge-state", {"last_by_subj": f"$KV.bridge-state.{key}"}) is not None
+
+
+@pytest.mark.parametrize("running", [True, False])
+async def test_a_stream_purged_by_hand_is_told(server: NatsServer, running: bool) -> None:
+    """Under a running daemon or beside one that rests: one gap, and what the vendor has is a first read."""
+    async with source_rig(server.url) as rig:
+        put_all(rig, "0")
+        async with rig.running():
+            if running:
+                await rig.js.call("STREAM.PURGE.BRIDGE")
+                rig.news.clear()
+                await wait_until(lambda: len(gaps(rig)) == 2, what="the gap")
+                await rig.pass_completed()
+        if not running:
+            # The view has seen all of it.
+            await rig.ledger.open("sim", "acme", {})
+            await rig.js.call("STREAM.PURGE.BRIDGE")
+            rig.news.clear()
+            # Another process: it remembers nothing of the stream.
+            rig.ledger._line.evidence.drop()
+            rig.ledger.reconnected()
+            async with rig.running():
+                pass
+        assert [change for change, _ in gaps(rig)] == ["opened", "closed"]
+        assert "stream BRIDGE was purged" in gaps(rig)[0][1]
+        assert sorted(rig.told()) == [(id_, "snapshot") for id_ in IDS]
+        await check_view(rig)
+        async with rig.running():
+            await rig.pass_completed()
+        assert len(gaps(rig)) == 2
 
 
 async def test_a_stream_made_anew_is_read_from_the_start_and_told(server: NatsServer) -> None:

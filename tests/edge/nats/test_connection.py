@@ -38,7 +38,7 @@ PASSWORD = "hunter2-is-not-secret-enough"
 
 def options(url: str | tuple[str, ...], **more: Any) -> NatsOptions:
     urls = (url,) if isinstance(url, str) else url
-    return NatsOptions(urls=urls, **{"connect_timeout_s": 2.0, "reconnect_wait_s": 0.2, **more})
+    return NatsOptions(urls=urls, **{"connect_timeout_s": 10.0, "reconnect_wait_s": 0.2, **more})
 
 
 @contextmanager
@@ -52,7 +52,7 @@ async def echoes(connection: NatsConnection) -> bool:
     inbox = connection.client.new_inbox()
     subscription = await connection.client.subscribe(inbox)
     await connection.client.publish(inbox, b"hello")
-    message = await subscription.next_msg(timeout=5)
+    message = await subscription.next_msg(timeout=30)
     await subscription.unsubscribe()
     return bool(message.data == b"hello")
 
@@ -73,7 +73,7 @@ async def test_one_dead_server_of_several_is_passed_over(tmp_path: Path) -> None
     async with nats_server(tmp_path) as server:
         dead = f"nats://127.0.0.1:{free_port()}"
         with captured() as logs:
-            async with connect(options((dead, server.url)), give_up_after_s=10) as connection:
+            async with connect(options((dead, server.url)), give_up_after_s=30) as connection:
                 assert await echoes(connection)
         assert [entry["event"] for entry in logs] == ["nats.connected"]
 
@@ -83,11 +83,11 @@ async def test_it_moves_to_the_other_server(tmp_path: Path) -> None:
     async with (
         nats_server(tmp_path, name="a") as one,
         nats_server(tmp_path, name="b") as two,
-        connect(options((one.url, two.url)), give_up_after_s=10) as connection,
+        connect(options((one.url, two.url)), give_up_after_s=30) as connection,
     ):
         first, second = (one, two) if connection.server.endswith(str(one.port)) else (two, one)
         await first.kill()
-        await wait_until(lambda: connection.epoch == 2, 10, "the other server")
+        await wait_until(lambda: connection.epoch == 2, what="the other server")
         assert connection.server == f"127.0.0.1:{second.port}"
         assert await echoes(connection)
 
@@ -104,18 +104,18 @@ async def test_it_survives_kills_and_says_so_once_each_time(tmp_path: Path) -> N
                 heard = await connection.client.subscribe("news")
                 for round_number in (1, 2, 3):
                     await server.kill()
-                    await wait_until(lambda: not connection.connected, 10, "the loss to be noticed")
+                    await wait_until(lambda: not connection.connected, what="the loss to be noticed")
                     with pytest.raises(nats.errors.OutboundBufferLimitError):
                         await connection.client.publish("news", b"lost")
-                    await wait_until(lambda: connection.client.attempts > 3, 10, "some attempts")
+                    await wait_until(lambda: connection.client.attempts > 3, what="some attempts")
                     assert f"127.0.0.1:{server.port}" in connection.problem
                     assert "connection refused" in connection.problem
                     await server.start()
-                    with anyio.fail_after(10):
+                    with anyio.fail_after(30):
                         await connection.wait_connected()
                     assert connection.epoch == round_number + 1
                     await connection.client.publish("news", b"back")
-                    assert (await heard.next_msg(timeout=5)).data == b"back"
+                    assert (await heard.next_msg(timeout=30)).data == b"back"
         assert (len(lost), len(found)) == (3, 3)
         assert [entry["event"] for entry in logs] == [
             "nats.connected",
@@ -137,24 +137,24 @@ async def test_nothing_sent_before_a_break_arrives_after_it(tmp_path: Path) -> N
         # More than the sockets' buffers take: what comes after it waits in the client.
         for _ in range(40):
             await connection.client.publish("bulk", b"x" * 500_000)
-        await wait_until(lambda: connection.client.pending_data_size == 0, 10, "the bulk to be handed over")
+        await wait_until(lambda: connection.client.pending_data_size == 0, what="the bulk to be handed over")
         await connection.client.publish("news", b"before")
         way.cut()
         way.heal()
-        await wait_until(lambda: connection.epoch == 2, 10, "the reconnect")
+        await wait_until(lambda: connection.epoch == 2, what="the reconnect")
         await connection.client.publish("news", b"after")
-        assert (await heard.next_msg(timeout=5)).data == b"after"
+        assert (await heard.next_msg(timeout=30)).data == b"after"
 
 
 async def test_a_server_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     """The first connect keeps trying until the server is there."""
     async with nats_server(tmp_path) as server:
         await server.kill()
-        with captured() as logs, anyio.fail_after(20):
+        with captured() as logs, anyio.fail_after(30):
             async with anyio.create_task_group() as tasks:
 
                 async def start_late() -> None:
-                    await wait_until(lambda: any(entry["event"] == "nats.away" for entry in logs), 10, "a warning")
+                    await wait_until(lambda: any(entry["event"] == "nats.away" for entry in logs), what="a warning")
                     await server.start()
 
                 tasks.start_soon(start_late)
@@ -167,7 +167,7 @@ async def test_giving_up_names_host_reason_and_attempts() -> None:
     """A one-shot command gives up in time, with a sentence that says what was tried."""
     port = free_port()
     with pytest.raises(NatsUnreachable) as caught:
-        async with connect(options(f"nats://127.0.0.1:{port}"), give_up_after_s=0.6):
+        async with connect(options(f"nats://127.0.0.1:{port}"), give_up_after_s=2):
             raise AssertionError("connected to nobody")
     text = str(caught.value)
     assert f"NATS at 127.0.0.1:{port}: connection refused (since 20" in text
@@ -178,14 +178,14 @@ async def test_giving_up_names_host_reason_and_attempts() -> None:
 async def test_an_unknown_host_is_named() -> None:
     """A name that does not resolve is called that."""
     with pytest.raises(NatsUnreachable, match=r"NATS at no-such-host\.invalid:4222: the name .* cannot be resolved"):
-        async with connect(options("nats://no-such-host.invalid"), give_up_after_s=1):
+        async with connect(options("nats://no-such-host.invalid"), give_up_after_s=4):
             pass
 
 
 async def test_a_label_no_resolver_takes_is_a_sentence_too() -> None:
     """A host name that Python refuses to encode does not end the attempts with a foreign exception."""
     with pytest.raises(NatsUnreachable, match="unexpected UnicodeError"):
-        async with connect(options(f"nats://{'a' * 70}.example"), give_up_after_s=0.5):
+        async with connect(options(f"nats://{'a' * 70}.example"), give_up_after_s=2):
             pass
 
 
@@ -201,7 +201,7 @@ async def test_something_else_that_listens_is_recognised() -> None:
         listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=port)
         tasks.start_soon(listener.serve, serve)
         with pytest.raises(NatsUnreachable, match="does not greet like a NATS server"):
-            async with connect(options(f"nats://127.0.0.1:{port}"), give_up_after_s=0.5):
+            async with connect(options(f"nats://127.0.0.1:{port}"), give_up_after_s=2):
                 pass
         tasks.cancel_scope.cancel()
 
@@ -209,16 +209,16 @@ async def test_something_else_that_listens_is_recognised() -> None:
 async def test_a_silent_server_leaks_no_sockets(tmp_path: Path) -> None:
     """Attempts that get no greeting close their sockets."""
     async with nats_server(tmp_path) as server:
-        ours = options(server.url, connect_timeout_s=0.05, ping_interval_s=0.1)
+        ours = options(server.url, connect_timeout_s=0.3, ping_interval_s=0.3)
         before = _open_sockets()
         async with connect(ours) as connection:
             # The kernel goes on accepting connections for a stopped process.
             server.pause()
-            await wait_until(lambda: connection.client.attempts > 10, 10, "attempts that stay unanswered")
-            assert "no answer within 0.05 s" in connection.problem
+            await wait_until(lambda: connection.client.attempts > 5, what="attempts that stay unanswered")
+            assert "no answer within 0.3 s" in connection.problem
             assert _open_sockets() <= before + 1
             server.resume()
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 await connection.wait_connected()
         assert _open_sockets() <= before
 
@@ -231,14 +231,14 @@ async def test_a_blackhole_is_noticed_by_pings_and_left_at_once(tmp_path: Path) 
     """Unanswered pings end a connection even while unsent data waits in it."""
     async with nats_server(tmp_path) as server, proxy(server.port) as way:
         with captured() as logs:
-            async with connect(options(way.url, ping_interval_s=0.2, connect_timeout_s=0.5)) as connection:
+            async with connect(options(way.url, ping_interval_s=0.5, connect_timeout_s=3)) as connection:
                 way.blackhole()
                 for _ in range(40):
                     await connection.client.publish("news", b"x" * 500_000)
-                await wait_until(lambda: not connection.connected, 10, "the silence to be noticed")
+                await wait_until(lambda: not connection.connected, what="the silence to be noticed")
                 way.cut()
                 way.heal()
-                with anyio.fail_after(10):
+                with anyio.fail_after(30):
                     await connection.wait_connected()
                 assert await echoes(connection)
         lost = next(entry for entry in logs if entry["event"] == "nats.lost")
@@ -250,11 +250,11 @@ async def test_lame_duck_mode_moves_to_another_server(tmp_path: Path) -> None:
     async with (
         nats_server(tmp_path, name="a") as one,
         nats_server(tmp_path, name="b") as two,
-        connect(options((one.url, two.url)), give_up_after_s=10) as connection,
+        connect(options((one.url, two.url)), give_up_after_s=30) as connection,
     ):
         first, second = (one, two) if connection.server.endswith(str(one.port)) else (two, one)
         first.lame_duck()
-        await wait_until(lambda: connection.epoch == 2, 10, "the move")
+        await wait_until(lambda: connection.epoch == 2, what="the move")
         assert connection.server == f"127.0.0.1:{second.port}"
 
 
@@ -307,9 +307,9 @@ async def test_creds_file(tmp_path: Path) -> None:
         assert await echoes(connection)
         creds.write_text("being rewritten just now")
         await server.restart()
-        await wait_until(lambda: "holds no 'NATS USER JWT'" in connection.problem, 10, "the half-written file")
+        await wait_until(lambda: "holds no 'NATS USER JWT'" in connection.problem, what="the half-written file")
         creds.write_text(operator.creds())
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             await connection.wait_connected()
 
 
@@ -317,12 +317,12 @@ async def test_credentials_that_expire_are_renewed_from_the_file(tmp_path: Path)
     """When the server ends a connection because its JWT expired, the next one presents the renewed file."""
     operator = Operator()
     creds = tmp_path / "bridge.creds"
-    creds.write_text(operator.creds(lives_s=2))
+    creds.write_text(operator.creds(lives_s=4))
     async with nats_server(tmp_path, extra=operator.config(), jetstream=False) as server:
         with captured() as logs:
             async with connect(options(server.url, creds=creds)) as connection:
                 creds.write_text(operator.creds())
-                await wait_until(lambda: connection.epoch == 2, 15, "the second connection")
+                await wait_until(lambda: connection.epoch == 2, what="the second connection")
                 assert await echoes(connection)
         lost = next(entry for entry in logs if entry["event"] == "nats.lost")
         assert f"it refuses the credentials file {creds}" in lost["reason"]
@@ -361,11 +361,11 @@ async def test_a_user_taken_away_and_given_back_is_connected_again(tmp_path: Pat
             async with connect(options(server.url, user="bridge", password=Secret(PASSWORD))) as connection:
                 server.configure('authorization { user: other, password: "other-password" }')
                 server.reload()
-                await wait_until(lambda: "it refuses user 'bridge'" in connection.problem, 10, "the refusal")
-                await wait_until(lambda: connection.client.attempts > 2, 10, "more attempts")
+                await wait_until(lambda: "it refuses user 'bridge'" in connection.problem, what="the refusal")
+                await wait_until(lambda: connection.client.attempts > 2, what="more attempts")
                 server.configure(right)
                 server.reload()
-                with anyio.fail_after(10):
+                with anyio.fail_after(30):
                     await connection.wait_connected()
                 assert await echoes(connection)
         assert PASSWORD not in repr(logs)
@@ -384,7 +384,7 @@ async def test_denied_subjects_are_recorded_once_each(tmp_path: Path) -> None:
                 await connection.client.publish("$JS.API.STREAM.CREATE.BRIDGE", b"{}")
                 await connection.client.publish("$JS.API.STREAM.CREATE.BRIDGE", b"{}")
                 await connection.client.subscribe("Events.>")
-                await wait_until(lambda: len(connection.denied) == 2, 10, "both refusals")
+                await wait_until(lambda: len(connection.denied) == 2, what="both refusals")
                 assert await echoes(connection)
                 assert connection.epoch == 1
         expected = [Denied("publish", "$JS.API.STREAM.CREATE.BRIDGE"), Denied("subscribe", "Events.>")]
@@ -403,12 +403,12 @@ async def test_tls_with_a_client_certificate(tmp_path: Path) -> None:
             handshake_first: {str(first).lower()} }}"""
         async with nats_server(tmp_path, extra=extra, name=f"first-{first}") as server:
             files = {"tls_ca": ca.path, "tls_cert": client_cert, "tls_key": client_key, "tls_handshake_first": first}
-            async with connect(options(server.url, **files), give_up_after_s=10) as connection:
+            async with connect(options(server.url, **files), give_up_after_s=30) as connection:
                 assert await echoes(connection)
                 await server.restart()
-                await wait_until(lambda: connection.epoch == 2, 10, "the reconnect")
+                await wait_until(lambda: connection.epoch == 2, what="the reconnect")
             with pytest.raises(NatsUnreachable, match=r"TLS handshake failed|closed the connection"):
-                async with connect(options(server.url, tls_ca=ca.path, tls_handshake_first=first), give_up_after_s=1):
+                async with connect(options(server.url, tls_ca=ca.path, tls_handshake_first=first), give_up_after_s=4):
                     pass
 
 
@@ -430,7 +430,7 @@ async def test_a_certificate_that_does_not_match_is_a_clear_error(
     async with nats_server(tmp_path, extra=extra) as server:
         ours = options(f"tls://127.0.0.1:{server.port}", tls_ca=ca.path if trusted else None)
         with pytest.raises(NatsUnreachable, match=rf"not accepted for '127\.0\.0\.1': .*({expected})"):
-            async with connect(ours, give_up_after_s=1):
+            async with connect(ours, give_up_after_s=4):
                 pass
 
 
@@ -439,7 +439,7 @@ async def test_nothing_is_said_in_the_clear_where_tls_was_asked_for(tmp_path: Pa
     async with nats_server(tmp_path, extra=f'authorization {{ token: "{PASSWORD}" }}') as server:
         ours = options(f"tls://{PASSWORD}@127.0.0.1:{server.port}")
         with pytest.raises(NatsUnreachable, match="offers no TLS, and TLS is configured: nothing was sent"):
-            async with connect(ours, give_up_after_s=1):
+            async with connect(ours, give_up_after_s=4):
                 pass
 
 
@@ -505,14 +505,14 @@ def test_addresses_are_completed_and_hold_no_secret() -> None:
 async def test_leaving_the_block_closes_even_while_nats_is_away(tmp_path: Path) -> None:
     """Closing takes no longer than its deadline, with a dead server and with one that is stopped."""
     async with nats_server(tmp_path) as server:
-        with anyio.fail_after(4):
+        with anyio.fail_after(30):
             async with connect(options(server.url)) as connection:
                 await server.kill()
-                await wait_until(lambda: not connection.connected, 3, "the loss")
+                await wait_until(lambda: not connection.connected, what="the loss")
                 await connection.client.subscribe("pending")
         assert connection.client.is_closed
         await server.start()
-        with anyio.fail_after(14):
+        with anyio.fail_after(30):
             async with connect(options(server.url)) as connection:
                 await connection.client.subscribe("news")
                 server.pause()
@@ -522,7 +522,7 @@ async def test_leaving_the_block_closes_even_while_nats_is_away(tmp_path: Path) 
 
 async def test_cancelling_the_first_connect_ends_it() -> None:
     """A connect that keeps trying can be cancelled at any moment."""
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         with anyio.move_on_after(0.3) as scope:
             async with connect(options(f"nats://127.0.0.1:{free_port()}")):
                 pass
@@ -540,7 +540,7 @@ async def test_an_exception_in_the_block_comes_out_as_it_is(tmp_path: Path) -> N
 async def test_a_cluster_announces_its_members(tmp_path: Path) -> None:
     """Knowing one member is enough: the others are learned, and taken when it dies."""
     async with nats_cluster(tmp_path) as servers, connect(options(servers[0].url)) as connection:
-        await wait_until(lambda: connection.client.servers_known == 3, 10, "the other members")
+        await wait_until(lambda: connection.client.servers_known == 3, what="the other members")
         await servers[0].kill()
-        await wait_until(lambda: connection.epoch == 2, 10, "another member")
+        await wait_until(lambda: connection.epoch == 2, what="another member")
         assert connection.server in {f"127.0.0.1:{server.port}" for server in servers[1:]}

@@ -235,6 +235,44 @@ async def _in_view(rig: SourceRig, after: str) -> bool:
     return entry is not None and json.loads(entry.payload)["after"] == after
 
 
+class Killed(Exception):
+    """The process ended here."""
+
+
+@pytest.mark.parametrize("opened", [False, True])
+async def test_one_that_died_between_its_two_purges_is_finished_by_the_next(server: NatsServer, opened: bool) -> None:
+    """The stream has lost it, the view has not: asked again, it goes from there too, also if a daemon came between."""
+    async with source_rig(server.url) as rig:
+        book = await rig.ledger.open("sim", "acme", {})
+        bob = key("bob", "thing", vendor="sim", source="acme")
+        await book.append([sealed(bob, after="1"), sealed(ALICE_KEY, after="secret")])
+        await wait_until(lambda: _in_view(rig, "secret"), what="the view")
+        dying = eraser(rig)
+        purge = dying._purge
+
+        async def first_only(stream: str, subject: str, up_to: int = 0) -> int:
+            if stream == VIEW:
+                raise Killed
+            return await purge(stream, subject, up_to)
+
+        dying._purge = first_only  # type: ignore[method-assign]
+        with pytest.raises(Killed):
+            await dying.erase(thing("alice"))
+        held = await eraser(rig).look(thing("alice"))
+        assert (held.changes, held.view) == ({}, True)
+        if opened:
+            # Another process, which has nothing but the stream and the view to go by.
+            rig.ledger._line.evidence.drop()
+            rig.ledger.reconnected()
+            await rig.ledger.wait_ready()
+            await rig.ledger.open("sim", "acme", {})
+        await eraser(rig).erase(thing("alice"))
+        assert (await eraser(rig).look(thing("alice"))).nothing
+        assert "secret" not in await texts(rig)
+        book = await rig.ledger.open("sim", "acme", {})
+        assert list(book.memory.heads) == [("thing", "bob")]
+
+
 async def test_what_aged_out_is_erased_from_the_view(server: NatsServer) -> None:
     """The stream holds none of it any more, the view still does: that is what there is to erase."""
     async with source_rig(server.url, max_age_s=1) as rig:

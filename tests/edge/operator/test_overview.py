@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import nats
 import pytest
 from nats.aio.client import Client
 
@@ -15,6 +14,7 @@ from bridge.core.gap import Gap
 from bridge.edge.ledger.layout import JetStreamOff, LedgerNames, stream_config
 from bridge.edge.operator.overview import NEVER, Observer, Overview
 from bridge.edge.operator.tail import StreamMissing
+from tests.support.asking import ask, plain_client
 from tests.support.nats_server import nats_server
 
 pytestmark = pytest.mark.anyio
@@ -26,18 +26,14 @@ OPEN, CLOSED = Gap("slow", "the vendor holds nothing older", 1000), Gap("live", 
 
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    async with nats_server(tmp_path) as server:
-        client = await nats.connect(server.url)
-        try:
-            await client.request("$JS.API.STREAM.CREATE.BRIDGE", json.dumps(stream_config(LedgerNames())).encode())
-            yield client
-        finally:
-            await client.close()
+    async with nats_server(tmp_path) as server, plain_client(server.url) as client:
+        await ask(client, "$JS.API.STREAM.CREATE.BRIDGE", json.dumps(stream_config(LedgerNames())).encode())
+        yield client
 
 
 async def put(client: Client, subject: str, data: Any, observed: str = "2026-01-01T00:00:00.000Z") -> None:
     payload = data if isinstance(data, bytes) else json.dumps(data).encode()
-    answer = await client.request(f"bridge.{subject}", payload, headers={"ce-observedtime": observed})
+    answer = await ask(client, f"bridge.{subject}", payload, {"ce-observedtime": observed})
     assert b'"error"' not in answer.data
 
 
@@ -93,14 +89,24 @@ async def test_size_and_age_of_the_stream(client: Client) -> None:
 
 async def test_no_stream_and_no_jetstream(client: Client, tmp_path: Path) -> None:
     """Each has its own sentence."""
-    await client.request("$JS.API.STREAM.DELETE.BRIDGE")
+    await ask(client, "$JS.API.STREAM.DELETE.BRIDGE")
     observer = Observer(client, LedgerNames())
     with pytest.raises(StreamMissing):
         await observer.stream()
     with pytest.raises(StreamMissing):
         await observer.source("acme", SOURCE)
-    async with nats_server(tmp_path, jetstream=False, name="bare") as bare:
-        other = await nats.connect(bare.url)
+    async with nats_server(tmp_path, jetstream=False, name="bare") as bare, plain_client(bare.url) as other:
         with pytest.raises(JetStreamOff):
             await Observer(other, LedgerNames()).stream()
-        await other.close()
+
+
+async def test_what_is_remembered_of_subscriptions_is_no_walk(client: Client) -> None:
+    """It has its own place, by the subscription's name, and can be asked for alone."""
+    told = {"first_ms": 0, "first": "1970-01-01T00:00:00.000Z"}
+    await put(client, f"cursor.{TOKEN}.subscription-states", told)
+    await put(client, f"cursor.{TOKEN}.fast", {"completed_ms": 1})
+    observer = Observer(client, LedgerNames())
+    view = await observer.source("acme", SOURCE)
+    assert view.walks == {"fast": {"completed_ms": 1}}
+    assert view.subscriptions == await observer.subscriptions(SOURCE) == {"states": told}
+    assert await observer.subscriptions("another") == {}

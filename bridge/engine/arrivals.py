@@ -1,0 +1,104 @@
+"""Which of two states of an entity is the newer one, where the vendor's records carry no version that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import anyio
+
+from bridge.core.record import Key
+
+MOST_FORMER = 8
+"""So many former states of an entity are remembered."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """What an entity was last said to be (a digest), when, and what else it was said to be before that."""
+
+    at: float
+    digest: str
+    former: tuple[tuple[float, str], ...] = ()
+
+
+class Arrivals:
+    """Remembers in which order things were pushed, read and stored. One per opened book.
+
+    Three rules. What was pushed after a pass began is newer than what the pass reads. Where a vendor's queries lag,
+    what they say is believed only of entities that have been as we know them for longer than that. And where pushes
+    may overtake one another, a push is believed only of an entity that has been at rest, and not if it tells a state
+    the entity has just left: that is a reason to read.
+    """
+
+    def __init__(self) -> None:
+        self._tick = 0
+        self._pushed: dict[Key, int] = {}
+        self._opened_at = anyio.current_time()
+        self._known: dict[Key, _Known] = {}
+        self._disorder_s = self._memory_s = 0.0
+
+    def prepare(self, *, lag_s: float, disorder_s: float) -> None:
+        """Queries may lag by `lag_s`, and pushes that are less than `disorder_s` apart may change places."""
+        self._disorder_s = disorder_s
+        self._memory_s = max(lag_s, disorder_s)
+
+    # --- pushes and passes ---
+
+    def tick(self) -> int:
+        """A mark in the order of arrival."""
+        return self._tick
+
+    def pushed(self, keys: Iterable[Key]) -> None:
+        """Live records of these entities have arrived together."""
+        self._tick += 1
+        for key in keys:
+            self._pushed[key] = self._tick
+
+    def forget(self, since: int) -> None:
+        """No pass that began at `since` or before is under way any more."""
+        self._pushed = {key: tick for key, tick in self._pushed.items() if tick > since}
+
+    def pushed_since(self, key: Key, since: int) -> bool:
+        """Whether a live record of the entity has arrived after the mark `since`."""
+        return self._pushed.get(key, 0) > since
+
+    # --- states ---
+
+    def stored(self, key: Key, digest: str, before: str | None) -> None:
+        """An event of the entity was stored now; `before`: its digest until then, if it had one."""
+        if self._memory_s:
+            self._remember(key, digest, before)
+
+    def believable(self, key: Key, digest: str, before: str | None) -> bool:
+        """Whether a push that says this of the entity can be taken as its newest state."""
+        if not self._disorder_s:
+            return True
+        now = anyio.current_time()
+        known = self._known.get(key)
+        if known is not None and digest != known.digest:
+            recent = {former for at, former in known.former if now - at < self._memory_s}
+            if now - known.at < self._disorder_s or digest in recent:
+                known.former = (*known.former, (now, digest))[-MOST_FORMER:]
+                return False
+        if known is None or digest != known.digest:
+            self._remember(key, digest, before)
+        return True
+
+    def _remember(self, key: Key, digest: str, before: str | None) -> None:
+        now = anyio.current_time()
+        known = self._known.pop(key, None)
+        former = known.former if known else ()
+        if before is not None and before != digest:
+            former = (*former, (now, before))[-MOST_FORMER:]
+        self._known[key] = _Known(now, digest, former)
+        while now - self._known[oldest := next(iter(self._known))].at > self._memory_s:
+            del self._known[oldest]
+
+    def unsettled(self, key: Key, asked_at: float, lag_s: float) -> bool:
+        """Whether a query sent at `asked_at` may show the entity older than it is known to be.
+
+        When an entity changed before the book was opened nobody remembers: it may have been a moment ago.
+        """
+        known = self._known.get(key)
+        return asked_at - (known.at if known else self._opened_at) < lag_s
