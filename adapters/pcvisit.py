@@ -1,20 +1,18 @@
 """pcvisit remote support: the sessions of its work history, read by GraphQL queries.
 
 Entries change after a session has ended and carry no update stamp, so two look-backs are read over and over: a
-short one often, a long one slowly. No subscription is documented.
+short one often, a long one slowly. No subscription is documented: those the configuration names are held live.
 """
 
-import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
 import bridge.adapter as api
-from bridge.adapter import Json, Refused, Retry, Secret, Throttled, Unauthorized, fields, graphql, setting
+from bridge.adapter import Json, Refused, Retry, Secret, Throttled, Token, Unauthorized, fields, graphql, setting
 
 _LOGIN = """query GetJWT($userApiToken: UserApiToken!, $integratorApiToken: IntegratorApiToken!) {
   SiRetrieveSignedJwt(userApiToken: $userApiToken, integratorApiToken: $integratorApiToken) {
-    __typename ... on SignedJwtWasRetrieved { token customerUuid } ... on Failure { error comment_for_dev }
-} }"""
+    __typename ... on SignedJwtWasRetrieved { token customerUuid } ... on Failure { error comment_for_dev } } }"""
 _HISTORY = """query GetWorkHistory($company: CustomerUuid!, $timeFrame: TimeFrame, $filter: Filter, $sort: [Sort!],
     $search: Search, $pagination: Pagination) { AcQuerySessionsHistory(company: $company, timeFrame: $timeFrame,
     filter: $filter, sort: $sort, search: $search, pagination: $pagination) {
@@ -22,23 +20,23 @@ _HISTORY = """query GetWorkHistory($company: CustomerUuid!, $timeFrame: TimeFram
       totalCount batchLoadingIsStillActive reportingActiveSince nodes { cursor value {
         id name sessionCreatedAt sessionFinishedAt sessionCompanyUuid state type duration customDuration invoiceState
         participants { supporterIdentity { id } supporterContact { email } isSessionCreator }
-        target { computerId computerDisplayName } clientCompany { clientId clientName }
-} } } } }"""
+        target { computerId computerDisplayName } clientCompany { clientId clientName } } } } } }"""
 _NEXT: graphql.Reactions = {
     "AccessDenied": (Unauthorized, "the token is not accepted, or its user may not read this company"),
     "TokenExpired": (Unauthorized, "the JWT has expired"),
-    "InvalidValue": (Refused, "check `companies`, `history_filter`, `history_sort` and `history_search`"),
+    "InvalidValue": (Refused, "check `companies`, `history_filter`, `_sort` and `_search`, or the variables"),
     "InsufficientRights": (Refused, "the user behind `user_token` lacks a permission: grant it in pcvisit"),
     "MissingValue": (Refused, "pcvisit wants a parameter that we do not send"),
     "DoesNotExist": (Refused, "check `companies`"),
     **dict.fromkeys(("ApplicationFailure", "BackendFailure"), (Retry, "a fault at pcvisit")),
     "TryAgainLater": (Throttled, "over the integrator's rate limit"),
-    "TimeOut": (Retry, "pcvisit took too long"),  # the manual also calls the rate limit so: see `_read`
+    "TimeOut": (Retry, "pcvisit took too long"),
 }
+_FAILURES = graphql.Failures(_NEXT, quota_if_named=("TimeOut",))  # the manual also calls the rate limit so
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(api.BaseSettings):
+class Settings(api.GraphqlSettings):
     omit: list[str] | None = setting(None, doc="never published; default participants.*.email; see also name, *.name")
     http_url: str = setting(doc="the GraphQL endpoint; it ends in /graphql")
     integrator_token: Secret = setting(doc="the integrator API token, from pcvisit")
@@ -65,35 +63,35 @@ class Settings(api.BaseSettings):
 
 class Adapter(api.Adapter[Settings]):
     Settings, vendor, type_prefix, mapping_version = Settings, "pcvisit", "de.pcvisit", "1"
-    omit = ("participants.*.email",)
+    omit, shapes, failures = ("participants.*.email",), ("session",), _FAILURES
 
     @property
     def budget_key(self) -> str:  # the limit is the integrator's: all its customers share it
-        return "pcvisit-" + hashlib.blake2b(self.settings.integrator_token.bare().encode(), digest_size=8).hexdigest()
+        return f"pcvisit-{self.settings.integrator_token.fingerprint()}"
 
     @property
     def limit(self) -> api.Limit:
         return api.Limit(self.settings.requests_per_minute, 60)
 
     def login(self) -> api.Login:
-        s, headers = self.settings, {"x-api-key": self.settings.integrator_token}
+        s, counts = self.settings, self.settings.rate_limit_counts_jwt
         tokens = {"userApiToken": s.user_token, "integratorApiToken": s.integrator_token}
-        response = yield graphql.post(s.http_url, headers, _LOGIN, tokens, counts=s.rate_limit_counts_jwt)
+        response = yield graphql.post(s.http_url, {"x-api-key": s.integrator_token}, _LOGIN, tokens, counts=counts)
         try:
-            found = _read(response, "SiRetrieveSignedJwt", InvalidValue=(Unauthorized, "an API token is wrong"))
+            found = _FAILURES.read(response, "SiRetrieveSignedJwt", InvalidValue=(Unauthorized, "a token is wrong"))
         except Unauthorized as error:
             keys = f"`integrator_token` ({s.integrator_token.origin}) and `user_token` ({s.user_token.origin})"
             raise Refused(f"{error}; check {keys}") from error
-        company, jwt = found.get("customerUuid"), found.get("token")
-        token = api.jwt.token(jwt, response, s.jwt_lifetime_fallback_s, customerUuid=company)
+        lifetime_s, jwt = s.jwt_lifetime_fallback_s, found.get("token")
+        token = api.jwt.token(jwt, response, lifetime_s, customerUuid=found.get("customerUuid"))
         if not token.facts and not s.companies:
             raise Refused("SiRetrieveSignedJwt: the answer names no customer; set `companies`")
         return token
 
-    def token_margin_s(self, token: api.Token) -> float:
+    def token_margin_s(self, token: Token) -> float:
         return max(self.settings.jwt_refresh_margin_s, super().token_margin_s(token))
 
-    def walks(self, token: api.Token) -> list[api.Walk]:
+    def walks(self, token: Token) -> list[api.Walk]:
         s = self.settings
         fast = ("fast", s.history_fast_every_s, s.history_fast_reach_s, False)
         slow = ("slow", s.history_slow_every_s, s.history_slow_reach_s, s.history_deletions == "report")
@@ -104,19 +102,29 @@ class Adapter(api.Adapter[Settings]):
             for company in dict.fromkeys(s.companies or token.facts.values())
         ]  # fmt: skip
 
-    def request(self, ask: api.Ask, token: api.Token) -> api.Request:
+    def request(self, ask: api.Ask, token: Token) -> api.Request:
         s, cursor = self.settings, api.paging.cursor(ask)
         variables = {
             "company": ask.walk.scope, "filter": s.history_filter, "sort": s.history_sort, "search": s.history_search,
             "timeFrame": ask.window and {"startDate": ask.window.start_ms, "endDate": ask.window.end_ms},
             "pagination": {"lengthStartingFromOffset": ask.walk.page_size} | ({"cursor": cursor} if cursor else {}),
         }  # fmt: skip
-        bearer, key = {"Authorization": token.value.prefixed("Bearer ")}, {"x-api-key": s.integrator_token}
-        return graphql.post(s.http_url, bearer if s.auth == "jwt" else key, _HISTORY, variables)
+        return self.query(_HISTORY, variables, token)
+
+    def query(self, document: str, variables: Json, token: Token) -> api.Request:
+        header = "Authorization" if self.settings.auth == "jwt" else "x-api-key"
+        return graphql.post(self.settings.http_url, {header: self._key(token)}, document, variables)
+
+    def session(self, token: Token) -> api.GraphqlSession:
+        s, init, facts = self.settings, {"authToken": self._key(token)}, token.facts.values()
+        return api.subscription.session(s, token, url=s.http_url, init=init, companies=s.companies or facts)
+
+    def _key(self, token: Token) -> Secret:  # an API token goes without the prefix, also on the WebSocket
+        return token.value.prefixed("Bearer ") if self.settings.auth == "jwt" else self.settings.integrator_token
 
     def page(self, ask: api.Ask, response: api.Response) -> api.Page:
         field, lost = "AcQuerySessionsHistory", (api.CursorExpired, "the cursor is no longer known")
-        edge = _read(response, field, **({"InvalidValue": lost, "DoesNotExist": lost} if ask.position else {}))
+        edge = _FAILURES.read(response, field, **({"InvalidValue": lost, "DoesNotExist": lost} if ask.position else {}))
         nodes = [node if isinstance(node, dict) else {"value": node} for node in graphql.nodes(edge, field)]
         last, oldest = nodes[-1].get("cursor") if nodes else None, fields.known_millis(edge, "reportingActiveSince")
         next_ = api.paging.following(ask, len(nodes), last, edge.get("totalCount"))
@@ -139,11 +147,3 @@ class Adapter(api.Adapter[Settings]):
 
     def belongs(self, ask: api.Ask, after: Json) -> bool:
         return api.paging.inside(ask, after["company_id"], after["created_at"], after["finished_at"])
-
-
-def _read(response: api.Response, field: str, **instead: tuple[type[api.BridgeError], str]) -> dict[str, Json]:
-    found = graphql.peek(response, field)  # a failure arrives as data, whatever status and `errors` say
-    if found.get("error") is None and found.get("__typename") != "Failure":
-        return graphql.read(response, field)
-    comment, reactions = found.get("comment_for_dev"), {**_NEXT, **instead}
-    raise graphql.failure(field, found.get("error"), comment, reactions, quota_if_named=("TimeOut",))

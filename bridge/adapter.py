@@ -8,52 +8,35 @@ The engine does the waiting, retrying, counting and storing, the same way for ev
 from __future__ import annotations
 
 import abc
-import dataclasses
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
-from typing import Any, ClassVar, Generic, TypeVar
+from functools import partial
+from typing import ClassVar, Generic, TypeVar
 
-from bridge.core import answer, fields, graphql, jwt, paging
-from bridge.core.budget import Limit
-from bridge.core.errors import BridgeError, CursorExpired, Malformed, Refused, Retry, Throttled, Unauthorized
-from bridge.core.facts import Ask, GraphqlSession, Operation, Page, Request, Response, Token, Walk, Window
+from bridge.core import answer, fields, graphql, iso8601, jwt, oauth, paging, relay, selection, subscription
+from bridge.core.budget import Allowance, Limit
+from bridge.core.errors import (
+    BridgeError,
+    CursorExpired,
+    Malformed,
+    Refused,
+    Retry,
+    Throttled,
+    TooComplex,
+    Unauthorized,
+)
+from bridge.core.facts import Ask, GraphqlSession, Operation, Page, Request, Response, Subprotocol, Token, Walk, Window
+from bridge.core.oauth import OAuthSettings
 from bridge.core.record import Json, Record
 from bridge.core.secret import Secret
+from bridge.core.settings import BadSetting, BaseSettings, GraphqlSettings, Subscription, setting
 
 __all__ = [
-    "Adapter", "Ask", "BaseSettings", "BridgeError", "CursorExpired", "GraphqlSession", "Json", "Limit", "Login",
-    "Malformed", "Operation", "Page", "Record", "Refused", "Request", "Response", "Retry", "Secret", "Throttled",
-    "Token", "Unauthorized", "Walk", "Window", "answer", "fields", "graphql", "jwt", "paging", "setting",
+    "Adapter", "Allowance", "Ask", "BadSetting", "BaseSettings", "BridgeError", "CursorExpired", "GraphqlSession",
+    "GraphqlSettings", "Json", "Limit", "Login", "Malformed", "OAuthSettings", "Operation", "Page", "Record",
+    "Refused", "Request", "Response", "Retry", "Secret", "Subprotocol", "Subscription", "Throttled", "Token",
+    "TooComplex", "Unauthorized", "Walk", "Window", "answer", "fields", "graphql", "iso8601", "jwt", "oauth",
+    "paging", "relay", "selection", "setting", "subscription",
 ]  # fmt: skip
-
-
-def setting(
-    default: Any = dataclasses.MISSING, *, doc: str, inferred: bool = False, at_least: float | None = None
-) -> Any:
-    """Declare one configuration key of an adapter: its default (none: required) and what it means.
-
-    `inferred` marks a vendor fact nobody has documented: `bridged adapters` says so. `at_least` is the smallest
-    number allowed.
-    """
-    metadata = {"doc": doc, "inferred": inferred, "at_least": at_least}
-    if isinstance(default, (list, dict, set)):
-        kind = type(default)
-        return field(default_factory=lambda: kind(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BaseSettings:
-    """The keys every `[[source]]` has. Adapters subclass it; types and `setting` declare the rest."""
-
-    name: str = setting(doc="unique name of the source; becomes a subject token")
-    adapter: str = setting(doc="which adapter file speaks to the vendor")
-    omit: list[str] | None = setting(
-        None, doc="paths never published, such as participants.*.email; replaces the adapter's cautious default"
-    )
-    raw: bool = setting(False, doc="publish the vendor's own record beside the normalised one")
-    max_body_mb: int = setting(32, doc="an HTTP answer longer than this is refused (MiB)")
-    request_timeout_s: float = setting(30.0, doc="an HTTP request that takes longer is given up (seconds)")
 
 
 Login = Generator[Request, Response, Token]
@@ -75,6 +58,10 @@ class Adapter(abc.ABC, Generic[S]):
     """Raise it when `record` maps differently: what is known is then re-read as `snapshot`, not as news."""
     omit: ClassVar[Sequence[str]] = ()
     """Paths of personal data left out unless the configuration sets `omit` itself."""
+    shapes: ClassVar[Sequence[str]] = ()
+    """The entities that a `[[source.subscription]]` may name as its `shape`: `record` maps them as it does pages'."""
+    failures: ClassVar[graphql.Failures | None] = None
+    """How the vendor reports failures as data inside a live feed; None: it does not."""
 
     def __init__(self, settings: S) -> None:
         self.settings = settings
@@ -95,6 +82,8 @@ class Adapter(abc.ABC, Generic[S]):
 
     def token_margin_s(self, token: Token) -> float:
         """How long before its expiry a token is renewed, in seconds."""
+        if token.lasts_s is not None:
+            return max(60.0, token.lasts_s / 10)
         if token.issued_ms is None or token.expires_ms is None:
             return 60.0
         return max(60.0, (token.expires_ms - token.issued_ms) / 10_000)
@@ -114,6 +103,10 @@ class Adapter(abc.ABC, Generic[S]):
         Raises Unauthorized, Throttled, Retry, CursorExpired, Refused or Malformed, by what happens next.
         """
 
+    def allowance(self, response: Response) -> Allowance | None:  # noqa: ARG002 - a default that knows nothing
+        """What an answer says of the quota, whatever else it says. Asked of the answers to requests that count."""
+        return None
+
     @abc.abstractmethod
     def record(self, ask: Ask, row: Json) -> Record:
         """Map one row. Raises Malformed when it cannot be read: it goes to quarantine, the page goes on."""
@@ -127,13 +120,38 @@ class Adapter(abc.ABC, Generic[S]):
 
     @property
     def listens(self) -> bool:
-        """Whether the source has a live session; if not it is polled only."""
-        return False
+        """Whether the source has a live session, as one with a subscription has; if not it is polled only."""
+        return isinstance(self.settings, GraphqlSettings) and bool(self.settings.subscription)
+
+    @property
+    def push_disorder_s(self) -> float:
+        """Pushes about one entity that come within so many seconds may come in the wrong order; 0: they never do."""
+        return self.settings.push_disorder_s if isinstance(self.settings, GraphqlSettings) else 0.0
+
+    @property
+    def live_only(self) -> bool:
+        """Whether the live session tells of entities that no walk reads: of those, what it misses is lost for good."""
+        settings = self.settings
+        return isinstance(settings, GraphqlSettings) and any(one.shape is None for one in settings.subscription)
 
     def session(self, token: Token) -> GraphqlSession:  # noqa: ARG002 - a default that refuses
         """The live session to hold while this token is valid. Asked only if the source `listens`."""
         raise Refused(f"{self.vendor} has no live session")
 
-    def live(self, frame: Json) -> Sequence[Record]:  # noqa: ARG002 - a default that refuses
-        """Map one live frame. Raises Malformed (quarantine), Unauthorized, Retry, Refused."""
-        raise Malformed(f"{self.vendor} has no live feed")
+    def live(self, frame: Json) -> Sequence[Record]:
+        """Map one live frame. Raises Malformed (quarantine), Unauthorized, Retry, Refused.
+
+        The default reads `{"operation", "payload"}` by the source's subscriptions; what their `shape` names goes
+        through `record`, with an `Ask` of a walk called `live` over that entity.
+        """
+        if not isinstance(self.settings, GraphqlSettings):
+            raise Malformed(f"{self.vendor} has no live feed")
+        shapes = {name: partial(self.record, Ask(Walk("live", name, 0.0), None)) for name in self.shapes}
+        return subscription.records(frame, self.settings.subscription, shapes, self.failures)
+
+    def query(self, document: str, variables: Json, token: Token) -> Request:  # noqa: ARG002
+        """The request for any GraphQL query, such as introspection; `variables` is an object.
+
+        Raises Refused if the vendor speaks no GraphQL.
+        """
+        raise Refused(f"{self.vendor} speaks no GraphQL")

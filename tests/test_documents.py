@@ -10,8 +10,10 @@ from bridge.cli.exits import Exit
 from bridge.cli.main import COMMANDS
 from bridge.core.event import Draft, seal
 from bridge.core.record import Key
+from bridge.core.settings import BaseSettings, GraphqlSettings, Subscription
 from bridge.core.subject import event_subject, token
 from bridge.edge.config import loader as config
+from bridge.edge.config.convert import fields_of
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -89,3 +91,25 @@ def test_documented_tokens_and_subjects() -> None:
     for text, expected in rows:
         assert token("" if text == "(empty)" else text.strip("`")) == expected
     assert event_subject(Key("pcvisit", "acme", "session", "4711"), "updated") in README
+
+
+def test_the_way_to_a_subscription_can_be_followed(tmp_path: Path) -> None:
+    """The tables in `docs/subscriptions.md` and the one left out in the example file load as they are."""
+    text = (ROOT / "docs/subscriptions.md").read_text("utf-8")
+    examples = [re.sub("^   ", "", block, flags=re.M) for block in re.findall(r"```toml\n(.*?)```", text, re.S)]
+    example = (ROOT / "config" / "bridged.example.toml").read_text("utf-8")
+    before, table, after = example.partition("# [[source.subscription]]")
+    examples.append(before + re.sub("^# ?", "", table + after, flags=re.M))
+    assert len(examples) == 2
+    for example in examples:
+        file = tmp_path / "bridged.toml"
+        file.write_text(example, "utf-8")
+        (source,) = config.load(file, TOKENS).sources
+        assert len(source.subscription) == 1  # type: ignore[attr-defined]
+
+
+def test_every_key_of_a_session_is_documented() -> None:
+    """`docs/subscriptions.md` names each key of a subscription and of a live session."""
+    text = (ROOT / "docs/subscriptions.md").read_text("utf-8")
+    keys = [*fields_of(Subscription), *(set(fields_of(GraphqlSettings)) - set(fields_of(BaseSettings)))]
+    assert [key for key in keys if key not in text] == []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
+import typing
 from typing import Any
 
 from bridge.cli import output
@@ -43,20 +45,30 @@ def run(args: argparse.Namespace) -> int:
 
 def facts(name: str, cls: AdapterClass) -> dict[str, Any]:
     """What there is to say about an adapter, as JSON."""
-    settings = [
-        {
-            "key": key,
-            "type": describe(hint),
-            "required": is_required(field),
-            "default": default_of(field),
-            "inferred": bool(field.metadata.get("inferred")),
-            "doc": field.metadata.get("doc", ""),
-        }
-        for key, (field, hint) in fields_of(cls.Settings).items()
-    ]
     return {
-        "name": name, "vendor": cls.vendor, "summary": summary(cls), "omit": list(cls.omit), "settings": settings,
+        "name": name, "vendor": cls.vendor, "summary": summary(cls), "omit": list(cls.omit),
+        "settings": _settings(cls.Settings),
     }  # fmt: skip
+
+
+def _settings(cls: type, within: str = "") -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for key, (field, hint) in fields_of(cls).items():
+        found.append(
+            {
+                "key": f"{within}{key}",
+                "type": describe(hint),
+                "required": is_required(field),
+                "default": default_of(field),
+                "inferred": bool(field.metadata.get("inferred")),
+                "doc": field.metadata.get("doc", ""),
+            }
+        )
+        inner = next((part for part in typing.get_args(hint) if dataclasses.is_dataclass(part)), None)
+        if isinstance(inner, type):
+            # A table that may stand there any number of times: its keys follow it.
+            found += _settings(inner, f"{within}{key}.")
+    return found
 
 
 def _show(adapter: dict[str, Any]) -> None:

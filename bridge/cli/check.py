@@ -15,6 +15,7 @@ from bridge.edge.config.convert import fields_of
 if TYPE_CHECKING:
     from bridge.edge.config.loader import Config
 
+UNKNOWN = "unverified: not known here; see status"
 ONLINE = "bridge.cli.check_online"
 """If this module exists, `--online` is offered and its `run(args, config) -> int` goes on from here."""
 
@@ -55,17 +56,26 @@ def report(config: Config) -> dict[str, Any]:
 def _source(config: Config, source: BaseSettings) -> dict[str, Any]:
     cls = config.adapters[source.adapter]
     fields = fields_of(type(source)).items()
+    listens = config.adapter(source).listens
     secrets = {key: getattr(source, key) for key, _ in fields if isinstance(getattr(source, key), Secret)}
     return {
         "name": source.name,
         "adapter": source.adapter,
         "vendor": cls.vendor,
         "reads": _reads(config, source),
+        "listens": [
+            {"name": one.name, "entity": one.shape or one.entity, "shape": one.shape, "verified": None}
+            for one in getattr(source, "subscription", ())
+        ],
         "omit": list(cls.omit if source.omit is None else source.omit),
         "omit_from": "adapter" if source.omit is None else "configuration",
         "raw": source.raw,
         "secrets": {key: secret.origin for key, secret in secrets.items()},
-        "inferred": {key: getattr(source, key) for key, (field, _) in fields if field.metadata.get("inferred")},
+        "inferred": {
+            key: getattr(source, key)
+            for key, (field, _) in fields
+            if field.metadata.get("inferred") and (listens or not field.metadata.get("live"))
+        },
     }
 
 
@@ -107,6 +117,9 @@ def _rows(source: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [("reads", _walk(walk)) for walk in source["reads"] or ()]
     if not rows:
         rows.append(("reads", "what the vendor names at login"))
+    for one in source["listens"]:
+        how = "the adapter's own mapping" if one["shape"] else "mapped here"
+        rows.append(("listens", f"{one['name']}: {one['entity']}, {how}; {UNKNOWN}"))
     origin = "the adapter's default" if source["omit_from"] == "adapter" else "set here"
     rows.append(("omits", f"{', '.join(source['omit']) or 'nothing'} ({origin})"))
     rows.append(("raw", "the vendor's own records are published too" if source["raw"] else "not published"))

@@ -6,7 +6,7 @@ One line per check, in the order in which the daemon would need them; what depen
 from __future__ import annotations
 
 import argparse
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,6 +30,7 @@ from bridge.edge.config.loader import Config
 from bridge.edge.http import HttpClient
 from bridge.edge.nats.connection import Denied, NatsConnection
 from bridge.edge.operator.inspection import Found, Inspection
+from bridge.edge.operator.overview import Observer
 from bridge.engine.quota import Quotas
 
 _WEIGHT = (Exit.CONFIG, Exit.NOPERM, Exit.UNAVAILABLE)
@@ -43,7 +44,8 @@ def run(args: argparse.Namespace, config: Config) -> int:
 
 async def _run(args: argparse.Namespace, config: Config) -> int:
     masker = Masker(config.secrets)
-    findings = [*await _nats(config, masker), *await _sources(config, masker)]
+    observed: dict[str, Any] = {}
+    findings = [*await _nats(config, masker, observed), *await _sources(config, masker, observed)]
     findings = [finding.masked(masker) for finding in findings]
     bad = [finding for finding in findings if not finding.ok]
     codes = {finding.exit for finding in bad}
@@ -64,6 +66,8 @@ async def _run(args: argparse.Namespace, config: Config) -> int:
 @dataclass(slots=True)
 class _Nats:
     findings: list[Finding] = field(default_factory=list)
+    observed: dict[str, Any] = field(default_factory=dict)
+    """By source, what the stream remembers of its subscriptions."""
 
     @asynccontextmanager
     async def check(self, what: str) -> AsyncIterator[None]:
@@ -83,8 +87,8 @@ class _Enough(Exception):
     """What follows needs what has failed."""
 
 
-async def _nats(config: Config, masker: Masker) -> list[Finding]:
-    nats = _Nats()
+async def _nats(config: Config, masker: Masker, observed: dict[str, Any]) -> list[Finding]:
+    nats = _Nats(observed=observed)
     try:
         async with nats.check("nats"), visiting(config, masker) as connection:
             for secret in connection.options.secrets():
@@ -111,7 +115,13 @@ async def _server(nats: _Nats, config: Config, connection: NatsConnection) -> No
         async with nats.check("jetstream"):
             await inspection.jetstream()
             nats.findings.append(passed("jetstream", "answers"))
-            nats.findings += [_stream(found, config) for found in await inspection.streams()]
+            streams = await inspection.streams()
+            nats.findings += [_stream(found, config) for found in streams]
+            there = streams[0].state != "missing"
+            observer = Observer(connection.client, ledger_names(config.nats))
+            for settings in config.sources:
+                if getattr(settings, "subscription", ()):
+                    nats.observed[settings.name] = await observer.subscriptions(settings.name) if there else {}
 
 
 def _permissions(refused: Sequence[Denied]) -> Finding:
@@ -134,14 +144,15 @@ def _stream(found: Found, config: Config) -> Finding:
     return passed(what, f"is what it must be; {found.messages} messages")
 
 
-async def _sources(config: Config, masker: Masker) -> list[Finding]:
+async def _sources(config: Config, masker: Masker, observed: Mapping[str, Any]) -> list[Finding]:
     quotas = Quotas()
     results: dict[str, list[Finding]] = {}
     try:
         async with HttpClient() as http, anyio.create_task_group() as group:
 
             async def one(settings: Any) -> None:
-                results[settings.name] = await try_source(config.adapter(settings), http, quotas, masker)
+                adapter, seen = config.adapter(settings), observed.get(settings.name)
+                results[settings.name] = await try_source(adapter, http, quotas, masker, seen)
 
             for settings in config.sources:
                 group.start_soon(one, settings)

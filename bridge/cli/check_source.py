@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import anyio
 
-from bridge.adapter import Adapter, Page, Token, Walk
+from bridge.adapter import Adapter, Json, Page, Token, Walk
+from bridge.cli.check_subscriptions import try_subscriptions
 from bridge.cli.daemon import wall
 from bridge.cli.exits import Exit
 from bridge.cli.findings import Finding, failed, passed
@@ -23,8 +25,17 @@ PATIENCE_S = 60.0
 """A check that takes longer, or has to wait for the vendor's quota, is given up."""
 
 
-async def try_source(adapter: Adapter[Any], http: Http, quotas: Quotas, masker: Masker) -> list[Finding]:
-    """Three findings at most: login, first page, budget. `masker` learns the token."""
+async def try_source(
+    adapter: Adapter[Any],
+    http: Http,
+    quotas: Quotas,
+    masker: Masker,
+    observed: Mapping[str, Json] | None = None,
+) -> list[Finding]:
+    """Login, first page, each subscription, budget. `masker` learns the token.
+
+    `observed` is what the stream remembers of the source's subscriptions; None: not known.
+    """
     name = adapter.settings.name
     quota = quotas.of(adapter.budget_key, adapter.limit)
     reader = Reader(adapter, http, quota, wall, masker.add)
@@ -37,6 +48,8 @@ async def try_source(adapter: Adapter[Any], http: Http, quotas: Quotas, masker: 
             what = f"{name}: first page"
             walk, page = await _first_page(adapter, reader, token)
             findings.append(passed(what, _page(adapter, walk, page)) if walk and page else _nothing(what))
+            what = f"{name}: subscriptions"
+            findings += await try_subscriptions(adapter, reader, observed)
         except BridgeError as error:
             code = Exit.NOPERM if isinstance(error, Refused) else Exit.UNAVAILABLE
             findings.append(failed(what, str(error), code))

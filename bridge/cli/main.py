@@ -24,6 +24,7 @@ COMMANDS = {
     "check": ("bridge.cli.check", "check the configuration and say what it means"),
     "tail": ("bridge.cli.tail", "show events as they flow"),
     "status": ("bridge.cli.status", "show how every source is"),
+    "introspect": ("bridge.cli.introspect", "print a GraphQL vendor's schema and what can be subscribed to"),
     "resync": ("bridge.cli.resync", "have a source read again what it has read before"),
     "forget": ("bridge.cli.forget", "erase one entity from the stream and the view, for good"),
     "sandbox": ("bridge.cli.sandbox", "play a vendor on this machine"),

@@ -6,6 +6,7 @@ import argparse
 from datetime import UTC, datetime
 from typing import Any
 
+from bridge.adapter import BaseSettings
 from bridge.cli import configuration, output
 from bridge.cli.daemon import ledger_names
 from bridge.cli.exits import Exit
@@ -13,12 +14,14 @@ from bridge.cli.intervals import Intervals
 from bridge.cli.loop import run as run_loop
 from bridge.cli.plain import json_line, plain
 from bridge.cli.visit import visiting
+from bridge.core.subscription import first_seen
 from bridge.edge.config.loader import Config
 from bridge.edge.operator.overview import NEVER, Observer, Overview, cursor_times
 
 LATE_INTERVALS = 2.0
 LATE_SLACK_S = 60.0
 """A walk is late when its last complete pass is older than two intervals and a minute: passes and quotas take time."""
+NEVER_TOLD = "unverified: nothing of it has ever arrived"
 
 Json = dict[str, Any]
 
@@ -41,7 +44,8 @@ async def _run(args: argparse.Namespace, config: Config) -> int:
         server = {"server": connection.server, "version": str(connection.info.get("version", ""))}
     now = datetime.now(UTC)
     sources = [
-        describe(view, Intervals(config, settings), now) for view, settings in zip(views, config.sources, strict=True)
+        describe(view, Intervals(config, settings), now, settings)
+        for view, settings in zip(views, config.sources, strict=True)
     ]
     report = {
         "ok": not any(source["problems"] for source in sources),
@@ -56,8 +60,11 @@ async def _run(args: argparse.Namespace, config: Config) -> int:
     return Exit.OK
 
 
-def describe(view: Overview, intervals: Intervals, now: datetime) -> Json:
-    """One source as JSON. `problems`: what somebody should look at, in words; none when all is well."""
+def describe(view: Overview, intervals: Intervals, now: datetime, settings: BaseSettings) -> Json:
+    """One source as JSON. `problems`: what somebody should look at, in words; none when all is well.
+
+    `subscriptions`: those configured. One is `verified` once anything of it was stored, `first` says when.
+    """
     walks = [_walk(name, cursor, intervals, now) for name, cursor in sorted(view.walks.items())]
     return {
         "name": view.name,
@@ -68,11 +75,17 @@ def describe(view: Overview, intervals: Intervals, now: datetime) -> Json:
         "problems": _problems(view, walks, now),
         "owner": view.owner or None,
         "walks": walks,
+        "subscriptions": [_subscription(one.name, view) for one in getattr(settings, "subscription", ())],
         "last_event": view.last_event,
         "open_gaps": view.open_gaps,
         "quarantined": view.quarantined,
         "last_quarantine": view.last_quarantine,
     }
+
+
+def _subscription(name: str, view: Overview) -> Json:
+    first = first_seen(view.subscriptions.get(name))
+    return {"name": name, "verified": first is not None, "first": first}
 
 
 def _walk(name: str, cursor: Json, intervals: Intervals, now: datetime) -> Json:
@@ -132,6 +145,9 @@ def _rows(source: Json, now: datetime) -> list[tuple[str, str]]:
         every = f", every {_span(walk['every_s'])}" if walk["every_s"] else ""
         done = f"complete {_age(walk['completed'], now)} ago" if walk["completed"] else "first reading under way"
         rows.append(("walk", f"{walk['name']}: {done}{every}"))
+    for one in source["subscriptions"]:
+        told = f"first event {_age(one['first'], now)} ago" if one["verified"] else NEVER_TOLD
+        rows.append(("subscription", f"{one['name']}: {told}"))
     if last := source["last_event"]:
         rows.append(("last event", f"{_age(last['observed'], now)} ago: {last['subject']}"))
     if source["quarantined"]:

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 
-from bridge.core.budget import Limit
-from bridge.core.errors import Refused, Retry, Throttled, Unauthorized
+from bridge.core.budget import Allowance, Limit
+from bridge.core.errors import Refused, Retry, Throttled, TooComplex, Unauthorized
 from bridge.core.facts import Response
 from bridge.core.record import Json
 
@@ -40,6 +40,26 @@ def check(response: Response, what: str) -> None:
     if status in (408, 425) or status >= 500:
         raise Retry(f"{said}: a fault at the vendor", after=retry_after(response.headers))
     raise Refused(f"{said}: check the configured URL, and whether the vendor changed the interface")
+
+
+def not_too_complex(response: Response, what: str) -> None:
+    """Returns unless the vendor refused for complexity: 429 with a `Retry-After` that is there and empty.
+
+    For vendors that document it so. Raises TooComplex.
+    """
+    if response.status == 429 and "retry-after" in response.headers and not response.headers["retry-after"].strip():
+        raise TooComplex(f"{what}: the request is too complex for the vendor, and would be at any time")
+
+
+def allowance(headers: Mapping[str, str]) -> Allowance | None:
+    """What `X-RateLimit-Limit`, `-Remaining` and `-Reset` say, the last one in seconds; None if not all of them do."""
+    found = [headers.get(f"x-ratelimit-{name}", "").strip() for name in ("limit", "remaining", "reset")]
+    if not all(re.fullmatch(r"[0-9]{1,9}", value) for value in found[:2]):
+        return None
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", found[2]):
+        return None
+    burst, remaining = int(found[0]), int(found[1])
+    return Allowance(burst, remaining, float(found[2])) if 0 <= remaining <= burst and burst >= 1 else None
 
 
 def body(response: Response, what: str) -> Json:

@@ -22,6 +22,8 @@ class Request:
     """Whether it is charged to the vendor's budget."""
     form: Mapping[str, str | Secret] | None = field(default=None, repr=False)
     """A body as `application/x-www-form-urlencoded`, in place of `json`."""
+    redirects: bool = False
+    """Whether a redirect is an answer like any other. It is never followed; otherwise it is a failure to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +40,17 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """What a login yielded. Times are milliseconds since the Unix epoch; `facts` feed walks (a tenant id)."""
+    """What a login yielded. Times are milliseconds since the Unix epoch; `facts` feed walks (a tenant id).
+
+    `lasts_s`: how long it is valid from when the login began, in seconds, where the login can tell: the times are then
+    not asked, nor is our clock.
+    """
 
     value: Secret
     issued_ms: int | None = None
     expires_ms: int | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
+    lasts_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +161,12 @@ class Page:
 
     `rows` are undigested; each goes through `Adapter.record`. `next` is the position to go on from, None at the
     end. `complete` is False while the vendor says that it is still loading: the pass then proves nothing.
-    `reaches_back_to_ms`: the vendor holds nothing older.
+    `reaches_back_to_ms`: the vendor holds nothing older. `aliases`: ids the vendor answered with, by which it now calls
+    things that were asked for by another id.
     """
 
     rows: Sequence[Json]
     next: Json = None
     complete: bool = True
     reaches_back_to_ms: int | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)

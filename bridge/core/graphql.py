@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from bridge.core.answer import check, harmless, quota
-from bridge.core.errors import BridgeError, Refused, Retry, Throttled, Unauthorized
+from bridge.core.errors import BridgeError, Refused, Retry, Throttled, TooComplex, Unauthorized
 from bridge.core.facts import Request, Response
 from bridge.core.fields import kind
 from bridge.core.record import Json
@@ -36,10 +36,13 @@ _UNAUTHORIZED = re.compile(
     re.IGNORECASE,
 )
 _THROTTLED = re.compile(r"\b(too many requests|rate ?limit)", re.IGNORECASE)
+# What graphql-ruby says, and others like it.
+_COMPLEX = re.compile(r"\bexceed(s|ed) (the )?max(imum)? (query )?complexity\b|\btoo complex\b", re.IGNORECASE)
 
 _ADVICE: Mapping[type[BridgeError], str] = {
     Unauthorized: "the token is not accepted",
     Throttled: "over the quota",
+    TooComplex: "the query is too complex for the vendor",
     Refused: "the vendor's schema does not fit our query",
     Retry: "a fault at the vendor",
 }
@@ -167,6 +170,8 @@ def fault(errors: Json, field: str, status: int = 200, *, otherwise: type[Bridge
             known = Unauthorized
         elif _THROTTLED.search(message):
             known = Throttled
+        elif otherwise is None and _COMPLEX.search(message):
+            known = TooComplex
         else:
             # GraphQL over HTTP: 400 means that the request itself is wrong, so it will stay wrong.
             known = otherwise or (Refused if status == 400 else Retry)

@@ -9,6 +9,9 @@ from bridge.core.facts import Walk
 SHARE = 4
 """While several walks are due, every fourth page is for the one that has waited longest, however slow it is."""
 
+TOGETHER_S = 0.5
+"""Wishes to read a walk again that come within so many seconds are one."""
+
 
 class Schedule:
     """Walks by when they are due; of those that are due the fast ones go first, page by page.
@@ -27,6 +30,8 @@ class Schedule:
         }
         self._pending = {name for name, due in self._due.items() if due <= now}
         self._again: set[str] = set()
+        self._repeats: list[tuple[float, str]] = []
+        self._wishes: list[tuple[float, str]] = []
         self._turn = 0
         self._served = dict.fromkeys(self._walks, 0)
 
@@ -42,6 +47,10 @@ class Schedule:
 
     def next(self, now: float) -> Walk | None:
         """The walk to read a page of now; None when nothing is due."""
+        for name in [name for at, name in self._repeats + self._wishes if at <= now]:
+            self._due[name] = min(self._due[name], now)
+        self._repeats = [(at, name) for at, name in self._repeats if at > now]
+        self._wishes = [(at, name) for at, name in self._wishes if at > now]
         due = [self._walks[name] for name, at in self._due.items() if at <= now]
         if not due:
             return None
@@ -55,7 +64,9 @@ class Schedule:
 
     def wait(self, now: float) -> float:
         """Seconds until the next walk is due; infinite without walks."""
-        return max(0.0, min(self._due.values(), default=float("inf")) - now)
+        later = (at for at, _ in self._repeats + self._wishes)
+        soonest = min([*self._due.values(), *later], default=float("inf"))
+        return max(0.0, soonest - now)
 
     def finished(self, walk: Walk, now: float) -> None:
         """The pass came to its end: the walk is due again after its interval, or at once if `all_due` said so."""
@@ -70,11 +81,26 @@ class Schedule:
         """Not before `seconds` from now."""
         self._due[walk.name] = now + seconds
 
+    def hasten(self, name: str, now: float) -> None:
+        """Read this walk now rather than when it is due."""
+        if name in self._due:
+            self._due[name] = min(self._due[name], now)
+
+    def once_more(self, walk: Walk, now: float, under_way: Iterable[str] = ()) -> None:
+        """Read this walk again from its beginning, once it can tell what happens now. Many such wishes are one."""
+        if walk.name in under_way:
+            self._again.add(walk.name)
+        at, together = now + walk.lag_s, TOGETHER_S + walk.lag_s / 10
+        if not any(name == walk.name and at <= soon < at + together for soon, name in self._wishes):
+            self._wishes.append((at + together, walk.name))
+
     def all_due(self, now: float, under_way: Iterable[str] = ()) -> None:
-        """Read everything again now: something may have been missed.
+        """Read everything again now that may show what was missed; what may show it too early, once more later.
 
         Of walks that are `under_way` some pages were read before that: once at their end they are read once more.
         """
-        self._due = dict.fromkeys(self._walks, now)
-        self._pending = set(self._walks)
+        asked = [walk for walk in self._walks.values() if walk.on_connect]
+        self._due.update((walk.name, now) for walk in asked)
+        self._pending = {walk.name for walk in asked}
         self._again = self._pending.intersection(under_way)
+        self._repeats = [(now + delay, walk.name) for walk in self._walks.values() for delay in walk.again_s]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import re
@@ -38,6 +39,10 @@ class Secret:
     def prefixed(self, prefix: str) -> Secret:
         """The same secret behind a public prefix, such as `Bearer `."""
         return Secret(self._value, self.origin, prefix=prefix)
+
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that equal secrets share and that tell nothing of them."""
+        return hashlib.blake2b(self._value.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
     def __bool__(self) -> bool:
         return bool(self._value)

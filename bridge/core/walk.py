@@ -76,7 +76,8 @@ class Pass:
     vendor said that it was still loading: such a pass proves no absence and moves no cursor.
     """
 
-    def __init__(self, walk: Walk, window: Window | None, started_ms: int) -> None:
+    def __init__(self, walk: Walk, window: Window | None, started_ms: int, known: Sequence[str] = ()) -> None:
+        """`known`: the entities to read, for a walk that reads them by id."""
         self.walk = walk
         self.window = window
         self.started_ms = started_ms
@@ -87,10 +88,16 @@ class Pass:
         self.complete = True
         self.done = False
         self._positions: set[str] = set()
+        self._known = known
+        self._asked = 0
+
+    def anew(self) -> Pass:
+        """The same pass from its beginning."""
+        return Pass(self.walk, self.window, self.started_ms, self._known)
 
     def ask(self) -> Ask:
         """The next page to read."""
-        return Ask(self.walk, self.window, self.position)
+        return Ask(self.walk, self.window, self.position, self._known[self._asked : self._asked + self.walk.batch])
 
     def take(self, page: Page, ids: Sequence[str]) -> None:
         """Account for a page whose readable rows had these ids (unreadable ones count in `page.rows` only).
@@ -99,7 +106,10 @@ class Pass:
         """
         fresh = [id_ for id_ in ids if id_ not in self.ids]
         self.complete = self.complete and page.complete
-        if page.next is not None:
+        if self.walk.batch:
+            self._asked = min(self._asked + self.walk.batch, len(self._known))
+            self.position = self._asked if self._asked < len(self._known) else None
+        elif page.next is not None:
             position = repr(page.next)
             if position in self._positions or (ids and not fresh) or self.pages >= MOST_PAGES:
                 raise Stuck(
@@ -108,9 +118,10 @@ class Pass:
                     f"{MOST_PAGES} pages); the pass starts over"
                 )
             self._positions.add(position)
+        if not self.walk.batch:
+            self.position = page.next
         self.ids.update(fresh)
         self.pages += 1
         self.rows += len(page.rows)
-        self.position = page.next
         # An empty page that names a next one is not the end: some vendors filter after they have cut the page.
-        self.done = page.next is None
+        self.done = self.position is None

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import Mapping
 from typing import Self
+from urllib.parse import urlencode
 
 import aiohttp
 import anyio
 
 from bridge.core.errors import Malformed, Refused, Retry
 from bridge.core.facts import Request, Response
-from bridge.core.record import Json
-from bridge.core.secret import Secret
 from bridge.core.url import host_of, place, problem
 from bridge.edge.codec import decode, encode
 from bridge.edge.http_failure import explain
+from bridge.edge.outgoing import header_problem, revealed, tls
 
 CHUNK = 65_536
 """Bytes taken from the network at a time: how far a body can go beyond its bound before we stop reading."""
@@ -45,7 +43,7 @@ class HttpClient:
 
     async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(
-            ssl=_tls(self._ca_file),
+            ssl=tls(self._ca_file),
             limit=self._connections,
             # Less than servers keep theirs, or we would write into a connection that is being closed.
             keepalive_timeout=4.0,
@@ -80,7 +78,7 @@ class HttpClient:
         if self._session is None:
             raise RuntimeError("HttpClient is used outside its context")
         where = f"{request.method} {place(request.url)}"
-        refused = problem(request.url, allow_plain=self._allow_plain_http) or _header_problem(request.headers)
+        refused = problem(request.url, allow_plain=self._allow_plain_http) or header_problem(request.headers)
         if refused:
             raise Refused(f"{where}: {refused}")
         outcome = await self._attempt(self._session, request, timeout_s, max_bytes)
@@ -106,16 +104,19 @@ class HttpClient:
 
 
 async def _exchange(session: aiohttp.ClientSession, request: Request, max_bytes: int) -> Response | str:
-    headers = {name: _revealed(value) for name, value in request.headers.items()}
+    headers = {name: revealed(value) for name, value in request.headers.items()}
     body = None
-    if request.json is not None:
-        body = encode(_revealed(request.json))
+    if request.form is not None:
+        body = urlencode(revealed(request.form)).encode("ascii")
+        headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
+    elif request.json is not None:
+        body = encode(revealed(request.json))
         headers.setdefault("Content-Type", "application/json")
     async with session.request(
         request.method, request.url, headers=headers, data=body, allow_redirects=False
     ) as answer:
         status = answer.status
-        if 300 <= status <= 399 and status != 304:
+        if 300 <= status <= 399 and status != 304 and not request.redirects:
             target = host_of(answer.headers.get("Location", "")) or "another path of the same host"
             answer.close()
             return (
@@ -150,35 +151,3 @@ async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes | None:
             return None
         chunks.append(chunk)
     return b"".join(chunks)
-
-
-def _tls(ca_file: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(ca_file)
-        except (OSError, ssl.SSLError) as error:
-            raise Refused(f"CA file {ca_file}: {error.strerror or error}; expected a PEM file") from error
-    return context
-
-
-def _header_problem(headers: Mapping[str, str | Secret]) -> str:
-    for name, value in headers.items():
-        plain = _revealed(value)
-        if not plain.isascii() or not plain.isprintable():
-            origin = f" ({value.origin})" if isinstance(value, Secret) and value.origin else ""
-            return (
-                f"the value of header {name}{origin} holds a character that no header may hold, "
-                "perhaps a line break at its end"
-            )
-    return ""
-
-
-def _revealed(value: Json) -> Json:
-    if isinstance(value, Secret):
-        return value.reveal()
-    if isinstance(value, Mapping):
-        return {key: _revealed(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_revealed(item) for item in value]
-    return value

@@ -48,6 +48,13 @@ class TokenKeeper:
             return None
         return self._expires_at - anyio.current_time()
 
+    @property
+    def renew_in(self) -> float | None:
+        """Seconds until `token` renews it, at least 0; None when there is none or it does not expire."""
+        if self._token is None or self._renew_at == float("inf"):
+            return None
+        return max(0.0, self._renew_at - anyio.current_time())
+
     async def token(self) -> Token:
         """A token that is valid now, renewed if its margin has begun.
 
@@ -112,6 +119,8 @@ def _lifetime_s(token: Token, now_ms: int) -> float | None:
 
     Raises BridgeError for a token that has expired by both clocks.
     """
+    if token.lasts_s is not None:
+        return token.lasts_s
     if token.expires_ms is None:
         return None
     by_ours = (token.expires_ms - now_ms) / 1000

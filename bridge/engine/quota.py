@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import anyio
 
-from bridge.core.budget import Budget, Limit
+from bridge.core.budget import Allowance, Budget, Limit
 from bridge.core.errors import Throttled
 
 FIRST_PAUSE_S = 5.0
@@ -13,22 +15,34 @@ FAR_OFF = 100
 
 
 class Quota:
-    """Waits until the budget allows the next request. Whoever asks first goes first."""
+    """Waits until the budget allows the next request. Of those who spare as much, whoever asks first goes first."""
 
     def __init__(self, limit: Limit) -> None:
         self.budget = Budget(limit)
         self._configured = limit
         self.refusals = 0
-        self._turn = anyio.Lock()
+        # Who must leave some of the burst to others waits longer, and they must not wait behind it.
+        self._turns: defaultdict[int, anyio.Lock] = defaultdict(anyio.Lock)
         self._refusals_in_a_row = 0
 
-    async def take(self, cost: int = 1) -> None:
-        """Returns when `cost` requests may start; they are then accounted for."""
-        async with self._turn:
-            # The wait is as long as the vendor's own period or pause, so it needs no deadline of its own.
-            while (wait := self.budget.wait(anyio.current_time())) > 0:  # noqa: ASYNC110 - a pause may grow
+    async def take(self, cost: int = 1, *, spares: int = 0, need: int = 1) -> None:
+        """Returns when `cost` requests may start; they are then accounted for.
+
+        `spares`: how many requests of the burst are left to others. `need`: what the vendor is known to count for one
+        such request; it is waited for, and accounted for once the answer tells.
+        """
+        async with self._turns[spares]:
+            # The wait is as long as the vendor's own period or pause, so it needs no deadline of its own. It may grow.
+            while (wait := self.budget.wait(anyio.current_time(), need=need, spares=spares)) > 0:  # noqa: ASYNC110
                 await anyio.sleep(wait)
             self.budget.spend(anyio.current_time(), cost)
+
+    def told(self, sent: float, allowance: Allowance) -> int | None:
+        """An answer to a request sent then (`anyio.current_time()`) says what is left.
+
+        Returns how many requests the vendor counted for it, if that can be told.
+        """
+        return self.budget.observe(sent, allowance)
 
     def throttled(self, error: Throttled) -> float:
         """The vendor refused for quota: everyone pauses. Returns for how many seconds."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from bridge.adapter import Adapter, Ask, Page, Request, Response, Token
-from bridge.core.errors import Refused, Retry, Throttled, Unauthorized
+import anyio
+
+from bridge.adapter import Adapter, Ask, Page, Request, Response, Token, Walk
+from bridge.core.errors import Refused, Retry, Throttled, TooComplex, Unauthorized
 from bridge.core.secret import Secret
 from bridge.engine.keeper import TokenKeeper
+from bridge.engine.portions import Portions
 from bridge.engine.ports import Http, Wall
 from bridge.engine.quota import Quota
 
@@ -25,14 +29,38 @@ class Reader:
         self._adapter = adapter
         self._http = http
         self.quota = quota
+        self._portions = Portions(adapter.settings.name)
         self.keeper = TokenKeeper(adapter, self.send, wall, learn)
         self.requests = 0
 
     async def page(self, ask: Ask) -> Page:
-        """The page, with a token that the vendor accepts and within its quota.
+        """The page, with a token that the vendor accepts, within its quota, and no larger than it takes.
 
-        Raises Retry, CursorExpired, Refused, Malformed.
+        A walk by id that the vendor takes only in smaller portions is asked for as many as there are, one after
+        another. Raises Retry, CursorExpired, Refused, Malformed.
         """
+        page, read = await self._portion(ask)
+        while read < len(ask.ids):
+            more, count = await self._portion(replace(ask, ids=ask.ids[read:]))
+            read += count
+            page = replace(
+                page,
+                rows=[*page.rows, *more.rows],
+                complete=page.complete and more.complete,
+                aliases={**page.aliases, **more.aliases},
+            )
+        return page
+
+    async def _portion(self, ask: Ask) -> tuple[Page, int]:
+        """A page as large as the vendor takes, and how many of the ids it is about."""
+        while True:
+            fitted = self._portions.fitted(ask)
+            try:
+                return await self._patiently(fitted), len(fitted.ids)
+            except TooComplex as error:
+                self._portions.halve(fitted, error)
+
+    async def _patiently(self, ask: Ask) -> Page:
         refused: Token | None = None
         for _ in range(PATIENCE):
             try:
@@ -54,15 +82,25 @@ class Reader:
 
     async def send(self, request: Request) -> Response:
         """One request, within the quota if it counts."""
+        return await self._send(request, None)
+
+    async def _send(self, request: Request, walk: Walk | None) -> Response:
         if request.counts:
-            await self.quota.take()
+            cost = self._portions.cost(walk) if walk else 1
+            await self.quota.take(spares=walk.spares if walk else 0, need=cost)
         self.requests += 1
-        settings = self._adapter.settings
-        return await self._http.send(
+        settings, sent = self._adapter.settings, anyio.current_time()
+        response = await self._http.send(
             request,
             timeout_s=settings.request_timeout_s,
             max_bytes=settings.max_body_mb * 1024 * 1024,
         )
+        if request.counts and (allowance := self._adapter.allowance(response)) is not None:
+            counted = self.quota.told(sent, allowance)
+            # A refused request costs nothing, which says nothing of what it would have cost.
+            if walk and counted and 200 <= response.status <= 299:
+                self._portions.counted(walk, counted)
+        return response
 
     async def _once(self, ask: Ask, token: Token) -> Page:
-        return self._adapter.page(ask, await self.send(self._adapter.request(ask, token)))
+        return self._adapter.page(ask, await self._send(self._adapter.request(ask, token), ask.walk))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters import pcvisit
+from adapters import pcvisit, x_assist
 from bridge.adapter import Ask, Json, Secret, Token, Window
 from tests.adapters.contract import Case
 from tests.support.answers import answer
@@ -55,4 +55,50 @@ def pcvisit_case() -> Case:
     )
 
 
-CASES: Sequence[Case] = (pcvisit_case(),)
+X_ASSIST_FIELDS = {
+    "version": "version",
+    "severity": "severity",
+    "area_code": "area.code",
+    "centre": "area.centre",
+    "validity": "validity { lower upper } as datetime",
+    "stay_ms": "stay as duration",
+    "original": 'name(language: "de")',
+}
+
+
+def x_assist_settings(**changes: Any) -> x_assist.Settings:
+    """A source with a made-up client and some fields of its own."""
+    given: dict[str, Any] = {
+        "name": "acme",
+        "adapter": "x_assist",
+        "graphql_url": "https://api.example.com/graphql",
+        "issuer": "https://accounts.example.com",
+        "client_id": "client-id-0001",
+        "client_secret": Secret("client-secret-0002", "env X_ASSIST_SECRET"),
+        "event_fields": X_ASSIST_FIELDS,
+    }
+    return x_assist.Settings(**given | changes)
+
+
+def x_assist_case() -> Case:
+    """X-Assist, with answers as its documents describe them."""
+
+    def make() -> x_assist.Adapter:
+        return x_assist.Adapter(x_assist_settings())
+
+    walk = make().walks(Token(Secret("anything")))[0]
+    window = Window(1_700_000_000_000, 1_704_110_400_000)
+    return Case(
+        name="x_assist",
+        make=make,
+        login=[answer(sample("x_assist/discovery.json")), answer(sample("x_assist/token.json"), headers=DATE)],
+        ask=Ask(walk, window),
+        later=Ask(walk, window, {"cursor": "Mw"}),
+        pages=[answer(sample("x_assist/events.json"))],
+        fields=["events", "nodes"],
+        secrets=["client-secret-0002", sample("x_assist/token.json")["access_token"]],
+        personal=[],
+    )
+
+
+CASES: Sequence[Case] = (pcvisit_case(), x_assist_case())

@@ -68,3 +68,16 @@ def test_the_schema_holds_every_adapter(capsys: pytest.CaptureFixture[str]) -> N
     document = json.loads(capsys.readouterr().out)
     assert document["$schema"].endswith("2020-12/schema")
     assert {name for name in document["$defs"] if name != "secret"} == {f"source.{n}" for n in SHIPPED | {"acme"}}
+
+
+def test_tables_inside_a_source_are_listed_with_their_keys(capsys: pytest.CaptureFixture[str]) -> None:
+    """`[[source.subscription]]` is documented key by key, and guesses about the session are marked."""
+    assert main(["adapters", "pcvisit", "--json"]) == 0
+    (pcvisit,) = json.loads(capsys.readouterr().out)
+    settings = {setting["key"]: setting for setting in pcvisit["settings"]}
+    assert settings["subscription"]["default"] == []
+    assert settings["subscription.document"]["required"]
+    assert settings["subscription.fields"]["type"] == "a table of texts"
+    assert settings["ws_subprotocol"]["default"] == "graphql-ws"
+    assert settings["ws_subprotocol"]["inferred"]
+    assert not settings["ws_url"]["inferred"]

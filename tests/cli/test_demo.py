@@ -26,13 +26,17 @@ async def test_unattended_it_prints_one_object() -> None:
     """`--seconds N --json`: one JSON object on stdout and nothing else, exit 0, nothing missing, doubled, mixed up."""
     done = await bridged("demo", "--seconds", "2", "--rate", "20", "--json", deadline_s=100)
     assert (done.code, done.err) == (0, "")
-    source = done.json["sources"]["demo"]
     assert done.json["ok"] is True
-    assert [source[key] for key in ("missing", "duplicates", "out_of_order", "invented")] == [0, 0, 0, 0]
-    assert source["changes"] > 11
-    assert source["events"] > 11
-    assert source["events"] == source["changes"] - source["superseded"]
-    assert source["latency_ms"]["p50"] <= source["latency_ms"]["p99"]
+    support, travel, total = done.json["sources"]["support"], done.json["sources"]["travel"], done.json["total"]
+    for report in (support, travel, total):
+        assert [report[key] for key in ("missing", "duplicates", "out_of_order", "invented")] == [0, 0, 0, 0]
+        assert report["events"] == report["changes"] - report["superseded"] - report["lapsed"]
+        assert report["latency_ms"]["p50"] <= report["latency_ms"]["p99"]
+    assert (support["vendor"], travel["vendor"]) == ("pcvisit", "x-assist")
+    assert support["changes"] > 11
+    assert travel["changes"] > 5
+    assert total["changes"] == support["changes"] + travel["changes"]
+    assert total["events"] == support["events"] + travel["events"]
 
 
 def stage_with(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[list[Seen]], list[Seen]]) -> list[Seen]:
@@ -71,19 +75,23 @@ def test_a_planted_fault_is_found(
     captured = capsys.readouterr()
     verdict = json.loads(captured.out)
     assert verdict["ok"] is False
-    assert verdict["sources"]["demo"][count] == 1
+    assert verdict["sources"]["support"][count] == 1
+    assert verdict["sources"]["travel"][count] == 0
+    assert verdict["total"][count] == 1
     assert "session-3" in captured.err
 
 
 def test_the_published_samples_flow_first(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """The first records in the stream are the vendor's own, in the order in which it published them."""
+    """pcvisit's first records in the stream are its own, in the order in which it published them; both vendors flow."""
     read = stage_with(monkeypatch, lambda events: events)
     assert main(["demo", "--seconds", "1", "--rate", "50"]) == 0
-    sessions = [event for event in read if event.subject.startswith("events.pcvisit.demo.session.")]
+    sessions = [event for event in read if event.subject.startswith("events.pcvisit.support.session.")]
     assert [event.data["id"] for event in sessions[:11]] == ["session-uuid-1", *(f"session-{n}" for n in range(1, 11))]
     assert all(event.subject.split(".")[4] == "snapshot" for event in sessions[:11])
     out = capsys.readouterr().out.splitlines()
-    assert "session.snapshot session-uuid-1 " in out[0]
+    flow = [line for line in out if " pcvisit/support " in line]
+    assert "session.snapshot session-uuid-1 " in flow[0]
+    assert any(" x-assist/travel event.snapshot " in line for line in out)
     assert out[-1] == "every change that could be read is there, once"
 
 
@@ -93,7 +101,7 @@ async def test_ctrl_c_ends_with_the_verdict(tmp_path: Path) -> None:
     child = Child(tmp_path, "demo", ["demo"])
     child.start()
     try:
-        await wait_until(lambda: "session.snapshot session-uuid-1" in child.out(), 30, "the first event")
+        await wait_until(lambda: "session.snapshot session-uuid-1" in child.out(), what="the first event")
         process = child._child
         assert process is not None
         process.send_signal(signal.SIGINT)
@@ -132,8 +140,10 @@ async def test_the_live_view_on_a_terminal(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, b"")
     entered, left = text.index("\x1b[?1049h"), text.index("\x1b[?1049l")
     view, after = text[entered:left], text[left:]
-    assert "reading the vendor's published samples" in view
+    assert "reading what the vendors have to show" in view
     assert "session-uuid-1" in view
+    assert "travel" in view
+    assert "x-assist" in view
     assert "missing 0, duplicates 0, out of order 0, invented 0" in after
     assert "every change that could be read is there, once" in after
 

@@ -121,11 +121,11 @@ async def resynced(folder: Path, server: NatsServer, rig: SourceRig) -> None:
     """First the last 20 days, then everything."""
     result = await program(folder, server, "acme", "--since", days_ago(20))
     assert result.returncode == 0, result.stderr
-    await wait_until(lambda: ("10d-old", "created") in rig.told(), 20, "the record of ten days ago")
+    await wait_until(lambda: ("10d-old", "created") in rig.told(), what="the record of ten days ago")
     assert ("90d-older", "created") not in rig.told()
     result = await program(folder, server, "acme", "--json")
     assert json.loads(result.stdout) == {"source": "acme", "walks": ["fast", "slow"], "since": None}
-    await wait_until(lambda: ("90d-older", "created") in rig.told(), 20, "the record of ninety days ago")
+    await wait_until(lambda: ("90d-older", "created") in rig.told(), what="the record of ninety days ago")
     await settled(rig)
     # Once each: afterwards the windows are the usual ones.
     for walk in ("fast", "slow"):
@@ -143,7 +143,7 @@ async def settled(rig: SourceRig) -> None:
     async def nothing_left() -> bool:
         return not any(["again_from_ms" in await cursor(rig, walk) for walk in ("fast", "slow")])
 
-    await wait_until(nothing_left, 20, "both walks to have read everything again")
+    await wait_until(nothing_left, what="both walks to have read everything again")
 
 
 async def test_one_slow_walk_is_noticed_with_the_next_fast_pass(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ async def test_one_slow_walk_is_noticed_with_the_next_fast_pass(tmp_path: Path) 
             rig.vendor.put("10d-old", "1")
             result = await program(tmp_path, server, "acme", "--walk", "slow", "--since", days_ago(20))
             assert result.returncode == 0, result.stderr
-            await wait_until(lambda: ("10d-old", "created") in rig.told(), 20, "the record of ten days ago")
+            await wait_until(lambda: ("10d-old", "created") in rig.told(), what="the record of ten days ago")
             await settled(rig)
         assert set(windows(rig, "fast")) == {0}
 

@@ -7,9 +7,9 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import nats
 import pytest
 
+from tests.support.asking import plain_client, plain_jetstream
 from tests.support.command import SOURCE, Setup, bridged
 from tests.support.nats_server import nats_server
 from tests.support.program import Child, PlayedVendor
@@ -32,8 +32,7 @@ async def live(daemon: Child, source: str = SOURCE) -> None:
     """Returns when the source has read everything once."""
     await wait_until(
         lambda: not daemon.running or any(line["source"] == source for line in daemon.said("source.live", -1)),
-        30,
-        f"{source} to be live",
+        what=f"{source} to be live",
     )
     assert daemon.running, daemon.tail()
 
@@ -43,7 +42,7 @@ async def last_words(daemon: Child) -> tuple[int, str]:
     daemon.start()
     child = daemon._child
     assert child is not None
-    await wait_until(lambda: child.poll() is not None, 30, "the daemon to give up")
+    await wait_until(lambda: child.poll() is not None, what="the daemon to give up")
     assert daemon.out() == ""
     (failed,) = daemon.said("bridged.failed")
     assert failed["level"] == "critical"
@@ -67,7 +66,7 @@ async def test_it_runs_with_embedded_nats_until_sigterm(tmp_path: Path, vendor: 
         await live(daemon)
         (started,) = daemon.said("nats_server.started")
         assert not gone(started["pid"])
-        assert await daemon.terminate(deadline_s=10) == 0
+        assert await daemon.terminate() == 0
     finally:
         daemon.close()
     assert gone(started["pid"])
@@ -143,16 +142,12 @@ async def test_a_missing_permission_is_named(tmp_path: Path, denied: str, subjec
 
 async def test_a_stream_that_differs_is_reported_and_left_alone(tmp_path: Path) -> None:
     """Exit 78; every field that differs is named with what it must be, and nothing on the server changes."""
-    async with nats_server(tmp_path) as server:
-        client = await nats.connect(server.url)
-        try:
-            js = client.jetstream()
-            made = await js.add_stream(name="BRIDGE", subjects=["bridge.in.>", "else.>"], max_msgs=10)
-            code, said = await last_words(Setup(tmp_path, nats=f'url = "{server.url}"').daemon())
-            after = await js.stream_info("BRIDGE")
-            assert [info.config.name for info in await js.streams_info()] == ["BRIDGE"]
-        finally:
-            await client.close()
+    async with nats_server(tmp_path) as server, plain_client(server.url) as client:
+        js = plain_jetstream(client)
+        made = await js.add_stream(name="BRIDGE", subjects=["bridge.in.>", "else.>"], max_msgs=10)
+        code, said = await last_words(Setup(tmp_path, nats=f'url = "{server.url}"').daemon())
+        after = await js.stream_info("BRIDGE")
+        assert [info.config.name for info in await js.streams_info()] == ["BRIDGE"]
     assert code == 78
     assert "nothing was changed" in said
     for field in ("subjects", "max_msgs", "allow_atomic", "allow_rollup_hdrs", "subject_transform", "republish"):
@@ -170,7 +165,7 @@ async def test_a_vendor_that_is_down_is_waited_for(tmp_path: Path) -> None:
     again = Child(tmp_path, "sandbox-again", ["sandbox", "pcvisit", "--rate", "0", "--seed", "1", "--port", str(port)])
     daemon.start()
     try:
-        await wait_until(lambda: daemon.said("source.waiting"), 30, "the daemon to find nobody")
+        await wait_until(lambda: daemon.said("source.waiting"), what="the daemon to find nobody")
         assert "refused the connection" in daemon.said("source.waiting")[0]["reason"]
         again.start()
         await live(daemon)
@@ -210,7 +205,7 @@ async def test_a_bug_in_one_source_is_logged_and_costs_no_other_anything(tmp_pat
     daemon = setup.daemon(BRIDGED_ADAPTERS=str(tmp_path / "vendors"))
     daemon.start()
     try:
-        await wait_until(lambda: daemon.said("source.bug") or not daemon.running, 30, "the bug")
+        await wait_until(lambda: daemon.said("source.bug") or not daemon.running, what="the bug")
         await live(daemon)
         bug = daemon.said("source.bug")[0]
         assert await daemon.terminate() == 0

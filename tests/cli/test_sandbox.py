@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import signal
 import socket
 import sys
 from pathlib import Path
 
+import anyio
 import pytest
 
+from bridge.core.settings import GraphqlSettings
+from bridge.edge.config.loader import load
 from tests.support.command import bridged
 from tests.support.program import Child, PlayedVendor
 from tests.support.waiting import wait_until
@@ -29,6 +34,36 @@ async def test_the_first_line_says_how_to_get_in(tmp_path: Path) -> None:
     assert all(user["companies"] for user in facts["users"])
 
 
+@pytest.mark.parametrize(("vendor", "source"), [("pcvisit", "support"), ("x_assist", "travel")])
+async def test_its_configuration_is_ready(tmp_path: Path, vendor: str, source: str) -> None:
+    """`configuration` and `environment` of its first line are all that bridged needs, with subscriptions."""
+    done = await bridged("sandbox", vendor, "--json", "--seconds", "0.1")
+    facts = json.loads(done.out)
+    file = tmp_path / "bridged.toml"
+    file.write_text(facts["configuration"], "utf-8")
+    config = load(file, facts["environment"])
+    (settings,) = config.sources
+    assert settings.name == source
+    assert isinstance(settings, GraphqlSettings)
+    assert settings.subscription[0].document.count("assumed") == 1
+    assert settings.ws_url == facts["ws_url"]
+
+
+async def test_its_configuration_is_shown_to_people(tmp_path: Path) -> None:
+    """On a terminal: where it is, what to export, and the configuration itself."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "bridge.cli.main", "sandbox", "x_assist", "--seconds", "0.1"]
+    with anyio.fail_after(60):
+        done = await anyio.run_process(command, stdout=theirs, check=False)
+    os.close(theirs)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert "export X_ASSIST_CLIENT_SECRET=xas-secret-" in shown
+    assert 'client_secret = { env = "X_ASSIST_CLIENT_SECRET" }' in shown
+    assert "[[source.subscription]]" in shown
+
+
 async def test_it_serves_where_it_is_told_to_until_it_is_told_not_to(tmp_path: Path) -> None:
     """`--port` is kept; SIGINT ends it with 0."""
     vendor = PlayedVendor(tmp_path, rate=0, seed=3)
@@ -38,13 +73,13 @@ async def test_it_serves_where_it_is_told_to_until_it_is_told_not_to(tmp_path: P
         process = vendor._child
         assert process is not None
         process.send_signal(signal.SIGINT)
-        await wait_until(lambda: process.poll() is not None, 10, "it to stop")
+        await wait_until(lambda: process.poll() is not None, what="it to stop")
         assert process.returncode == 0
         port = vendor.facts["url"].split(":")[2].partition("/")[0]
         again = Child(tmp_path, "again", ["sandbox", "pcvisit", "--port", port, "--seconds", "60"])
         try:
             again.start()
-            await wait_until(lambda: again.out().endswith("\n"), 20, "it to serve")
+            await wait_until(lambda: again.out().endswith("\n"), what="it to serve")
             assert json.loads(again.out())["url"] == vendor.facts["url"]
             assert await again.terminate() == 0
         finally:
@@ -74,8 +109,6 @@ async def test_what_it_cannot_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize("command", [["sandbox", "pcvisit"], ["demo"]])
 async def test_without_the_extra_it_says_what_to_install(command: list[str]) -> None:
     """Exit 69 where the GraphQL server's library is not installed."""
-    import anyio
-
     code = "import sys; sys.modules['ariadne'] = None; from bridge.cli.main import main; sys.exit(main(sys.argv[1:]))"
     with anyio.fail_after(30):
         done = await anyio.run_process([sys.executable, "-c", code, *command], check=False)

@@ -27,8 +27,8 @@ SHAPE = {
     "nats": {"server", "version"},
     "stream": {"name", "messages", "bytes", "first_seq", "last_seq", "first_ts", "last_ts"},
     "source": {
-        "name", "vendor", "condition", "since", "reason", "problems", "owner", "walks", "last_event", "open_gaps",
-        "quarantined", "last_quarantine",
+        "name", "vendor", "condition", "since", "reason", "problems", "owner", "walks", "subscriptions", "last_event",
+        "open_gaps", "quarantined", "last_quarantine",
     },
     "walk": {"name", "completed", "every_s", "late"},
 }  # fmt: skip
@@ -117,7 +117,7 @@ async def test_nobody_there(server: NatsServer, tmp_path: Path) -> None:
     setup.state_dir.mkdir()
     identity = {"url": f"nats://127.0.0.1:{free_port()}", "user": "u", "password": "no-secret"}
     (setup.state_dir / "nats.json").write_text(json.dumps(identity))
-    done = await setup.run("status", "--json", deadline_s=20)
+    done = await setup.run("status", "--json", deadline_s=60)
     assert (done.code, done.out) == (69, "")
     assert f"the embedded NATS server of {setup.state_dir} is not running" in done.err
     assert "`bridged run`" in done.err
@@ -126,10 +126,32 @@ async def test_nobody_there(server: NatsServer, tmp_path: Path) -> None:
     assert "stream BRIDGE does not exist yet" in done.err
 
 
+@pytest.mark.parametrize("line", ["status", "tail --since 1h --count 1", "nats-config"])
+async def test_without_the_vendors_secrets(
+    server: NatsServer, stream: HandmadeStream, tmp_path: Path, line: str
+) -> None:
+    """What speaks to NATS alone needs no vendor's secrets, nor says anything of them; what reads a vendor does."""
+    setup = Setup(tmp_path, nats=f'url = "{server.url}"')
+    setup.environ = {}
+    await stream.event("pcvisit.acme.session.updated.4711", {}, time.time_ns() // 1_000_000)
+    done = await setup.run(*line.split())
+    assert (done.code, done.err.count("token")) == (0, 0), done.err
+    assert (await setup.run("check")).code == 78
+
+
+async def test_a_missing_secret_of_nats_is_still_one(server: NatsServer, tmp_path: Path) -> None:
+    """Without its own password the command cannot speak to NATS, and says so."""
+    setup = Setup(tmp_path, nats=f'url = "{server.url}"\nuser = "b"\npassword = {{ env = "NATS_PASSWORD" }}')
+    setup.environ = {}
+    done = await setup.run("status")
+    assert done.code == 78
+    assert "NATS_PASSWORD" in done.err
+
+
 def described(tmp_path: Path, **view: Any) -> dict[str, Any]:
     config = loaded(tmp_path, SOURCE)
     overview = Overview("one", "acme", condition=view.pop("condition", "connected"), **view)
-    return describe(overview, Intervals(config, config.sources[0]), NOW)
+    return describe(overview, Intervals(config, config.sources[0]), NOW, config.sources[0])
 
 
 def test_a_daemon_that_is_gone_shows_in_its_walks(tmp_path: Path) -> None:

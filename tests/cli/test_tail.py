@@ -175,17 +175,17 @@ async def test_it_follows_and_survives_a_restart_of_the_broker(
             await stream.event(f"acme.a.thing.created.{number}", {})
             return bool(child.out())
 
-        await wait_until(heard, 20, "the first event")
+        await wait_until(heard, what="the first event")
         await server.kill()
-        await wait_until(lambda: "waiting for it" in child.text(), 20, "it to notice")
+        await wait_until(lambda: "waiting for it" in child.text(), what="it to notice")
         await server.start()
-        await wait_until(lambda: stream.client.is_connected, 10, "our own connection")
+        await wait_until(lambda: stream.client.is_connected, what="our own connection")
         await stream.event("acme.a.thing.created.new", {})
-        await wait_until(lambda: "created.new" in child.out(), 20, "the event after the restart")
+        await wait_until(lambda: "created.new" in child.out(), what="the event after the restart")
         assert child._child is not None
         process = child._child
         process.send_signal(signal.SIGINT)
-        await wait_until(lambda: process.poll() is not None, 10, "it to end")
+        await wait_until(lambda: process.poll() is not None, what="it to end")
         assert process.returncode == 130
     finally:
         child.close()
@@ -250,10 +250,10 @@ async def test_without_the_permission_to_hear_news_it_looks_for_them(tmp_path: P
         child = following(setup, "--since", "1h", "--json")
         child.start()
         try:
-            await wait_until(lambda: "thing.created.1" in child.out(), 20, "what was stored")
+            await wait_until(lambda: "thing.created.1" in child.out(), what="what was stored")
             await server.restart()
-            await wait_until(lambda: stream.client.is_connected, 10, "our own connection")
+            await wait_until(lambda: stream.client.is_connected, what="our own connection")
             await stream.event("acme.a.thing.created.2", {})
-            await wait_until(lambda: "thing.created.2" in child.out(), 20, f"the news: {child.text()}")
+            await wait_until(lambda: "thing.created.2" in child.out(), what=f"the news: {child.text()}")
         finally:
             child.close()

@@ -8,10 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.answer import LONGEST_PAUSE_S, body, check, harmless, quota, retry_after, server_ms
-from bridge.core.budget import Limit
-from bridge.core.errors import BridgeError, Refused, Retry, Throttled, Unauthorized
+from bridge.core.answer import (
+    LONGEST_PAUSE_S,
+    allowance,
+    body,
+    check,
+    harmless,
+    not_too_complex,
+    quota,
+    retry_after,
+    server_ms,
+)
+from bridge.core.budget import Allowance, Limit
+from bridge.core.errors import BridgeError, Refused, Retry, Throttled, TooComplex, Unauthorized
 from bridge.core.facts import Response
+from tests.support.answers import answer
 
 DATE = "Mon, 01 Jan 2024 12:00:00 GMT"
 
@@ -114,3 +125,37 @@ def test_a_plain_sentence_is_quoted(plain: str) -> None:
 def test_what_may_be_private_is_not_quoted(comment: Any) -> None:
     """Capitals, digits, signs and long words are what names, ids and tokens are made of."""
     assert harmless(comment) == ""
+
+
+def test_an_empty_retry_after_means_too_complex() -> None:
+    """Not absent, and not a number; with another status it says nothing."""
+    for value in ("", "  "):
+        with pytest.raises(TooComplex, match="walk x: the request is too complex"):
+            not_too_complex(answer({}, 429, {"retry-after": value}), "walk x")
+    not_too_complex(answer({}, 429), "walk x")
+    not_too_complex(answer({}, 429, {"retry-after": "7"}), "walk x")
+    not_too_complex(answer({}, 200, {"retry-after": ""}), "walk x")
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining", "reset", "found"),
+    [
+        ("26", "25", "4", Allowance(26, 25, 4.0)),
+        (" 26", "0 ", "93.6", Allowance(26, 0, 93.6)),
+        ("26", "26", "0", Allowance(26, 26, 0.0)),
+        ("0", "0", "0", None),
+        ("26", "27", "0", None),
+        ("26", "-1", "0", None),
+        ("26", "1", "-1", None),
+        ("26", "1", "soon", None),
+        ("26, 26", "1", "1", None),
+        ("26", "", "1", None),
+        ("26", "1", "nan", None),
+        ("26", "1", "1e9", None),
+    ],
+)
+def test_what_rate_limit_headers_say(limit: str, remaining: str, reset: str, found: Allowance | None) -> None:
+    """All three or nothing, and only what can be."""
+    headers = {"x-ratelimit-limit": limit, "x-ratelimit-remaining": remaining, "x-ratelimit-reset": reset}
+    assert allowance(headers) == found
+    assert allowance({name: value for name, value in headers.items() if name != "x-ratelimit-reset"}) is None

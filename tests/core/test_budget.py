@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.budget import Budget, Limit
+from bridge.core.budget import Allowance, Budget, Limit
 
 LIMITS = st.builds(Limit, st.integers(1, 60), st.floats(0.5, 900.0))
 
@@ -143,3 +143,99 @@ def test_impossible_burst() -> None:
     """A burst of nothing is a mistake too."""
     with pytest.raises(ValueError, match="at least 1 request"):
         Budget(Limit(1, 1.0), burst=0)
+
+
+# --- what a vendor's answers say -------------------------------------------------------------------------------------
+
+
+def test_an_explicit_burst() -> None:
+    """The limit may name it; nobody else's word for the limit takes it away."""
+    budget = Budget(Limit(1_000, 3_600.0, 26))
+    assert starts(budget, 27)[25:] == pytest.approx([0.0, 3_600 / 975])
+    budget.learn(Limit(500, 3_600.0))
+    assert budget.burst == 26
+    with pytest.raises(ValueError, match="at least 1 request"):
+        Budget(Limit(10, 1.0, 0))
+
+
+def observed(*told: tuple[float, Allowance]) -> Budget:
+    budget = Budget(Limit(1_000, 3_600.0, 26))
+    for sent, allowance in told:
+        budget.observe(sent, allowance)
+    return budget
+
+
+def test_spacing_is_told_by_what_is_used_and_when_it_is_whole_again() -> None:
+    """Where the vendor regains faster or slower than is configured; between its bounds the configured one stays."""
+    slower = observed((0.0, Allowance(26, 16, 100.5)))  # at least 10.05 s each
+    assert slower.wait(0.0, need=16) == pytest.approx(10.05)
+    faster = observed((0.0, Allowance(26, 5, 20.5)))  # at most 20.5 / 20
+    assert faster.wait(0.0, need=5) == pytest.approx(1.025)
+    within = observed((0.0, Allowance(26, 16, 36.5)))
+    assert within.wait(0.0, need=16) == pytest.approx(3_600 / 975)
+
+
+def test_a_vendor_that_counts_otherwise_than_it_did() -> None:
+    """What contradicts everything said before replaces it."""
+    budget = observed((0.0, Allowance(26, 0, 93.5)), (200.0, Allowance(26, 0, 9.4)))
+    assert budget.wait(200.0) == pytest.approx(2 * 9.4 / 25)
+    assert budget.wait(200.0 + 2 * 9.4 / 25 + 0.01) == 0.0
+
+
+def test_what_others_took_is_waited_for() -> None:
+    """Nothing remains though we sent nothing: with the one in reserve two requests have to be regained."""
+    budget = observed((50.0, Allowance(26, 0, 93.6)))
+    assert budget.wait(50.0) == pytest.approx(2 * 3_600 / 975)
+    assert budget.wait(50.0, spares=10) == pytest.approx(12 * 3_600 / 975)
+
+
+def test_an_answer_never_shortens_the_wait() -> None:
+    """It may be older than what was sent since."""
+    budget = Budget(Limit(1_000, 3_600.0, 26))
+    for _ in range(26):
+        budget.spend(0.0)
+    before = budget.wait(0.0)
+    budget.observe(0.0, Allowance(26, 25, 3.6))
+    assert budget.wait(0.0) >= before > 0
+
+
+def test_a_smaller_burst_is_kept_to() -> None:
+    """The first answer tells it; the one held back for requests that overtake one another included."""
+    budget = observed((0.0, Allowance(5, 4, 3.6)))
+    assert len([time for time in starts(budget, 10) if time == 0.0]) == 3
+
+
+@pytest.mark.parametrize("told", [Allowance(3_000, 0, 1e9), Allowance(26, 0, 1e9), Allowance(26, 1, 0.0)])
+def test_nonsense_does_not_stop_a_source_for_long(told: Allowance) -> None:
+    """Headers out of all proportion: the next request goes within a hundred times the usual pause."""
+    budget = observed((0.0, told))
+    assert budget.wait(0.0) <= 739  # two requests at 369 s each
+
+
+def test_what_a_query_costs() -> None:
+    """The drop of what remains, and what was regained meanwhile; only where just one request was sent since."""
+    budget = Budget(Limit(1_000, 3_600.0, 26))
+    budget.spend(0.0)
+    assert budget.observe(0.0, Allowance(26, 25, 3.6)) is None  # nothing to compare with
+    budget.spend(3.6)
+    assert budget.observe(3.6, Allowance(26, 21, 18.0)) == 5
+    budget.spend(10.8)
+    assert budget.observe(10.8, Allowance(26, 22, 14.4)) == 1
+    budget.spend(10.8)
+    budget.spend(10.8)
+    assert budget.observe(10.8, Allowance(26, 20, 21.6)) is None  # two were
+    budget.spend(20.0)
+    assert budget.observe(5.0, Allowance(26, 20, 21.6)) is None  # overtaken
+
+
+@given(
+    st.integers(1, 50), st.integers(0, 50), st.floats(0, 1e6, allow_nan=False), st.integers(1, 60), st.integers(0, 60)
+)
+def test_any_word_of_the_vendor_leaves_a_wait_that_ends(
+    burst: int, remaining: int, reset_s: float, need: int, spares: int
+) -> None:
+    """Finite, also for more than the burst; and a request that may go now may go later, too."""
+    budget = observed((0.0, Allowance(burst, min(burst, remaining), reset_s)))
+    wait = budget.wait(0.0, need=need, spares=spares)
+    assert 0.0 <= wait < 1e6
+    assert budget.wait(wait + 1e-6, need=need, spares=spares) == 0.0

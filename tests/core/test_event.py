@@ -276,3 +276,12 @@ def test_personal_data_is_not_in_a_repr() -> None:
     event = seal(secretive, encode, ROOMY)
     assert "Erika" not in repr(secretive) + repr(event)
     assert "4711" in repr(event)
+
+
+def test_headers_that_no_server_takes_are_too_large() -> None:
+    """nats-server refuses more than 64 KiB of headers, whatever its `max_payload`: an id of 61 000 bytes is too long,
+    one of 55 000 is not, and what percent-encoding makes of it counts."""
+    assert seal(draft(key=KEY._replace(id="x" * 55_000)), encode, 100 * ROOMY).size > 55_000
+    for id_ in ("x" * 61_000, "ä" * 11_000):
+        with pytest.raises(TooLarge, match=r"limit of 60000 bytes"):
+            seal(draft(key=KEY._replace(id=id_)), encode, 100 * ROOMY)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core import graphql
-from bridge.core.errors import BridgeError, Refused, Retry, Throttled, Unauthorized
+from bridge.core.errors import BridgeError, Refused, Retry, Throttled, TooComplex, Unauthorized
 from bridge.core.facts import Response
 from bridge.core.record import Json
 from bridge.core.secret import Secret
@@ -100,3 +100,14 @@ def test_failures_as_data_are_told_from_data() -> None:
     assert other.found({"error": "B", "__typename": "Failure"}, "x") is None
     assert type(other.found({"__typename": "Problem"}, "x")) is Retry
     assert "failure B, no: it is late" in str(other.found({"code": "B", "why": "it is late"}, "x"))
+
+
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize(
+    "message", ["Query has complexity of 120, which exceeds max complexity of 100", "The query is too complex."]
+)
+def test_a_query_that_is_too_complex(message: str, status: int) -> None:
+    """It is made smaller where that can be done, by whatever status it came; where not, it is what it was."""
+    errors = [{"message": message}]
+    assert type(graphql.fault(errors, "events", status)) is TooComplex
+    assert type(graphql.fault(errors, "events", status, otherwise=Refused)) is Refused

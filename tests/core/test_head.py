@@ -30,3 +30,15 @@ def test_foreign_messages_have_an_empty_head() -> None:
     assert head_of(3, "created", {}) == Head(3, "", "created", None, "")
     assert id_of({}) == ""
     assert change_of({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("%FF", "\ufffd"), ("a%C3", "a\ufffd"), ("100%", "100%"), ("%zz%41", "%zzA"), ("%E4%F6", "\ufffd\ufffd")],
+)
+def test_headers_written_by_hand_are_read_as_well_as_they_can_be(written: str, read: str) -> None:
+    """Others may percent-encode something else than UTF-8, or nothing: no error ends the reading of a stream."""
+    assert percent_decode(written) == read
+    headers = {"ce-id": "1", "ce-subject": written, "Bridge-Version": written, "Bridge-Digest": written}
+    assert head_of(3, "created", headers) == Head(3, "1", "created", read, read)
+    assert id_of(headers) == read

@@ -214,3 +214,22 @@ def test_found_in_knows_secrets_as_json_spells_them() -> None:
     assert masker.found_in(json.dumps({"x": 'a quote"and\\slash b'}).encode())
     assert masker.found_in(b'{"x": "plain-secret"}')
     assert not masker.found_in(b'{"x": "harmless"}')
+
+
+def test_a_fingerprint_tells_equal_from_different_and_nothing_else() -> None:
+    """Sixteen hex digits, the same for the same value whatever its origin and prefix."""
+    mark = Secret("s3cr3t-value", "env A").fingerprint()
+    assert mark == Secret("s3cr3t-value", "env B", prefix="Bearer ").fingerprint()
+    assert mark != Secret("s3cr3t-valuf").fingerprint()
+    assert len(mark) == 16
+    assert int(mark, 16) >= 0
+
+
+def test_found_in_knows_the_token_learned_last() -> None:
+    """A token that came while running, in the spelling of JSON; nothing is found where nothing was learned."""
+    masker = Masker()
+    assert not masker.found_in(b'{"x": "learned \\"token\\" 1"}')
+    masker.add(Secret('learned "token" 1'))
+    assert masker.found_in(b'{"x": "learned \\"token\\" 1"}')
+    masker.add(Secret("learned-token-2"))
+    assert masker.found_in(b'{"x": "learned-token-2"}')

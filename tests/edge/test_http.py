@@ -115,6 +115,36 @@ async def test_a_request_without_a_body(client: HttpClient) -> None:
     assert (response.status, response.body, response.json, response.problem) == (204, b"", None, "empty body")
 
 
+async def test_a_form(client: HttpClient) -> None:
+    """Goes out URL-encoded, in place of JSON, with its secrets revealed on the wire only."""
+    seen: dict[str, Any] = {}
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.update(headers=request.headers.copy(), body=await request.read(), form=await request.post())
+        return web.json_response({})
+
+    given: dict[str, str | Secret] = {
+        "grant_type": "client_credentials", "client_secret": Secret("a&b=c +ü%"), "scope": "read events",
+    }  # fmt: skip
+    async with serving(handler) as port:
+        request = Request("POST", f"http://127.0.0.1:{port}/oauth/token", form=given, json={"not": "this"})
+        await client.send(request, timeout_s=10, max_bytes=MIB)
+    assert seen["headers"]["Content-Type"] == "application/x-www-form-urlencoded"
+    assert dict(seen["form"]) == {
+        "grant_type": "client_credentials", "client_secret": "a&b=c +ü%", "scope": "read events",
+    }  # fmt: skip
+    assert b"not" not in seen["body"]
+    assert "a&b" not in repr(request)
+
+
+async def test_a_redirect_as_an_answer(client: HttpClient) -> None:
+    """Who asks for it is told of the redirect; it is not followed all the same."""
+    async with serving(saying(b"{}", 307, {"Location": "http://localhost:1/steal"})) as port:
+        request = Request("POST", f"http://127.0.0.1:{port}/token", form={"a": "b"}, redirects=True)
+        response = await client.send(request, timeout_s=10, max_bytes=MIB)
+    assert (response.status, response.headers["location"]) == (307, "http://localhost:1/steal")
+
+
 @pytest.mark.parametrize("status", [200, 304, 400, 401, 403, 404, 418, 429, 500, 503])
 async def test_every_status_is_an_answer(client: HttpClient, status: int) -> None:
     """What it means is the adapter's to say."""
@@ -437,7 +467,7 @@ async def test_cancellation_passes_through(client: HttpClient) -> None:
             raise
 
     async with serving(handler) as port:
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(send)
                 await asked.wait()

@@ -20,6 +20,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from bridge.core.secret import Masker, Secret
+from bridge.core.settings import BadSetting
 from bridge.edge.config.document import Document, Place, absolute
 from bridge.edge.config.lines import Path as KeyPath
 from bridge.edge.config.problem import Problem
@@ -87,6 +88,8 @@ class Converter:
     def _make(self, cls: Callable[..., T], arguments: dict[str, Any], path: KeyPath) -> T | None:
         try:
             return cls(**arguments)
+        except BadSetting as error:
+            text, path = str(error), (*path, *error.key)
         except ValueError as error:
             text = str(error)
         except Exception as error:  # noqa: BLE001 - an adapter's bug must not show a traceback with its settings
@@ -244,6 +247,8 @@ def describe(hint: Any) -> str:
         return f"one of {', '.join(_quoted(choice) for choice in inner)}"
     if origin is list:
         return "a list" if inner[0] is Any else f"a list of {describe(inner[0]).removeprefix('a ')}"
+    if origin is dict and inner[1] is str:
+        return "a table of texts"
     if origin in (typing.Union, types.UnionType):
         return " or ".join(map(describe, inner))
     return "any value" if hint is Any else "a table"

@@ -11,10 +11,11 @@ from typing import Any
 from bridge.adapter import Adapter, BaseSettings
 from bridge.core.config import DaemonSettings, NatsSettings
 from bridge.core.secret import Secret
+from bridge.core.settings import GraphqlSettings
 from bridge.edge.config import document as config_document
 from bridge.edge.config.convert import Converter, kind
 from bridge.edge.config.problem import ConfigErrors, Problem
-from bridge.edge.config.rules import check_nats
+from bridge.edge.config.rules import check_nats, check_subscriptions
 from bridge.edge.discovery import AdapterClass, BrokenAdapter, Catalogue, UnknownAdapter
 
 __all__ = ["Config", "ConfigErrors", "Problem", "load"]
@@ -99,6 +100,8 @@ class _Sources:
             self._converter.table(BaseSettings, {key: table[key] for key in _COMMON if key in table}, path)
             return None
         settings = self._converter.table(cls.Settings, table, path)
+        if isinstance(settings, GraphqlSettings):
+            check_subscriptions(self._converter, cls, settings, path)
         return settings if settings and self._converter.accepts(cls, settings, path) else None
 
     def _check_name(self, name: Any, path: tuple[str, int]) -> None:

@@ -1,4 +1,4 @@
-"""Rules about several keys of `[nats]` at once, and about the form of its names and addresses."""
+"""Rules about several keys at once: of `[nats]`, with the form of its names and addresses, and of subscriptions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.core.config import EMBEDDED, NatsSettings
+from bridge.core.settings import GraphqlSettings, Subscription
 from bridge.edge.config.convert import Converter, url_problem
+from bridge.edge.config.lines import Path
+from bridge.edge.discovery import AdapterClass
 
 SCHEMES = ("nats", "tls", "ws", "wss")
 
@@ -61,3 +64,24 @@ def _check_urls(converter: Converter, nats: NatsSettings) -> None:
         if problem:
             path = ("nats", "url") if isinstance(nats.url, str) else ("nats", "url", index)
             converter.fail(path, f'expected "{EMBEDDED}" or an address such as nats://host:4222 (nats, tls, ws, wss)')
+
+
+def check_subscriptions(converter: Converter, cls: AdapterClass, settings: GraphqlSettings, path: Path) -> None:
+    """Report documents that are not one subscription, and mappings that the adapter does not have."""
+    for index, one in enumerate(settings.subscription):
+        at = (*path, "subscription", index)
+        _check_shape(converter, cls, one, at)
+        # Only who writes GraphQL waits for the library.
+        from bridge.edge.graphql_document import problems
+
+        for problem in problems(one):
+            converter.fail((*at, problem.key), f"subscription {one.name}: {problem}")
+
+
+def _check_shape(converter: Converter, cls: AdapterClass, one: Subscription, path: Path) -> None:
+    shapes = ", ".join(cls.shapes) or "none"
+    if one.shape is not None and one.shape not in cls.shapes:
+        converter.fail((*path, "shape"), f"the adapter has no such mapping; there are: {shapes}")
+    if one.entity in cls.shapes and one.fields:
+        text = "the adapter maps these itself, and the two would take turns: in place of `entity` set"
+        converter.fail((*path, "entity"), f'{text} shape = "{one.entity}"')

@@ -10,6 +10,7 @@ from nats.aio.client import Client
 from bridge.core.event import timestamp
 from bridge.core.record import Json
 from bridge.core.subject import EVENTS, cursor_subject, owner_subject, token, untoken
+from bridge.core.subscription import subscription_of
 from bridge.edge.ledger.layout import LedgerNames
 from bridge.edge.nats import wire
 from bridge.edge.nats.jetstream import ApiError, JetStream, Message
@@ -25,7 +26,9 @@ class Overview:
     """One source. Times are RFC 3339 texts in UTC; None or empty where the stream knows nothing.
 
     `condition`: the last that was announced of it (`connected`, `lost`, `blocked`, `recovered`), or `never connected`.
-    `walks`: the cursors, by walk name. `last_event`: the vendor's last, with `subject`, `seq` and `observed`.
+    `walks`: the cursors, by walk name. `subscriptions`: what the stream remembers of those that have ever told us
+    something, by name (see `bridge.core.subscription.observed`).
+    `last_event`: the vendor's last, with `subject`, `seq` and `observed`.
     `quarantined`: how many records could not be read; `last_quarantine`: the `observed` and `reason` of the last.
     """
 
@@ -36,6 +39,7 @@ class Overview:
     since: str | None = None
     reason: str = ""
     walks: dict[str, dict[str, Json]] = field(default_factory=dict)
+    subscriptions: dict[str, dict[str, Json]] = field(default_factory=dict)
     last_event: dict[str, Json] | None = None
     open_gaps: list[dict[str, Json]] = field(default_factory=list)
     quarantined: int = 0
@@ -53,6 +57,13 @@ class Observer:
         """What the stream tells of one source."""
         try:
             return await self._source(vendor, source)
+        except ApiError as error:
+            raise explained(error, self._stream) from None
+
+    async def subscriptions(self, source: str) -> dict[str, dict[str, Json]]:
+        """As in `Overview`, for one source."""
+        try:
+            return (await self._cursors(source))[1]
         except ApiError as error:
             raise explained(error, self._stream) from None
 
@@ -76,11 +87,7 @@ class Observer:
             view.condition = told.subject.split(".")[4]
             view.reason = str(_after(told).get("reason") or "")
             view.since = _observed(told)
-        prefix = cursor_subject(source, "").removesuffix("=")
-        for subject in await self._subjects(f"{prefix}*"):
-            cursor = await self._last(subject)
-            if cursor is not None:
-                view.walks[_text(subject.removeprefix(prefix))] = _object(cursor)
+        view.walks, view.subscriptions = await self._cursors(source)
         last = await self._last(f"{EVENTS}.{token(vendor)}.{token(source)}.>")
         if last is not None:
             view.last_event = {"subject": last.subject, "seq": last.seq, "observed": _observed(last)}
@@ -90,6 +97,23 @@ class Observer:
             view.last_quarantine = {"observed": _observed(aside), "reason": _after(aside).get("reason")}
         view.open_gaps = await self._open_gaps(own)
         return view
+
+    async def _cursors(self, source: str) -> tuple[dict[str, dict[str, Json]], dict[str, dict[str, Json]]]:
+        """Those of walks, and those of subscriptions."""
+        walks: dict[str, dict[str, Json]] = {}
+        subscriptions: dict[str, dict[str, Json]] = {}
+        prefix = cursor_subject(source, "").removesuffix("=")
+        for subject in await self._subjects(f"{prefix}*"):
+            cursor = await self._last(subject)
+            if cursor is None:
+                continue
+            walk = _text(subject.removeprefix(prefix))
+            named = subscription_of(walk)
+            if named is None:
+                walks[walk] = _object(cursor)
+            else:
+                subscriptions[named] = _object(cursor)
+        return walks, subscriptions
 
     async def _open_gaps(self, own: str) -> list[dict[str, Json]]:
         subjects = [subject.split(".") for subject in await self._subjects(f"{own}.gap.>")]

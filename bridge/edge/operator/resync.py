@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from bridge.core.event import EXPECTED
 from bridge.core.record import Json
 from bridge.core.subject import MAIN, TELEMETRY, Lane, cursor_subject, untoken
+from bridge.core.subscription import subscription_of
 from bridge.core.walk import AGAIN
 from bridge.edge.codec import encode
 from bridge.edge.ledger.book import COMMIT, KEPT
@@ -41,8 +42,8 @@ class Cursors:
         self._source = source
 
     async def walks(self) -> list[str]:
-        """The names of the walks that have a cursor, sorted."""
-        return sorted({walk for _, walk in await self._every()})
+        """The names of the walks that have a cursor, sorted. What is remembered of subscriptions is no walk."""
+        return sorted({walk for _, walk in await self._every() if subscription_of(walk) is None})
 
     async def rewind(self, again_from_ms: int, walks: Collection[str]) -> None:
         """These walks read again what lies since then (ms since the Unix epoch; 0: all the vendor gives).

@@ -59,3 +59,15 @@ def test_every_shipped_adapter_has_a_schema() -> None:
     assert set(catalogue.names()) == shipped
     defs = schema({name: catalogue.load(name) for name in catalogue.names()})["$defs"]
     assert set(defs) == {"secret", *(f"source.{name}" for name in shipped)}
+
+
+def test_subscriptions_are_in_the_schema() -> None:
+    """Every key of `[[source.subscription]]`, and which are needed."""
+    keys = schema({"pcvisit": Catalogue().load("pcvisit")})["$defs"]["source.pcvisit"]["properties"]
+    table = keys["subscription"]["items"]
+    assert table["required"] == ["name", "document"]
+    assert table["additionalProperties"] is False
+    assert {"variables", "path", "shape", "entity", "id", "fields", "gone", "occurred"} <= set(table["properties"])
+    assert table["properties"]["fields"]["additionalProperties"] == {"type": "string"}
+    assert set(keys["ws_close_codes"]["additionalProperties"]["enum"]) == {"refresh", "retry", "slow"}
+    assert keys["ws_settle_s"]["x-inferred"]
