@@ -13,6 +13,7 @@ import anyio
 import structlog
 
 from bridge import __version__
+from bridge.cli.sessions import Sessions
 from bridge.core.config import NatsSettings, TlsSettings
 from bridge.core.errors import Away
 from bridge.core.lease import Tenant
@@ -28,9 +29,10 @@ from bridge.edge.ledger.ledger import RETRY_S, JetStreamLedger
 from bridge.edge.nats.connection import NatsConnection, connect
 from bridge.edge.nats.options import NatsOptions
 from bridge.edge.nats.trouble import Denied
+from bridge.edge.websocket import WebSockets
 from bridge.engine.groups import task_group
 from bridge.engine.quota import Quotas
-from bridge.engine.source import Source, World
+from bridge.engine.source import World
 from bridge.engine.supervisor import Supervisor
 from bridge.engine.tenancy import LeaseOffice
 
@@ -132,7 +134,8 @@ async def daemon(config: Config, masker: Masker) -> AsyncIterator[Daemon]:
             owner=_owner(me),
             tenancies=office,
         )
-        sources = [Source(config.adapter(settings)) for settings in config.sources]
+        sessions = Sessions(WebSockets(agent=f"bridged/{__version__}"), roll)
+        sources = [sessions.source(config.adapter(settings)) for settings in config.sources]
         yield Daemon(Supervisor(sources, world), connection, ledger, denied, refused)
 
 

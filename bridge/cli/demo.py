@@ -6,6 +6,7 @@ What the vendors' sandboxes issued is compared with what the stream holds, for a
 from __future__ import annotations
 
 import argparse
+import json
 import signal
 import sys
 import tempfile
@@ -16,28 +17,23 @@ import anyio
 
 from bridge.cli import output
 from bridge.cli.daemon import daemon, ledger_names, wall
-from bridge.cli.demo_stage import Stage
+from bridge.cli.demo_stage import Stage, as_json, cast, total
 from bridge.cli.exits import Exit
 from bridge.cli.loop import run as run_loop
-from bridge.core.config import DaemonSettings, NatsSettings
 from bridge.core.lifecycle import State
-from bridge.core.secret import Masker, Secret
+from bridge.core.secret import Masker
 from bridge.edge import logging
-from bridge.edge.config.loader import Config
-from bridge.edge.discovery import Catalogue
+from bridge.edge.config.loader import Config, load
 from bridge.edge.operator.tail import Tail
 
 if TYPE_CHECKING:
+    from bridge.cli.demo_stage import Part
     from bridge.cli.demo_view import Notes
     from bridge.sandbox.oracle import Report
-    from bridge.sandbox.pcvisit import PcvisitSandbox
 
-ALL_TIME_S = 20 * 365 * 86_400.0
-"""The vendors' published samples are years old."""
 DRAIN_S = 60.0
 """After the last change everything must be in the stream within this."""
 LOOK_EVERY_S = 0.1
-NAME = "demo"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run until Ctrl-C or `--seconds`. 0 if nothing is missing, doubled, out of order or invented; else 1."""
     try:
-        import bridge.sandbox.pcvisit  # noqa: F401 - is the extra `demo` installed?
+        import bridge.sandbox.player  # noqa: F401 - is the extra `demo` installed?
     except ModuleNotFoundError as missing:
         output.complain(f"the demo needs {missing.name}: install bridged[demo]")
         return Exit.UNAVAILABLE
@@ -61,7 +57,6 @@ def run(args: argparse.Namespace) -> int:
 
 async def _run(args: argparse.Namespace) -> int:
     from bridge.cli.demo_view import Notes
-    from bridge.sandbox.pcvisit import Options, pcvisit_sandbox
 
     masker = Masker()
     # A line in the middle of the live view would tear it: it is shown below, and once more at the end.
@@ -69,20 +64,20 @@ async def _run(args: argparse.Namespace) -> int:
     logging.configure("warning", "console", masker, notes)
     try:
         with tempfile.TemporaryDirectory(prefix="bridged-demo-") as folder:
-            # Without a history of its own and at rest, so that the published samples are the first to flow.
-            async with pcvisit_sandbox(Options(seed=args.seed, companies=1, history=0)) as sandbox:
-                config = _config(sandbox, Path(folder))
+            async with cast(args.seed) as parts:
+                config = _config(parts, Path(folder))
                 for secret in config.secrets:
                     masker.add(secret)
                 async with daemon(config, masker) as running:
-                    report = await _perform(Stage(sandbox, running), config, args, notes)
+                    stage = Stage(parts, running)
+                    reports = await _perform(stage, config, args, notes)
     finally:
         if notes is not None:
             sys.stderr.write(notes.getvalue())
-    return _verdict(report, args)
+    return _verdict(stage, reports, args)
 
 
-async def _perform(stage: Stage, config: Config, args: argparse.Namespace, notes: Notes | None) -> Report:
+async def _perform(stage: Stage, config: Config, args: argparse.Namespace, notes: Notes | None) -> dict[str, Report]:
     async with anyio.create_task_group() as group:
         group.start_soon(stage.daemon.run)
         group.start_soon(_read_back, stage, config)
@@ -95,10 +90,10 @@ async def _perform(stage: Stage, config: Config, args: argparse.Namespace, notes
             async for _ in signals:
                 break
         stage.act = "judging"
-        stage.sandbox.set_rate(0)
-        report = await _judge(stage)
+        stage.set_rate(0)
+        reports = await _judge(stage)
         group.cancel_scope.cancel()
-    return report
+    return reports
 
 
 def _watched(args: argparse.Namespace) -> bool:
@@ -106,27 +101,34 @@ def _watched(args: argparse.Namespace) -> bool:
 
 
 async def _open_the_curtain(stage: Stage, rate: float) -> None:
-    """The vendor begins to change things once all it had to show has been read."""
-    status = stage.daemon.supervisor.statuses()[0]
-    while status.state is not State.LIVE:  # noqa: ASYNC110 - plain data
+    """The vendors begin to change things once all they had to show has been read."""
+    while not _all_live(stage):  # noqa: ASYNC110 - plain data
         await anyio.sleep(LOOK_EVERY_S)
     if stage.act == "starting":
         stage.act = "changing"
-        stage.sandbox.set_rate(rate)
+        stage.set_rate(rate)
 
 
-async def _judge(stage: Stage) -> Report:
-    """The report, once every change has reached the stream, or when it has had time enough."""
+async def _judge(stage: Stage) -> dict[str, Report]:
+    """The reports, once every change has reached the stream, or when it has had time enough."""
     with anyio.move_on_after(DRAIN_S):
-        status = stage.daemon.supervisor.statuses()[0]
-        while status.state is not State.LIVE or stage.report().missing:  # noqa: ASYNC110 - plain data
+        while not _all_live(stage) or total(stage.reports()).missing:  # noqa: ASYNC110 - plain data
             await anyio.sleep(LOOK_EVERY_S)
         # A doubled event would come late: every walk reads everything once more.
         calm_ms = wall()
-        while min(status.completed_ms.values(), default=0) < calm_ms:  # noqa: ASYNC110 - plain data
+        while not _all_read_since(stage, calm_ms):  # noqa: ASYNC110 - plain data
             await anyio.sleep(LOOK_EVERY_S)
         await anyio.sleep(0.5)  # for the last of it to be read back
-    return stage.report()
+    return stage.reports()
+
+
+def _all_live(stage: Stage) -> bool:
+    return all(status.state is State.LIVE for status in stage.daemon.supervisor.statuses())
+
+
+def _all_read_since(stage: Stage, then_ms: int) -> bool:
+    statuses = stage.daemon.supervisor.statuses()
+    return all(min(status.completed_ms.values(), default=0) >= then_ms for status in statuses)
 
 
 async def _read_back(stage: Stage, config: Config) -> None:
@@ -137,32 +139,31 @@ async def _read_back(stage: Stage, config: Config) -> None:
             stage.events += await tail.take()
 
 
-def _verdict(report: Report, args: argparse.Namespace) -> int:
-    result = {
-        "changes": report.changes,
-        "superseded": report.superseded,
-        "events": report.events,
-        "missing": report.missing,
-        "duplicates": report.duplicates,
-        "out_of_order": report.out_of_order,
-        "invented": report.invented,
-        "latency_ms": {f"p{percent}": report.percentile(percent) for percent in (50, 90, 99)},
-    }
+def _verdict(stage: Stage, reports: dict[str, Report], args: argparse.Namespace) -> int:
+    whole = total(reports)
     if args.json:
-        output.emit({"sources": {NAME: {"vendor": "pcvisit", "mode": "poll", **result}}, "ok": report.faithful})
+        sources = {
+            part.name: {"vendor": part.sandbox.vendor, "mode": "live", **as_json(reports[part.name])}
+            for part in stage.parts
+        }
+        output.emit({"sources": sources, "total": as_json(whole), "ok": whole.faithful})
     else:
+        for part in stage.parts:
+            report = reports[part.name]
+            output.say(
+                f"{part.name} ({part.sandbox.vendor}): {report.changes} changes made, {report.events} events in the "
+                f"stream, {report.superseded} overwritten before anyone could read them"
+                + (f", {report.lapsed} known from stale answers only" if report.lapsed else "")
+            )
+        latency = as_json(whole)["latency_ms"]
         output.say(
-            f"pcvisit: {report.changes} changes made, {report.events} events in the stream, "
-            f"{report.superseded} overwritten before anyone could read them"
+            f"missing {whole.missing}, duplicates {whole.duplicates}, out of order {whole.out_of_order}, "
+            f"invented {whole.invented}; change to stream {_latency(latency)}"
         )
-        output.say(
-            f"missing {report.missing}, duplicates {report.duplicates}, out of order {report.out_of_order}, "
-            f"invented {report.invented}; change to stream {_latency(result['latency_ms'])}"
-        )
-        output.say("every change that could be read is there, once" if report.faithful else "NOT FAITHFUL")
-    for finding in report.findings:
+        output.say("every change that could be read is there, once" if whole.faithful else "NOT FAITHFUL")
+    for finding in whole.findings:
         output.complain(finding)
-    return Exit.OK if report.faithful else Exit.FAILED
+    return Exit.OK if whole.faithful else Exit.FAILED
 
 
 def _latency(latency: Any) -> str:
@@ -182,24 +183,12 @@ def _number(most: float) -> Any:
     return number
 
 
-def _config(sandbox: PcvisitSandbox, folder: Path) -> Config:
-    adapter = Catalogue().load("pcvisit")
-    secrets = [Secret(sandbox.integrator_tokens[0], "demo"), Secret(sandbox.users[0].token, "demo")]
-    settings = adapter.Settings(  # type: ignore[call-arg]  # the adapter's own settings have more than the base's
-        name=NAME,
-        adapter="pcvisit",
-        http_url=sandbox.url,
-        integrator_token=secrets[0],
-        user_token=secrets[1],
-        requests_per_minute=60_000,
-        history_fast_every_s=1.0,
-        history_slow_every_s=3.0,
-        history_slow_reach_s=ALL_TIME_S,
-    )
-    return Config(
-        nats=NatsSettings(),
-        daemon=DaemonSettings(state_dir=str(folder / "state")),
-        sources=(settings,),
-        adapters={"pcvisit": adapter},
-        secrets=tuple(secrets),
-    )
+def _config(parts: list[Part], folder: Path) -> Config:
+    """What an operator would write, read as an operator's would be."""
+    file = folder / "demo.toml"
+    environ: dict[str, str] = {}
+    for part in parts:
+        environ |= part.sandbox.setup().environment
+    text = f"[daemon]\nstate_dir = {json.dumps(str(folder / 'state'))}\n\n" + "\n".join(p.source() for p in parts)
+    file.write_text(text, encoding="utf-8")
+    return load(file, environ)

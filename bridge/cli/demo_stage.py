@@ -2,34 +2,155 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bridge.cli.daemon import Daemon
 from bridge.edge.operator.tail import Seen
 
 if TYPE_CHECKING:
-    from bridge.sandbox.oracle import Report
-    from bridge.sandbox.pcvisit import PcvisitSandbox
+    from collections.abc import AsyncIterator
+
+    from bridge.sandbox.oracle import Report, View
+    from bridge.sandbox.player import Player
+
+ALL_TIME_S = 20 * 365 * 86_400.0
+"""The vendors' published samples are years old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One vendor on the stage: its sandbox, its source's settings, and how its ledger is compared with the stream.
+
+    `entity` is what is judged; `key` turns an event's id into the ledger's. `strict`: every state that an answer
+    carried must be in the stream; not so where answers may be stale.
+    """
+
+    name: str
+    entity: str
+    sandbox: Player
+    settings: Mapping[str, Any]
+    view: View
+    seen: View
+    strict: bool
+    key: Callable[[str], str] = str
+
+    @property
+    def subjects(self) -> str:
+        """What the subjects of its judged events begin with."""
+        return f"events.{self.sandbox.vendor}.{self.name}.{self.entity}."
+
+    def source(self) -> str:
+        """Its source, as TOML."""
+        return self.sandbox.setup().source(name=self.name, **self.settings)
+
+
+@asynccontextmanager
+async def cast(seed: int) -> AsyncIterator[list[Part]]:
+    """The vendors of the demo, playing but at rest."""
+    from bridge.sandbox import pcvisit, pcvisit_view, x_assist, x_assist_view
+
+    async with AsyncExitStack() as stack:
+        # Without a history of its own, so that the published samples are the first to flow.
+        support = await stack.enter_async_context(
+            pcvisit.pcvisit_sandbox(pcvisit.Options(seed=seed, companies=1, history=0, ka_s=2.0))
+        )
+        # Queries a second behind, and a budget that lets a demo of seconds read everything many times.
+        travel = await stack.enter_async_context(
+            x_assist.x_assist_sandbox(
+                x_assist.Options(seed=seed, history=5, lag_s=1.0, ping_s=2.0, requests_per_hour=36_000, burst=100)
+            )
+        )
+        yield [
+            Part(
+                "support",
+                "session",
+                support,
+                {
+                    "requests_per_minute": 60_000,
+                    "history_fast_every_s": 1.0,
+                    "history_slow_every_s": 3.0,
+                    "history_slow_reach_s": ALL_TIME_S,
+                    "ws_settle_s": 0.2,
+                },
+                pcvisit_view.as_issued,
+                pcvisit_view.as_seen,
+                strict=True,
+            ),
+            Part(
+                "travel",
+                "event",
+                travel,
+                {
+                    "requests_per_hour": 36_000,
+                    "burst": 100,
+                    "settle_delay_s": 2.0,
+                    "late_backfill_delay_s": 4.0,
+                    "recent_every_s": 2.0,
+                    "by_id_every_s": 3.0,
+                    "all_every_s": 3.0,
+                    "push_disorder_s": 0,  # this vendor keeps its pushes in order, so none need be asked about
+                    "ws_settle_s": 0.2,
+                },
+                x_assist_view.as_issued,
+                x_assist_view.as_seen,
+                strict=False,
+                key=travel.canonical,
+            ),
+        ]
 
 
 @dataclass(slots=True)
 class Stage:
-    """What is on show: the sandbox, the daemon, and every event read back from the stream. `act`: what happens now."""
+    """What is on show: the vendors, the daemon, and every event read back from the stream. `act`: what happens now."""
 
-    sandbox: PcvisitSandbox
+    parts: list[Part]
     daemon: Daemon
     events: list[Seen] = field(default_factory=list)
     act: str = "starting"
 
-    def report(self) -> Report:
-        """The sandbox's ledger against the stream. Everything that an answer carried must be there."""
-        from bridge.sandbox import oracle, pcvisit_view
+    def set_rate(self, changes_per_s: float) -> None:
+        """The pace at which every vendor changes things."""
+        for part in self.parts:
+            part.sandbox.set_rate(changes_per_s)
 
-        seen = [
-            oracle.Seen(event.data["id"], event.subject.split(".")[4], event.data["after"], event.stored_ms, ce_id)
-            for event in self.events
-            if event.subject.startswith("events.pcvisit.") and (ce_id := event.headers["ce-id"])
-        ]
-        issued = self.sandbox.ledger.changes
-        return oracle.compare(issued, seen, view=pcvisit_view.as_issued, seen=pcvisit_view.as_seen, strict_served=True)
+    def reports(self) -> dict[str, Report]:
+        """Each sandbox's ledger against the stream, by source."""
+        from bridge.sandbox import oracle
+
+        return {
+            part.name: oracle.compare(
+                part.sandbox.ledger.changes,
+                self._seen(part),
+                view=part.view,
+                seen=part.seen,
+                strict_served=part.strict,
+            )
+            for part in self.parts
+        }
+
+    def _seen(self, part: Part) -> Iterator[Any]:
+        from bridge.sandbox import oracle
+
+        for event in self.events:
+            if event.subject.startswith(part.subjects) and (ce_id := event.headers["ce-id"]):
+                change = event.subject.split(".")[4]
+                id_ = part.key(event.data["id"])
+                yield oracle.Seen(id_, change, event.data["after"], event.stored_ms, ce_id)
+
+
+def total(reports: Mapping[str, Report]) -> Report:
+    """All of them as one."""
+    from bridge.sandbox import oracle
+
+    return oracle.total(reports.values())
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """The figures of a report, without its findings."""
+    figures = dataclasses.asdict(report)
+    del figures["latencies_ms"], figures["findings"]
+    return figures | {"latency_ms": {f"p{percent}": report.percentile(percent) for percent in (50, 90, 99)}}

@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from bridge.cli.demo_stage import total
 from bridge.cli.tail import line
 
 if TYPE_CHECKING:
@@ -23,13 +24,13 @@ REFRESH_S = 0.25
 JUDGE_SHARE = 0.1
 """Comparing takes longer the longer the demo runs: it may take this share of the time."""
 FEWEST_ROWS = 3
-OTHER_LINES = 9
-"""Lines that are not events: the frames, the source, the figures."""
+OTHER_LINES = 8
+"""Lines that are not events: the frames, the head of the sources, the figures. Each source has one more."""
 MOST_NOTES = 3
 
 ACTS = {
-    "starting": "reading the vendor's published samples",
-    "changing": "the vendor changes sessions; Ctrl-C ends and judges",
+    "starting": "reading what the vendors have to show",
+    "changing": "the vendors change things; Ctrl-C ends and judges",
     "judging": "no more changes; everything is read once more, then judged",
 }
 
@@ -47,14 +48,14 @@ class Score:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._report = stage.report()
+        self._report = total(stage.reports())
         self._next = 0.0
 
     def report(self) -> Report:
         """The latest."""
         began = time.monotonic()
         if began >= self._next:
-            self._report = self._stage.report()
+            self._report = total(self._stage.reports())
             ended = time.monotonic()
             self._next = ended + (ended - began) / JUDGE_SHARE
         return self._report
@@ -80,14 +81,14 @@ async def print_flow(stage: Stage) -> None:
 
 
 def _picture(stage: Stage, report: Report, notes: list[str], height: int) -> RenderableType:
-    rows = max(FEWEST_ROWS, height - OTHER_LINES - len(notes))
+    rows = max(FEWEST_ROWS, height - OTHER_LINES - len(stage.parts) - len(notes))
     flow = [line(event) for event in stage.events[-rows:]]
     for text in flow:
         text.no_wrap, text.overflow = True, "ellipsis"
     return Group(
         Panel(
             _sources(stage),
-            title="bridged demo: a played pcvisit → bridged → NATS JetStream",
+            title="bridged demo: played vendors → bridged → NATS JetStream",
             subtitle=ACTS[stage.act],
         ),
         *_figures(report),
@@ -104,20 +105,22 @@ def _sources(stage: Stage) -> Table:
     table = Table(expand=True, box=None, pad_edge=False)
     for name in ("source", "vendor", "state"):
         table.add_column(name)
-    for name in ("requests", "first read", "created", "updated", "deleted", "unchanged"):
+    for name in ("requests", "frames", "first read", "created", "updated", "deleted", "unchanged"):
         table.add_column(name, justify="right")
     for status in stage.daemon.supervisor.statuses():
         counts = status.counts
         by_change = [str(counts.by_change.get(change, 0)) for change in ("snapshot", "created", "updated", "deleted")]
         state = str(status.state).replace("_", " ")
-        table.add_row(status.name, status.vendor, state, str(status.requests), *by_change, str(counts.unchanged))
+        frames = status.session.frames if status.session is not None else 0
+        figures = (status.requests, frames, *by_change, counts.unchanged)
+        table.add_row(status.name, status.vendor, state, *map(str, figures))
     return table
 
 
 def _figures(report: Report) -> list[Text]:
     latency = report.percentile(50)
     good = not (report.duplicates or report.out_of_order or report.invented)
-    figures = [f"{report.changes} changes at the vendor", f"{report.events} events in the stream"]
+    figures = [f"{report.changes} changes at the vendors", f"{report.events} events in the stream"]
     if latency is not None:
         figures.append(f"half of them within {latency} ms of the change")
     judged = f"doubled {report.duplicates}   out of order {report.out_of_order}   on their way {report.missing}"

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,14 @@ from bridge.cli import output
 from bridge.cli.exits import Exit
 
 if TYPE_CHECKING:  # the real import waits until the extra `demo` is known to be there
-    from bridge.sandbox.pcvisit import Options
+    from contextlib import AbstractAsyncContextManager
 
-VENDORS = ("pcvisit",)
+    from bridge.sandbox.player import Player
+
+    Options = Any
+    Play = Callable[[Options], AbstractAsyncContextManager[Player]]
+
+VENDORS = ("pcvisit", "x_assist")
 NOT_FROM_HERE = frozenset({"clock", "tls"})
 
 
@@ -43,35 +49,44 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="OPTION=VALUE",
-        help="how the vendor behaves, such as jwt_lifetime_s=5 or rate_limit=30; see bridge/sandbox/pcvisit.py",
+        help="how the vendor behaves, such as jwt_lifetime_s=5 or lag_s=2; see Options in bridge/sandbox/VENDOR.py",
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Serve until Ctrl-C, SIGTERM or `--seconds`. 64 for a wrong option, 69 without the extra `demo` or the port."""
     try:
-        from bridge.sandbox import pcvisit
+        kind, play = _vendor(args.vendor)
     except ModuleNotFoundError as missing:
         output.complain(f"the sandbox needs {missing.name}: install bridged[demo]")
         return Exit.UNAVAILABLE
     try:
-        options = _options(args, pcvisit.Options)
+        options = _options(args, kind)
     except BadOption as problem:
         output.complain(str(problem))
         return Exit.USAGE
     try:
-        anyio.run(_serve, options, args)
+        anyio.run(_serve, options, play, args)
     except OSError as problem:
         output.complain(f"cannot serve on 127.0.0.1:{args.port}: {problem}; choose another --port")
         return Exit.UNAVAILABLE
     return Exit.OK
 
 
-async def _serve(options: Options, args: argparse.Namespace) -> None:
-    from bridge.sandbox.pcvisit import pcvisit_sandbox
+def _vendor(name: str) -> tuple[type[Options], Play]:
+    """The options a vendor takes, and how it is played. Raises ModuleNotFoundError without the extra `demo`."""
+    if name == "pcvisit":
+        from bridge.sandbox import pcvisit
 
+        return pcvisit.Options, pcvisit.pcvisit_sandbox
+    from bridge.sandbox import x_assist
+
+    return x_assist.Options, x_assist.x_assist_sandbox
+
+
+async def _serve(options: Options, play: Play, args: argparse.Namespace) -> None:
     with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-        async with pcvisit_sandbox(options) as sandbox:
+        async with play(options) as sandbox:
             _announce({**sandbox.describe(), "pid": os.getpid()}, args.json)
             with anyio.move_on_after(args.seconds):
                 async for _ in signals:
@@ -83,12 +98,11 @@ def _announce(facts: dict[str, Any], as_json: bool) -> None:
         output.say(output.compact(facts))
     else:
         output.say(f"{facts['vendor']} is played at {facts['url']} (control: {facts['control']}; Ctrl-C stops it)")
-        output.columns(
-            [
-                ("integrator token", facts["integrator_tokens"][0]),
-                *(("user token", f"{user['token']}  {', '.join(user['companies'])}") for user in facts["users"]),
-            ]
-        )
+        output.say("\nIn the environment of bridged:\n")
+        for name, value in facts["environment"].items():
+            output.say(f"export {name}={value}")
+        output.say("\nIn its configuration:\n")
+        output.say(facts["configuration"])
     sys.stdout.flush()
 
 

@@ -8,6 +8,9 @@
 | `GET` `POST` `DELETE /_sandbox/faults` | the plan; add a fault (fields of `faults.Fault`); behave |
 | `POST /_sandbox/change` `{"n": 5, "kind": ""}` | `{"changes": […]}`: makes n changes now |
 | `POST /_sandbox/rate` `{"changes_per_s": 0}` | sets the pace of the background changes; 0 stops them |
+| `POST /_sandbox/options` `{"ka_s": 5}` | alters options of the vendor |
+| `POST /_sandbox/drop` `{"code": 1012}` | closes every socket at once (1006: cuts it); says how many |
+| `POST /_sandbox/restart` `{"seconds": 1, "code": 1012}` | the same, and answers all with 503 for so long |
 """
 
 from __future__ import annotations
@@ -37,6 +40,9 @@ class Controlled(Protocol):
     def state(self) -> Mapping[str, Mapping[str, Any]]: ...
     def counters(self) -> Mapping[str, Any]: ...
     def set_rate(self, changes_per_s: float) -> None: ...
+    def alter(self, options: Mapping[str, Any]) -> None: ...
+    def drop_sockets(self, code: int = 1012) -> int: ...
+    def restart(self, seconds: float = 0.0, code: int = 1012) -> int: ...
 
 
 async def control(sandbox: Controlled, exchange: Exchange) -> None:
@@ -80,4 +86,11 @@ def _answer(sandbox: Controlled, exchange: Exchange, data: Any) -> Any:
         case "POST", "rate":
             sandbox.set_rate(float(data["changes_per_s"]))
             return {"changes_per_s": float(data["changes_per_s"])}
+        case "POST", "options":
+            sandbox.alter(data)
+            return data
+        case "POST", "drop":
+            return {"dropped": sandbox.drop_sockets(int(data.get("code", 1012)))}
+        case "POST", "restart":
+            return {"dropped": sandbox.restart(float(data.get("seconds", 0)), int(data.get("code", 1012)))}
     return None

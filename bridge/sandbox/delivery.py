@@ -6,6 +6,7 @@ only then may the ledger call its content served.
 
 from __future__ import annotations
 
+import urllib.parse
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
@@ -34,6 +35,10 @@ class Exchange:
         self._send = send
         self._closing = closing
 
+    def parameters(self) -> dict[str, str]:
+        """The query string's parameters; of those given twice the last."""
+        return dict(urllib.parse.parse_qsl(self.query))
+
     async def body(self) -> bytes | None:
         """The whole request body; None if the client left, or sent more than `MAX_REQUEST` bytes."""
         parts = bytearray()
@@ -55,15 +60,19 @@ class Exchange:
         kind: str = JSON,
         fault: Fault | None = None,
         whole: Callable[[], None] | None = None,
+        beside: Mapping[str, str] | None = None,
         **headers: str,
     ) -> bool:
         """Send an answer, spoilt by `fault` if there is one. True if all of it reached the network.
 
+        Names of headers, also of those in `beside`, are written with underscores.
+
         `whole` is called when all but the last byte has, just before that byte follows: so what it writes down
         is there before any client can have read the answer.
         """
+        headers |= beside or {}
         if fault is not None and fault.kind == "truncated":
-            await self.deliver(body[: len(body) // 2], status=status, kind=kind)
+            await self.deliver(body[: len(body) // 2], status=status, kind=kind, beside=headers)
             return False
         await self._start(status, kind, len(body), headers)
         if fault is not None and fault.kind == "cut":

@@ -21,6 +21,20 @@ ROWS: Final = "rows"
 """Rows of a page that was answered rightly are spoilt. Drawn only for pages that have rows."""
 SEND: Final = "send"
 """The right answer is spoilt on its way out."""
+UPGRADE: Final = "upgrade"
+"""The request for a socket is answered wrongly."""
+ADMIT: Final = "admit"
+"""A client with good credentials is turned away from its socket."""
+INIT: Final = "init"
+"""The acknowledgement of a live session is wrong."""
+LIFE: Final = "life"
+"""A live session ends, or falls silent, some time after its acknowledgement."""
+REGISTER: Final = "register"
+"""A subscription is registered wrongly."""
+PUSH: Final = "push"
+"""One event of a subscription is spoilt. Every socket draws for itself."""
+BEAT: Final = "beat"
+"""A sign of life is spoilt."""
 
 KINDS: Final[dict[str, tuple[str, str, str]]] = {
     # kind: (stage, requests it strikes by default, what happens)
@@ -46,8 +60,28 @@ KINDS: Final[dict[str, tuple[str, str, str]]] = {
     "truncated": (SEND, "any", "the JSON ends in the middle, the HTTP message is complete"),
     "cut": (SEND, "any", "the connection closes in the middle of the body"),
     "trickle": (SEND, "any", "the body takes `seconds` (default 2) to arrive, in 20 pieces"),
+    "partial": (ROWS, "page", "`rows` rows (default 1) are null, and `errors` says so (x_assist only)"),
+    "upgrade_refused": (UPGRADE, "upgrade", "HTTP `status` (default 503), with Retry-After if `seconds` is set"),
+    "subprotocol": (UPGRADE, "upgrade", "the agreed sub-protocol is not confirmed (`shape` none), or is `wrong`"),
+    "init_refused": (ADMIT, "session", "refused as with bad credentials, closed with `code` if it is set"),
+    "ack_withheld": (INIT, "session", "admitted, but never told so"),
+    "ping_first": (INIT, "session", "a sign of life comes before the acknowledgement"),
+    "dropped": (LIFE, "session", "closed with `code` (0: drawn) after about `seconds` (default 3); 1006 is a cut"),
+    "frozen": (LIFE, "session", "after about `seconds` it neither reads nor answers; the connection stays open"),
+    "late_registration": (REGISTER, "session", "events of the first `seconds` (default 1) are lost to it"),
+    "withheld": (PUSH, "push", "never sent"),
+    "pushed_twice": (PUSH, "push", "sent twice"),
+    "reordered": (PUSH, "push", "sent after the next one of another entity (`shape` same: of any), or `seconds` later"),
+    "failure_pushed": (PUSH, "push", "the vendor's failure `error` comes before it"),
+    "errors_pushed": (PUSH, "push", "`errors` without data comes before it; with `shape` partial: beside its data"),
+    "null_pushed": (PUSH, "push", "`data: null` comes before it"),
+    "odd_frame": (PUSH, "push", "a frame of `shape` comes before it (default: drawn), see `odd`"),
+    "completed": (PUSH, "push", "the server ends the subscription after it, unasked"),
+    "huge_push": (PUSH, "push", "it carries `size` bytes more (default 2 MiB)"),
+    "beat_withheld": (BEAT, "session", "no sign of life"),
 }
 
+TARGETS: Final = ("any", "login", "page", "next page", "upgrade", "session", "push")
 SHAPES: Final = ("null_id", "wrong_types", "text_nan", "no_object")
 """How a row is unreadable. `nan_literal` (a bare NaN: the whole body is no JSON then) only on request."""
 
@@ -56,7 +90,7 @@ SHAPES: Final = ("null_id", "wrong_types", "text_nan", "no_object")
 class Fault:
     """One planned fault. `times`: how many requests it strikes (None: all of them); `probability`: of each.
 
-    `on`: `any`, `login`, `page`, `next page` (a page asked for with a cursor) or "" for the kind's default.
+    `on`: one of `TARGETS` (`next page`: a page asked for with a cursor), or "" for the kind's default.
     The other fields belong to single kinds, see `KINDS`; None means the default there.
     """
 
@@ -72,14 +106,16 @@ class Fault:
     comment: str = ""
     id: str = ""
     shape: str = ""
+    code: int = 0
+    status: int = 503
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise ValueError(f"no fault is called {self.kind!r}; there are: {', '.join(KINDS)}")
         self.on = self.on or KINDS[self.kind][1]
-        if self.on not in {"any", "login", "page", "next page"}:
-            raise ValueError(f"a fault strikes on any, login, page or next page, not on {self.on!r}")
-        if self.shape and self.shape not in (*SHAPES, "nan_literal"):
+        if self.on not in TARGETS:
+            raise ValueError(f"a fault strikes on {', '.join(TARGETS)}, not on {self.on!r}")
+        if self.kind == "unreadable" and self.shape and self.shape not in (*SHAPES, "nan_literal"):
             raise ValueError(f"a row is unreadable as {', '.join(SHAPES)} or nan_literal, not as {self.shape!r}")
 
     @classmethod
@@ -112,7 +148,7 @@ class Faults:
     def draw(self, stage: str, operation: str, *, ids: frozenset[str] | None = None) -> Fault | None:
         """The fault that strikes this request at this stage, counted as served; None for none.
 
-        `operation`: `login`, `page`, `next page` or `other`. `ids`: the ids a page holds, at stage ROWS.
+        `operation`: one of `TARGETS` or `other`. `ids`: the ids a page or push holds, at stages ROWS and PUSH.
         """
         for fault in self.planned:
             if KINDS[fault.kind][0] != stage or not _strikes(fault.on, operation):

@@ -24,6 +24,8 @@ class Change:
     `served_ms`: when the first answer that carried this version had been handed to the network in full while
     its client was still connected; None if none has. A version some later change overwrote before that can
     be known to nobody. (The client may still die before it has read it: the vendor cannot see that.)
+    `pushed_ms`: when it was first pushed to a subscriber whose socket was open; None if it never was. (The socket
+    may still end before the client has read it.)
     """
 
     seq: int
@@ -34,6 +36,7 @@ class Change:
     kind: str
     record: Mapping[str, Any] | None
     served_ms: int | None = None
+    pushed_ms: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object, for the control interface."""
@@ -68,6 +71,14 @@ class Ledger:
             change = self.changes[seq - 1]
             if change.served_ms is None:
                 change.served_ms = now
+
+    def pushed(self, seqs: Iterable[int]) -> None:
+        """These versions are being pushed to a subscriber, now. Only the first time counts."""
+        now = self._clock()
+        for seq in seqs:
+            change = self.changes[seq - 1]
+            if change.pushed_ms is None:
+                change.pushed_ms = now
 
     def since(self, seq: int = 0) -> list[Change]:
         """All changes after number `seq`."""

@@ -2,7 +2,12 @@
 
 Pure. Per entity, consecutive ledger versions that look the same to a consumer count as one *state*. A faithful
 stream shows, for each entity, some of its states, in their order, none twice in a row, and the last one last.
-States that were overwritten before any answer carried them are nobody's loss: they are `superseded`.
+
+Which states may be absent: those that were overwritten before an answer or a push carried them (`superseded`: a push
+was withheld, or nobody listened, and no query came in between), and, unless it is called strict, those that were
+carried but got lost with their reader or their socket, or came with a replica's answer when newer ones were known
+already (`lapsed`). The last state is never among them, and nothing that is published may be older, or other, than the
+vendor's own versions in the vendor's own order.
 """
 
 from __future__ import annotations
@@ -39,11 +44,11 @@ class Report:
     """What the comparison found. `faithful` if nothing is missing, doubled, out of order or invented.
 
     `changes`: ledger entries. `events`: events judged. `missing`: final states that are not their entity's last
-    event, and, if strict, served states that never appear. `duplicates`: events that say nothing new, or repeat
-    a `ce-id`. `out_of_order`: events older than one before them. `invented`: events the ledger knows nothing of.
-    `superseded`: states no answer carried before they were overwritten. `lapsed`: states that were carried by an
-    answer, but not stored before they were overwritten (a killed reader's; 0 if strict). `latencies_ms`: from
-    change to stream, for each state published as news (not as `snapshot`).
+    event, and, if strict, served or pushed states that never appear. `duplicates`: events that say nothing new, or
+    repeat a `ce-id`. `out_of_order`: events older than one before them. `invented`: events the ledger knows nothing of.
+    `superseded`: states neither an answer nor a push carried before they were overwritten. `lapsed`: states that were
+    carried, but not stored before they were overwritten (a killed reader's, a dropped socket's; 0 if strict).
+    `latencies_ms`: from change to stream, for each state published as news (not as `snapshot`).
     """
 
     changes: int = 0
@@ -84,7 +89,12 @@ class _State:
     at_ms: int
     seq: int
     served: bool
+    pushed: bool
     published: bool = False
+
+    def told(self) -> bool:
+        """Whether anything carried it."""
+        return self.served or self.pushed
 
 
 def compare(
@@ -94,13 +104,15 @@ def compare(
     view: View,
     seen: View | None = None,
     strict_served: bool = False,
+    strict_pushed: bool = False,
     expects_deletes: bool = True,
 ) -> Report:
     """Judge `events`, in stream order, by `changes`, in ledger order.
 
     `view` says what of a vendor record a consumer must see, written independently of the code under test;
     `seen` the same of an event's `after` (default: all of it). `strict_served`: every state that some answer
-    carried in full must appear; use it only if no reader was killed between an answer and the stream.
+    carried in full must appear; use it only if no reader was killed between an answer and the stream, and no
+    answer was stale. `strict_pushed`: every state that was pushed must appear; use it only if no socket ended.
     `expects_deletes`: whether a deletion must be told; if not, the state before it is the final one.
 
     Judge a stream that has come to rest, and leave out what the reader's windows cannot reach. Ids are
@@ -117,8 +129,10 @@ def compare(
         if states and states[-1].content == content:
             states[-1].seq = change.seq
             states[-1].served |= change.served_ms is not None
+            states[-1].pushed |= change.pushed_ms is not None
         else:
-            states.append(_State(content, change.at_ms, change.seq, change.served_ms is not None))
+            served, pushed = change.served_ms is not None, change.pushed_ms is not None
+            states.append(_State(content, change.at_ms, change.seq, served, pushed))
     stories: dict[str, list[tuple[str, Seen]]] = defaultdict(list)
     known: set[str] = set()
     for event in events:
@@ -133,7 +147,7 @@ def compare(
         stories[event.id].append((content, event))
     for id_, states in histories.items():
         _follow(id_, states, stories.get(id_, []), report)
-        _account(id_, states, stories.get(id_, []), report, strict_served)
+        _account(id_, states, stories.get(id_, []), report, strict_served, strict_pushed)
     for id_ in stories.keys() - histories.keys():
         report.invented += len(stories[id_])
         report.found(f"{id_}: the ledger knows no such entity")
@@ -172,7 +186,12 @@ def _follow(id_: str, states: Sequence[_State], story: Sequence[tuple[str, Seen]
 
 
 def _account(
-    id_: str, states: Sequence[_State], story: Sequence[tuple[str, Seen]], report: Report, strict: bool
+    id_: str,
+    states: Sequence[_State],
+    story: Sequence[tuple[str, Seen]],
+    report: Report,
+    strict_served: bool,
+    strict_pushed: bool,
 ) -> None:
     """What of one entity's states is absent, and whose fault that is."""
     final = states[-1] if states else None
@@ -181,9 +200,12 @@ def _account(
     untold = final is not None and final.content == GONE and not story
     if final is not None and not untold and (not story or story[-1][0] != final.content):
         missing.add(final.seq)
-    unheard = _unheard(states, [content for content, _ in story])
-    if strict:
-        missing |= unheard
+    contents = [content for content, _ in story]
+    unheard = _unheard(states, contents, _State.told)
+    if strict_served:
+        missing |= _unheard(states, contents, lambda state: state.served)
+    if strict_pushed:
+        missing |= _unheard(states, contents, lambda state: state.pushed)
     for seq in sorted(missing):
         report.found(f"{id_}: change {seq} is missing")
     report.missing += len(missing)
@@ -191,13 +213,19 @@ def _account(
     report.superseded += sum(not state.published and state.seq not in unheard | missing for state in states)
 
 
-def _unheard(states: Sequence[_State], contents: Sequence[str]) -> set[int]:
-    """Served states that do not appear in order. Two served in a row that look alike are one to the reader."""
+def _unheard(states: Sequence[_State], contents: Sequence[str], told: Callable[[_State], bool]) -> set[int]:
+    """States of which the reader was told that do not appear in order.
+
+    Two in a row that look alike are one to it, unless the stream shows that it learnt of another between them.
+    """
     unheard: set[int] = set()
     place = 0
     previous = ""
     for state in states:
-        if not state.served or state.content == previous:
+        if not told(state):
+            previous = "" if state.published else previous
+            continue
+        if state.content == previous:
             continue
         previous = state.content
         if state.content in contents[place:]:
@@ -205,6 +233,18 @@ def _unheard(states: Sequence[_State], contents: Sequence[str]) -> set[int]:
         else:
             unheard.add(state.seq)
     return unheard
+
+
+def total(reports: Iterable[Report]) -> Report:
+    """Several vendors' reports as one."""
+    whole = Report()
+    for report in reports:
+        for name in ("changes", "events", "superseded", "lapsed", "missing", "duplicates", "out_of_order", "invented"):
+            setattr(whole, name, getattr(whole, name) + getattr(report, name))
+        whole.latencies_ms += report.latencies_ms
+        for finding in report.findings:
+            whole.found(finding)
+    return whole
 
 
 def _pruned(value: Any) -> Any:

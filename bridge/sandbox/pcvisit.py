@@ -12,38 +12,34 @@ In a process of its own: `bridged sandbox pcvisit --json`, with the interface of
 
 from __future__ import annotations
 
-import random
 import re
-import time
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import anyio
 import msgspec
 
-from bridge.sandbox.control import PREFIX, control
-from bridge.sandbox.delivery import Exchange, Receive, Send
-from bridge.sandbox.faults import ANSWER, ROWS, SEND, Faults
-from bridge.sandbox.ledger import Change, Clock, Ledger
-from bridge.sandbox.pcvisit_api import PERIODS, Api, Call
+from bridge.sandbox.control import PREFIX
+from bridge.sandbox.delivery import Exchange
+from bridge.sandbox.faults import ANSWER, ROWS, SEND
+from bridge.sandbox.ledger import Change, Clock
+from bridge.sandbox.live import ON_EXPIRY, LiveOptions
+from bridge.sandbox.pcvisit_api import PERIODS, Api, Call, Failed
+from bridge.sandbox.pcvisit_live import Subscriptions
 from bridge.sandbox.pcvisit_pages import EDITED, spoil
-from bridge.sandbox.pcvisit_schema import Executor
+from bridge.sandbox.pcvisit_schema import executable
 from bridge.sandbox.pcvisit_tokens import Tokens, User
 from bridge.sandbox.pcvisit_world import World
-from bridge.sandbox.serving import serving
-
-
-def wall_ms() -> int:
-    """Milliseconds since the Unix epoch."""
-    return time.time_ns() // 1_000_000
+from bridge.sandbox.player import Player, played, seeded, wall_ms
+from bridge.sandbox.session import Guest
+from bridge.sandbox.setup import Setup
+from bridge.sandbox.socket import Socket
 
 
 @dataclass(slots=True)
-class Options:
+class Options(LiveOptions):
     """How the vendor behaves. Those of the API may be altered while it runs.
 
     The published samples lie in 2021, as published, and so outside any short window: read with a long one, or
@@ -84,116 +80,88 @@ class Options:
     def __post_init__(self) -> None:
         if self.rate_period not in PERIODS:
             raise ValueError(f"rate_period must be one of {', '.join(PERIODS)}, not {self.rate_period!r}")
+        if self.on_expiry not in ON_EXPIRY:
+            raise ValueError(f"on_expiry must be one of {', '.join(ON_EXPIRY)}, not {self.on_expiry!r}")
         if self.companies < 1 or self.max_page < 1 or self.rate < 0:
             raise ValueError("companies and max_page must be at least 1, rate at least 0")
 
 
-class PcvisitSandbox:
+class PcvisitSandbox(Player):
     """The server's state and its ASGI application.
 
     `companies`: company ids, the first being the published samples'. `users[i]` sees company i; the last user
     sees them all. Any integrator token goes with any user token.
     """
 
+    vendor = "pcvisit"
+
     def __init__(self, options: Options) -> None:
-        self.options = options
-        self.base_url = ""
-        rng = _seeded(options, "credentials")
-        self.world = World(
-            _seeded(options, "world"),
+        rng = seeded(options, "credentials")
+        world = World(
+            seeded(options, "world"),
             options.clock,
             companies=options.companies,
             history=options.history,
             deletes=options.deletes,
             recent_samples=options.recent_samples,
         )
-        self.companies = list(self.world.companies)
+        super().__init__(options, world)
+        self.companies = list(world.companies)
         views = [(id_,) for id_ in self.companies] + [tuple(self.companies)]
         self.users = [User(f"user-{n}", f"pcv-user-{rng.getrandbits(96):024x}", ids) for n, ids in enumerate(views, 1)]
         self.integrator_tokens = [f"pcv-integrator-{rng.getrandbits(96):024x}" for _ in range(2)]
         integrators = {token: f"integrator-{n}" for n, token in enumerate(self.integrator_tokens, 1)}
         self.tokens = Tokens(options.clock, {user.token: user for user in self.users}, integrators)
-        self.faults = Faults(_seeded(options, "faults"))
-        self.closing = anyio.Event()
-        self._api = Api(options, options.clock, self.world, self.tokens, self.faults)
-        self._execute = Executor(self._api, lambda: options.float_milliseconds)
-        self._counters: Counter[str] = Counter()
-        self._rate = options.rate
-        self._rate_set = anyio.Event()
-
-    @property
-    def url(self) -> str:
-        """The GraphQL endpoint."""
-        return f"{self.base_url}/graphql"
-
-    @property
-    def ledger(self) -> Ledger:
-        """Every change so far."""
-        return self.world.ledger
-
-    def make_change(self, n: int = 1, kind: str = "") -> list[Change]:
-        """Make n changes now, of one kind or of those the seed decides. See `World.change`."""
-        return [self.world.change(kind) for _ in range(n)]
+        self._api = Api(options, options.clock, world, self.tokens, self.faults)
+        self._subscriptions = Subscriptions(self._api, self.tokens, world)
+        self._serve(executable(self._api, self._subscriptions, lambda: options.float_milliseconds))
+        self._subscriptions.feed = self.live.feed
 
     def revoke_tokens(self) -> None:
         """Every JWT handed out so far is refused from now on."""
         self.tokens.revoke()
 
-    def state(self) -> Mapping[str, Mapping[str, Any]]:
-        """What the vendor holds now: records by company and id."""
-        return self.world.state()
-
     def counters(self) -> dict[str, Any]:
-        """How often what happened; what is absent never did.
-
-        `requests`, `login_requests`, `logins`, `history_requests`, `pages`, `rows`, `unfinished` (answers that did
-        not leave in full), `rate_limited`, `expired_tokens`, `invalid_tokens`, `failed_<id>`, `changes`, and
-        `faults` by kind.
+        """As every sandbox's, and `login_requests`, `logins`, `history_requests`, `rate_limited`, `expired_tokens`,
+        `invalid_tokens`, `failed_<id>`.
         """
-        api = {**self._counters, **self._api.counters}
-        return {**api, "changes": len(self.ledger), "faults": dict(self.faults.served)}
-
-    def set_rate(self, changes_per_s: float) -> None:
-        """Changes per second that happen by themselves; 0 stops them."""
-        if not 0 <= changes_per_s <= 10_000:
-            raise ValueError("changes per second must be between 0 and 10000")
-        self._rate = changes_per_s
-        self._rate_set.set()
-        self._rate_set = anyio.Event()
+        return {**super().counters(), **self._api.counters}
 
     def describe(self) -> dict[str, Any]:
-        """What a client needs to know: addresses, credentials, companies."""
         return {
-            "vendor": "pcvisit",
+            "vendor": self.vendor,
             "url": self.url,
+            "ws_url": self.ws_url,
             "control": self.base_url + PREFIX,
             "integrator_tokens": self.integrator_tokens,
             "users": [{"token": user.token, "companies": list(user.companies)} for user in self.users],
             "companies": self.companies,
+            **self.setup().to_json(),
         }
 
-    async def keep_changing(self) -> None:
-        """Make changes at the rate that is set, for ever."""
-        due, last = 0.0, anyio.current_time()
-        while True:
-            with anyio.move_on_after(max(0.02, 1 / self._rate) if self._rate else None):
-                await self._rate_set.wait()
-                due, last = 0.0, anyio.current_time()
-                continue
-            now = anyio.current_time()
-            due = min(due + (now - last) * self._rate, max(1.0, self._rate))
-            last = now
-            # Half a change of slack: the timer may fire a moment early.
-            count = int(due + 0.5)
-            self.make_change(max(0, count))
-            due -= count
+    def setup(self) -> Setup:
+        integrator, user = "PCVISIT_INTEGRATOR_TOKEN", "PCVISIT_USER_TOKEN"
+        return Setup(
+            keys={"name": "support", "adapter": "pcvisit", "http_url": self.url, "ws_url": self.ws_url},
+            secrets={"integrator_token": integrator, "user_token": user},
+            environment={integrator: self.integrator_tokens[0], user: self.users[0].token},
+            subscriptions="pcvisit_subscriptions.toml",
+        )
 
-    async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
-        """The ASGI application."""
-        exchange = Exchange(scope, receive, send, self.closing)
-        if exchange.path.startswith(PREFIX):
-            await control(self, exchange)
-        elif exchange.path != "/graphql":
+    def admit(self, params: Mapping[str, Any], socket: Socket) -> Guest:  # noqa: ARG002  # parameters only
+        return self._subscriptions.admit(params)
+
+    def call(self, guest: Guest) -> Call:
+        return Call({}, guest=guest.identity)
+
+    def failure(self, error: str, comment: str) -> dict[str, Any]:
+        return self._api.failure(Failed(error, comment))
+
+    def announce(self, change: Change) -> None:
+        self._subscriptions.announce(change)
+
+    async def answer(self, exchange: Exchange) -> None:
+        if exchange.path != "/graphql":
             await exchange.deliver(b"Not Found", status=404, kind="text/plain")
         elif exchange.method != "POST":
             await exchange.deliver(b"Method Not Allowed", status=405, kind="text/plain", allow="POST")
@@ -218,7 +186,7 @@ class PcvisitSandbox:
             await exchange.misbehave(fault)
             return
         call = Call(exchange.headers)
-        success, result = await self._execute(data, call)
+        success, result = await self.executor(data, call)
         self._spoil_rows(operation, result, call)
         answer = msgspec.json.encode(result, enc_hook=str)
         spoilt = self.faults.draw(SEND, operation)
@@ -250,23 +218,8 @@ class PcvisitSandbox:
 @asynccontextmanager
 async def pcvisit_sandbox(options: Options | None = None) -> AsyncIterator[PcvisitSandbox]:
     """A pcvisit sandbox that serves while the block runs. Needs the asyncio backend."""
-    sandbox = PcvisitSandbox(options or Options())
-    async with (
-        serving(sandbox, port=sandbox.options.port, tls=sandbox.options.tls) as base_url,
-        anyio.create_task_group() as tasks,
-    ):
-        sandbox.base_url = base_url
-        tasks.start_soon(sandbox.keep_changing)
-        try:
-            yield sandbox
-        finally:
-            sandbox.closing.set()
-            tasks.cancel_scope.cancel()
-
-
-def _seeded(options: Options, purpose: str) -> random.Random:
-    # One stream of chance for each purpose: a fault drawn does not alter which changes come.
-    return random.Random(f"{options.seed}:{purpose}")  # noqa: S311  # guessable on purpose: tests repeat it
+    async with played(PcvisitSandbox(options or Options())) as sandbox:
+        yield sandbox
 
 
 def _operation(data: Mapping[str, Any]) -> str:

@@ -5,14 +5,16 @@ Failures are data, as in the vendor's manual: `{error, comment_for_dev, comment_
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import Counter, deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import formatdate
 from typing import Any, Final, Protocol
 
 from bridge.sandbox.faults import PAGE, RESOLVE, Faults
+from bridge.sandbox.feed import Source
 from bridge.sandbox.ledger import Clock
 from bridge.sandbox.pcvisit_pages import CursorRefused, Cut, Served, page
 from bridge.sandbox.pcvisit_tokens import NotAccepted, Tokens
@@ -54,10 +56,17 @@ class Failed(Exception):
 
 @dataclass(slots=True)
 class Call:
-    """One HTTP request on its way through the API: its headers (lower case), and the pages it was given."""
+    """One request on its way through the API: its headers (lower case), and the pages it was given.
+
+    On a socket there are no headers: `guest` holds the claims of who was admitted, and the rest is a subscription's.
+    """
 
     headers: Mapping[str, str]
-    pages: list[Served] = field(default_factory=list)
+    pages: list[Served] = dataclasses.field(default_factory=list)
+    guest: Mapping[str, Any] | None = None
+    source: Source | None = None
+    field: str = ""
+    whole: bool = False
 
 
 class Api:
@@ -78,7 +87,7 @@ class Api:
         try:
             return self._login(call, user_token, integrator_token)
         except Failed as failed:
-            return self._failure(failed)
+            return self.failure(failed)
 
     def history(self, call: Call, name: str, company: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """`AcQuerySessionsHistory`. `name` is the field's name in the answer."""
@@ -86,11 +95,11 @@ class Api:
         try:
             return self._history(call, name, company, arguments)
         except Failed as failed:
-            return self._failure(failed)
+            return self.failure(failed)
 
     def export(self) -> dict[str, Any]:
         """`AcExportSessionsHistory`: in the schema, but nothing of it is documented."""
-        return self._failure(Failed("ApplicationFailure", "the sandbox does not play exports"))
+        return self.failure(Failed("ApplicationFailure", "the sandbox does not play exports"))
 
     def _login(self, call: Call, user_token: str, integrator_token: str) -> dict[str, Any]:
         garbage = self._strike("login")
@@ -141,6 +150,8 @@ class Api:
             raise Failed("InvalidValue", "x-api-key unknown")
 
     def _claims(self, call: Call) -> Mapping[str, Any]:
+        if call.guest is not None:
+            return call.guest
         scheme, _, token = call.headers.get("authorization", "").partition(" ")
         if scheme != "Bearer" or not token:
             raise Failed("AccessDenied", "jwt missing")
@@ -195,7 +206,8 @@ class Api:
         except CursorRefused:
             raise Failed("InvalidValue", "cursor unknown, or of another query") from None
 
-    def _failure(self, failed: Failed) -> dict[str, Any]:
+    def failure(self, failed: Failed) -> dict[str, Any]:
+        """A failure as data, and counted."""
         self.counters[f"failed_{failed.error}"] += 1
         return {
             "__typename": "Failure",

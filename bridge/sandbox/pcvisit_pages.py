@@ -12,7 +12,9 @@ import msgspec
 from bridge.sandbox.faults import SHAPES, Fault
 from bridge.sandbox.pcvisit_world import Company
 
-EDITED: Final = frozenset({"id", "name", "state", "sessionFinishedAt", "duration", "customDuration", "invoiceState"})
+EDITED: Final = frozenset(
+    {"id", "name", "state", "sessionFinishedAt", "duration", "customDuration", "invoiceState", "participants"}
+)
 """The fields that changes touch. A query that leaves one out is not told of the version it is served."""
 
 

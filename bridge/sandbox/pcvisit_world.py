@@ -73,6 +73,9 @@ class World:
         self._clock = clock
         self._deletes = deletes
         self.ledger = Ledger(clock)
+        self.online = Ledger(clock)
+        """Computers that came and went: pushed, but in no history. Its changes have numbers of their own."""
+        self._at: dict[tuple[str, str], bool] = {}
         uuids = [SAMPLE_COMPANY, *(self._uuid() for _ in range(companies - 1))]
         self.companies = {id_: Company(id_, f"Systemhaus {n}") for n, id_ in enumerate(uuids, 1)}
         self._reverts: list[tuple[str, str, str, Any]] = []
@@ -87,7 +90,8 @@ class World:
     def change(self, kind: str = "") -> Change:
         """Make one change: of this kind, or of one the seed decides. What cannot happen now becomes `new`.
 
-        `kind`: a key of `WEIGHTS`, `deleted`, or `oversized` (a new session whose name is 1.1 MiB long).
+        `kind`: a key of `WEIGHTS`, `deleted`, `participants` (somebody joins or leaves), `online` (a computer comes
+        or goes: a change of the ledger `online`), or `oversized` (a new session whose name is 1.1 MiB long).
         Raises ValueError for another.
         """
         kind = kind or self._choose()
@@ -115,6 +119,13 @@ class World:
                 session = self._pick(company, lambda session: session["state"] == "Active")
                 if session is not None:
                     return self._write(company, self._close(session), "updated", kind)
+            case "online":
+                return self._come_or_go(company)
+            case "participants":
+                session = self._pick(company, lambda session: session["state"] == "Active")
+                if session is not None:
+                    people = self._other_people(session["participants"])
+                    return self._write(company, {**session, "participants": people}, "updated", kind)
             case "custom_duration" | "invoice" | "renamed" | "flip":
                 session = self._pick(company, lambda session: session["state"] == "Closed")
                 if session is not None:
@@ -122,7 +133,8 @@ class World:
             case "revert":
                 pass
             case _:
-                raise ValueError(f"no change is called {kind!r}; there are: {', '.join(WEIGHTS)}, deleted, oversized")
+                there_are = ", ".join((*WEIGHTS, "deleted", "participants", "online", "oversized"))
+                raise ValueError(f"no change is called {kind!r}; there are: {there_are}")
         return self._write(company, self._open_session(company), "created", "new")
 
     def state(self) -> dict[str, dict[str, Session]]:
@@ -143,6 +155,27 @@ class World:
         if kind == "flip":  # edited, and edited back by a later change: A → B → A
             self._reverts.append((company.uuid, session["id"], "invoiceState", old))
         return {"invoiceState": "NotInvoiced" if old == "Invoiced" else "Invoiced"}
+
+    def _come_or_go(self, company: Company) -> Change:
+        id_ = f"pc-{self._rng.randrange(1, 40)}"
+        there = self._at[company.uuid, id_] = not self._at.get((company.uuid, id_), False)
+        state = {"computerId": id_, "online": there, "changedAt": self._clock()}
+        return self.online.append(company.uuid, id_, "updated", "online", state)
+
+    def _other_people(self, people: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The creator stays; a second supporter joins, or leaves."""
+        if len(people) > 1:
+            return people[:1]
+        taken = people[0]["supporterIdentity"]["id"]
+        return [*people, self._person(next(n for n in range(2) if f"supporter-{n}" != taken), creator=False)]
+
+    @staticmethod
+    def _person(n: int, *, creator: bool) -> dict[str, Any]:
+        return {
+            "supporterIdentity": {"id": f"supporter-{n}"},
+            "supporterContact": {"email": f"{_FIRST[n].lower()}@systemhaus.example"},
+            "isSessionCreator": creator,
+        }
 
     def _write(self, company: Company, session: Session, operation: str, kind: str) -> Change:
         id_ = session["id"]
@@ -192,14 +225,7 @@ class World:
             "duration": None,
             "customDuration": None,
             "invoiceState": "NotInvoiced",
-            "participants": [
-                {
-                    "supporterIdentity": {"id": f"supporter-{n}"},
-                    "supporterContact": {"email": f"{_FIRST[n].lower()}@systemhaus.example"},
-                    "isSessionCreator": place == 0,
-                }
-                for place, n in enumerate(supporters)
-            ],
+            "participants": [self._person(n, creator=place == 0) for place, n in enumerate(supporters)],
             "target": {"computerId": f"pc-{number}", "computerDisplayName": f"Büro {number}"},
             "clientCompany": None
             if rng.random() < 0.1

@@ -13,6 +13,10 @@ from typing import Any
 import anyio
 import uvicorn
 from anyio.abc import TaskStatus
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from bridge.sandbox.socket import TRANSPORT
 
 START_S = 10.0
 STOP_S = 3.0
@@ -30,7 +34,9 @@ async def serving(app: Any, *, port: int = 0, tls: tuple[Path, Path] | None = No
     config = uvicorn.Config(
         app,
         http="h11",
-        ws="none",
+        ws=_Connection,
+        ws_ping_interval=20.0,
+        ws_max_size=16 * 1024 * 1024,
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -50,6 +56,24 @@ async def serving(app: Any, *, port: int = 0, tls: tuple[Path, Path] | None = No
             yield f"{'https' if tls else 'http'}://127.0.0.1:{number}"
         finally:
             server.end()
+
+
+class _Connection(WebSocketsSansIOProtocol):
+    """uvicorn's WebSocket, which shows the application how to cut the connection and how to let it freeze."""
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if getattr(self, "scope", None) is not None:  # absent if the request was refused
+            extensions: Any = self.scope["extensions"]
+            extensions[TRANSPORT] = {"abort": self._cut, "freeze": self._freeze}
+
+    def _cut(self) -> None:
+        self.transport.abort()
+
+    def _freeze(self) -> None:
+        self.stop_keepalive()
+        self.read_paused = False  # or the next reader would open it again
+        self.transport.pause_reading()
 
 
 class _Server(uvicorn.Server):

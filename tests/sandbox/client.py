@@ -133,7 +133,7 @@ class Client:
             json=body,
             headers=self.headers() if headers is None else headers,
             allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=10),
+            timeout=aiohttp.ClientTimeout(total=30),
         )
 
     async def ask(self, query: str, variables: dict[str, Any], headers: dict[str, str] | None = None) -> Any:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.sandbox.ledger import Change
-from bridge.sandbox.oracle import Report, Seen, compare
+from bridge.sandbox.oracle import Report, Seen, compare, total
 from bridge.sandbox.pcvisit_view import as_issued, as_seen
 from bridge.sandbox.pcvisit_world import SAMPLE_COMPANY
 from tests.sandbox.conftest import HandClock
@@ -295,3 +295,50 @@ def test_the_view_of_a_session_is_the_published_sample() -> None:
     other_way = as_seen({"participants": people[::-1]})
     assert as_seen({"participants": people}) == other_way
     assert other_way["participants"][0] == {"supporter_id": "a", "is_creator": False}
+
+
+def pushed(*values: str | None, told: str) -> list[Change]:
+    """As `issued`; `told` says of each version how it was carried: `p` by a push, `a` by an answer, `-` not at all."""
+    changes = issued(*values, served=told.replace("p", "-").replace("a", "+"))
+    for change, how in zip(changes, told, strict=True):
+        change.pushed_ms = change.at_ms if how == "p" else None
+    return changes
+
+
+@pytest.mark.parametrize(
+    ("history", "told", "stream", "strict", "expected"),
+    [
+        ("abc", "ppp", "abc", True, {}),
+        ("abc", "p-p", "ac", True, {"superseded": 1}),
+        ("abc", "ppp", "ac", False, {"lapsed": 1}),
+        ("abc", "ppp", "ac", True, {"missing": 1}),
+        ("abc", "pp-", "ab", False, {"missing": 1}),
+        ("abc", "p-a", "ac", True, {"superseded": 1}),
+        ("abc", "aap", "bac", False, {"out_of_order": 1, "lapsed": 1, "superseded": 1}),
+        ("abc", "ppp", "aabc", False, {"duplicates": 1}),
+        ("abc", "p-p", "axc", True, {"invented": 1, "superseded": 1}),
+    ],
+)
+def test_a_push_withheld_and_overwritten_may_be_missing_and_nothing_else(
+    history: str, told: str, stream: str, strict: bool, expected: dict[str, int]
+) -> None:
+    """Final state equal, every version one the vendor had, in order, none twice; only what nobody was told may miss."""
+    report = compare(pushed(*history, told=told), stored(*stream), view=dict, strict_pushed=strict)
+    assert verdict(report) == expected
+
+
+def test_a_deletion_in_the_stream_parts_two_versions_that_look_alike() -> None:
+    """A → deleted → A: who tells of the deletion has to tell of the first A as well."""
+    changes = issued("a", None, "a", served="+-+")
+    assert judge(changes, stored("a", None, "a"), strict=True).faithful
+    assert judge(changes, stored("a"), strict=True).faithful
+    assert judge(changes, stored(None, "a"), strict=True).missing == 1
+
+
+def test_the_reports_of_several_vendors_add_up() -> None:
+    """`total` is the sum, with the findings and latencies of all."""
+    one, two = judge(issued("a", "b"), stored("a")), judge(issued("a"), stored("a", "a"))
+    whole = total([one, two])
+    assert (whole.changes, whole.events, whole.missing, whole.duplicates) == (3, 3, 1, 1)
+    assert whole.findings == [*one.findings, *two.findings]
+    assert whole.latencies_ms == [*one.latencies_ms, *two.latencies_ms]

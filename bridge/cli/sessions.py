@@ -1,0 +1,41 @@
+"""Which source has a live session, and what it is made of."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+from bridge.adapter import Adapter, GraphqlSettings, Token
+from bridge.core.url import place
+from bridge.engine.pace import KNOCKS, Paced
+from bridge.engine.ports import Feed, Sockets
+from bridge.engine.quota import Quotas
+from bridge.engine.source import Source
+from bridge.engine.subscriptions import GraphqlFeed
+from bridge.engine.vigil import SessionStatistics
+
+
+class Sessions:
+    """Makes sources. One object for the process: ids of operations are never used twice in it."""
+
+    def __init__(self, sockets: Sockets, roll: Callable[[], float]) -> None:
+        self._sockets = sockets
+        self._roll = roll
+        self._numbers = itertools.count(1)
+        self._doors = Quotas()
+
+    def source(self, adapter: Adapter[Any]) -> Source:
+        """The adapter as a source, with its live session if it listens."""
+        if not adapter.listens:
+            return Source(adapter)
+        statistics = SessionStatistics()
+
+        def feed(token: Token) -> Feed:
+            session = adapter.session(token)
+            graphql = GraphqlFeed(session, self._sockets, self._numbers, statistics=statistics, roll=self._roll)
+            return Paced(graphql, self._doors.of(place(session.url), KNOCKS))
+
+        settings = adapter.settings
+        hands_over = isinstance(settings, GraphqlSettings) and settings.ws_reconnect_before_expiry
+        return Source(adapter, feed, hands_over=hands_over, session=statistics)
