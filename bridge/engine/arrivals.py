@@ -8,9 +8,13 @@ from dataclasses import dataclass
 import anyio
 
 from bridge.core.record import Key
+from bridge.engine.scribe import Note
 
 MOST_FORMER = 8
 """So many former states of an entity are remembered."""
+MOST_DOUBTS = 10_000
+PATIENCE_S = 10.0
+"""What was pushed and doubted is believed when so long after its time no page has said anything of the entity."""
 
 
 @dataclass(slots=True)
@@ -28,7 +32,7 @@ class Arrivals:
     Three rules. What was pushed after a pass began is newer than what the pass reads. Where a vendor's queries lag,
     what they say is believed only of entities that have been as we know them for longer than that. And where pushes
     may overtake one another, a push is believed only of an entity that has been at rest, and not if it tells a state
-    the entity has just left: that is a reason to read.
+    the entity has just left: that is a reason to read. Only where reading has nothing to say is it believed after all.
     """
 
     def __init__(self) -> None:
@@ -37,11 +41,18 @@ class Arrivals:
         self._opened_at = anyio.current_time()
         self._known: dict[Key, _Known] = {}
         self._disorder_s = self._memory_s = 0.0
+        self._readable: frozenset[str] = frozenset()
+        self._doubts: dict[Key, tuple[float, Note]] = {}
+        self._doubted = anyio.Event()
 
-    def prepare(self, *, lag_s: float, disorder_s: float) -> None:
-        """Queries may lag by `lag_s`, and pushes that are less than `disorder_s` apart may change places."""
+    def prepare(self, *, lag_s: float, disorder_s: float, readable: Iterable[str]) -> None:
+        """Queries may lag by `lag_s`, and pushes that are less than `disorder_s` apart may change places.
+
+        `readable`: the kinds of things that can be read; of others a push is all there is.
+        """
         self._disorder_s = disorder_s
         self._memory_s = max(lag_s, disorder_s)
+        self._readable = frozenset(readable)
 
     # --- pushes and passes ---
 
@@ -72,7 +83,7 @@ class Arrivals:
 
     def believable(self, key: Key, digest: str, before: str | None) -> bool:
         """Whether a push that says this of the entity can be taken as its newest state."""
-        if not self._disorder_s:
+        if not self._disorder_s or key.entity not in self._readable or len(self._doubts) >= MOST_DOUBTS:
             return True
         now = anyio.current_time()
         known = self._known.get(key)
@@ -83,6 +94,7 @@ class Arrivals:
                 return False
         if known is None or digest != known.digest:
             self._remember(key, digest, before)
+        self._doubts.pop(key, None)
         return True
 
     def _remember(self, key: Key, digest: str, before: str | None) -> None:
@@ -94,6 +106,35 @@ class Arrivals:
         self._known[key] = _Known(now, digest, former)
         while now - self._known[oldest := next(iter(self._known))].at > self._memory_s:
             del self._known[oldest]
+
+    # --- doubts ---
+
+    def doubt(self, note: Note) -> None:
+        """What this push says waits for a page that says something of its entity."""
+        self._doubts.pop(note.key, None)
+        self._doubts[note.key] = (anyio.current_time(), note)
+        self._doubted.set()
+
+    def doubtful(self) -> set[str]:
+        """The kinds of things of which something is doubted."""
+        return {key.entity for key in self._doubts}
+
+    def spoken(self, key: Key, asked_at: float, lag_s: float) -> None:
+        """A page that was asked for at `asked_at`, and may be `lag_s` old, says what the entity is."""
+        if key in self._doubts and self._doubts[key][0] <= asked_at - lag_s:
+            del self._doubts[key]
+
+    async def overdue(self) -> list[Note]:
+        """Wait for pushes that were doubted, and of which no page has said anything for too long; at least one."""
+        while True:
+            if not self._doubts:
+                self._doubted = anyio.Event()
+                await self._doubted.wait()
+            oldest_at = next(iter(self._doubts.values()))[0]
+            due_at = oldest_at + 2 * self._memory_s + PATIENCE_S
+            await anyio.sleep(max(0.0, due_at - anyio.current_time()))
+            if due := [key for key, (at, _) in self._doubts.items() if at <= oldest_at]:
+                return [self._doubts.pop(key)[1] for key in due]
 
     def unsettled(self, key: Key, asked_at: float, lag_s: float) -> bool:
         """Whether a query sent at `asked_at` may show the entity older than it is known to be.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from bridge.adapter import Malformed, Record, Walk
+from bridge.adapter import Json, Malformed, Record, Walk
 from bridge.core.subject import TELEMETRY
 from bridge.engine.ports import Book
 from bridge.engine.scribe import Scribe
@@ -22,8 +22,13 @@ class Lanes:
         self._counts = counts
         self._telemetry: Sequencer | None = None
 
-    async def prepare(self, walks: Sequence[Walk]) -> None:
-        """Open what these walks need. Raises Away."""
+    async def prepare(self, walks: Sequence[Walk], disorder_s: float) -> None:
+        """Open what these walks need, with pushes that may be so far out of order. Raises Away."""
+        self.main.arrivals.prepare(
+            lag_s=max((walk.lag_s for walk in walks), default=0.0),
+            disorder_s=disorder_s,
+            readable=(walk.entity for walk in walks),
+        )
         if any(walk.telemetry for walk in walks):
             await self._aside()
 
@@ -35,18 +40,26 @@ class Lanes:
             raise ValueError(f"walk {walk.name}: telemetry must be prepared, and occur once")
         return self._telemetry
 
+    def cursors(self) -> dict[str, Mapping[str, Json]]:
+        """What the stream remembered beside the events when the book was opened, by walk."""
+        return {name: cursor.value for name, cursor in self._book.memory.cursors.items()}
+
     def has_forgotten(self, walk: Walk) -> bool:
         """Whether the stream may have forgotten what the walk covers: see `Memory.forgotten`."""
         return not walk.telemetry and walk.name in self._book.memory.forgotten
 
-    async def live(self, records: Sequence[Record], unreadable: Sequence[Malformed], *, feed: str) -> None:
-        """Store live records, each in its lane. What could not be read is the bridge's own news, and no telemetry."""
+    async def live(self, records: Sequence[Record], unreadable: Sequence[Malformed], *, feed: str) -> list[Record]:
+        """Store live records, each in its lane; returns those that were not, see `Sequencer.live`.
+
+        What could not be read is the bridge's own news, and no telemetry.
+        """
         aside = [record for record in records if record.telemetry]
         if any(not record.occurred for record in aside):
             raise ValueError(f"feed {feed}: telemetry must occur once")
-        await self.main.live([record for record in records if not record.telemetry], unreadable, feed=feed)
+        doubtful = await self.main.live([record for record in records if not record.telemetry], unreadable, feed=feed)
         if aside:
             await (await self._aside()).live(aside, feed=feed)
+        return doubtful
 
     async def _aside(self) -> Sequencer:
         if self._telemetry is None:

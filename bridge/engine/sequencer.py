@@ -6,20 +6,21 @@ batch is closed to live writes until the batch is settled, and the reverse.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-
-import anyio
 
 from bridge.core.differ import judge
 from bridge.core.errors import Away, Malformed
 from bridge.core.event import Event
 from bridge.core.record import Head, Json, Key, Record, Via
+from bridge.engine.arrivals import Arrivals
 from bridge.engine.batching import BATCH_EVENTS, cut, one_per_entity, rounds, side_by_side
 from bridge.engine.breath import breathe, in_slices
 from bridge.engine.counts import Counts as Counts
-from bridge.engine.known import Known
+from bridge.engine.dispute import explained, undisputed
+from bridge.engine.exclusive import Exclusive
+from bridge.engine.known import Known, Once
 from bridge.engine.ports import BatchStale, Book, Cursor, Stale, Stored, Unknown
 from bridge.engine.scribe import OWN_VENDOR, Note, Scribe
 
@@ -35,11 +36,9 @@ class Sequencer:
         self._scribe = scribe
         self.counts = counts
         self._heads = Known(scribe.vendor, book.memory.heads)
-        self._closed: set[Key] = set()
-        self._opened = anyio.Event()
-        self._known_once: dict[Key, None] = {}
-        self._tick = 0
-        self._live_ticks: dict[Key, int] = {}
+        self._exclusive = Exclusive()
+        self._once = Once()
+        self.arrivals = Arrivals()
         self._tainted: set[Key] = set()
 
     # --- what is known ---
@@ -47,6 +46,10 @@ class Sequencer:
     def ids(self, entity: str) -> set[str]:
         """The ids of the entities that are known to exist."""
         return self._heads.existing(entity)
+
+    def knows(self, entity: str, id_: str) -> bool:
+        """Whether an event of this entity is known."""
+        return self._scribe.key(entity, id_) in self._heads
 
     def knows_anything(self) -> bool:
         """Whether the stream held any entity of this source when the book was opened, or holds one now.
@@ -69,28 +72,30 @@ class Sequencer:
         head = self._heads.get(key)
         return None if head is None else await self._book.after(key, head)
 
-    def tick(self) -> int:
-        """A mark in the order of arrival: `page(since=…)` leaves alone what live records touched after it."""
-        return self._tick
-
-    def forget_ticks(self, since: int) -> None:
-        """No pass that began at `since` or before is under way any more."""
-        self._live_ticks = {key: tick for key, tick in self._live_ticks.items() if tick > since}
-
     # --- the two writes ---
 
     async def live(
         self, records: Sequence[Record], unreadable: Sequence[Malformed] = (), *, feed: str = "live"
-    ) -> None:
-        """Store live records: in order per entity, otherwise side by side. Returns when every one is stored."""
-        self._tick += 1
+    ) -> list[Record]:
+        """Store live records: in order per entity, otherwise side by side. Returns when every one is stored.
+
+        Returns those that were not, as they may be older than what is known: only the vendor can tell.
+        """
         # In one breath: a pass that began meanwhile would read what is newer, and could store it before these.
         notes = [self._scribe.note(record, "live") for record in records]
         notes += [self._scribe.quarantine(error, feed) for error in unreadable]
-        for note in notes:
-            if not note.record.occurred:
-                self._live_ticks[note.key] = self._tick
-        await self._store_singly(notes)
+        self.arrivals.pushed(note.key for note in notes if not note.record.occurred)
+        doubtful = [note for note in notes if not self._believable(note)]
+        await self._store_singly([note for note in notes if note not in doubtful] if doubtful else notes)
+        for note in doubtful:
+            self.arrivals.doubt(note)
+        self.counts.held += len(doubtful)
+        return [note.record for note in doubtful]
+
+    async def relent(self) -> None:
+        """Never returns: stores pushes that were doubted, as of those things no page says anything."""
+        while True:
+            await self._store_singly(await self.arrivals.overdue())
 
     async def announce(self, entity: str, change: str, id_: str, after: Json) -> None:
         """Store an event of the bridge's own, such as `source.lost`."""
@@ -114,25 +119,41 @@ class Sequencer:
         cursor_alone: bool,
         first_read: bool,
         since: int,
-    ) -> None:
-        """Store a page's changes together with `cursor`; returns when they are.
+        asked_at: float = math.inf,
+        lag_s: float = 0.0,
+    ) -> int:
+        """Store a page's changes together with `cursor`; returns when they are, and how many were held back.
 
         Where the page needs several batches, those before the last carry `part_cursor`. A page without changes writes
-        its cursor only with `cursor_alone`. `since` is the `tick` at which the pass began: what a live record touched
-        later is left alone, unless versions tell which is newer.
+        its cursor only with `cursor_alone`. `since` is the mark of `arrivals` at which the pass began: what a live
+        record touched later is left alone, unless versions tell which is newer. `asked_at`, `lag_s`: when the page
+        was asked for, and how old what it says may be: what disagrees with something newer is held back.
         """
         via: Via = "snapshot" if first_read else "catchup"
         notes = await in_slices(lambda record: self._scribe.note(record, via, first_read=first_read), records)
         notes += [self._scribe.quarantine(error, walk) for error in unreadable]
+        for note in notes:
+            self.arrivals.spoken(note.key, asked_at, lag_s)
         batches = rounds(notes) or [[]]
+        held = 0
         for batch in batches:
             last = batch is batches[-1]
-            async with self._exclusively(batch):
+            async with self._exclusive.hold(note.key for note in batch):
                 # Asked only now: a live write may have come first while this page waited for its entities.
                 fresh = [note for note in batch if not self._overtaken(note, since)]
+                if lag_s:
+                    settled = [note for note in fresh if not self._unsettled(note, asked_at, lag_s)]
+                    held += len(fresh) - len(settled)
+                    fresh = settled
                 await self._store_together(fresh, walk, cursor if last else part_cursor, part_cursor, cursor_alone)
             if not last:
                 await breathe()
+        self.counts.held += held
+        return held
+
+    async def mark(self, walk: str, cursor: Json) -> None:
+        """Store a cursor alone."""
+        await self._store_together([], walk, cursor, cursor, cursor_alone=True)
 
     # --- single writes ---
 
@@ -140,7 +161,7 @@ class Sequencer:
         tries: dict[Key, int] = {}
         while notes:
             now, notes = one_per_entity(notes)
-            async with self._exclusively(now):
+            async with self._exclusive.hold(note.key for note in now):
                 again = await self._append(now, tries)
             notes = again + notes
 
@@ -170,7 +191,7 @@ class Sequencer:
             again.append((note, event))
         await self._look_at([note.key for note, _ in again])
         self._tainted -= keys
-        self._undisputed(again)
+        undisputed(again, self._heads)
         return [note for note, event in again if not self._found(event)]
 
     # --- batches ---
@@ -199,10 +220,10 @@ class Sequencer:
                 refusals += 1
                 await self._look_at([note.key for note, _ in part])
                 self._tainted -= keys
-                self._undisputed(part)
+                undisputed(part, self._heads)
                 pending = [note for note, event in sealed if not self._found(event)]
                 if refusals >= REFUSALS:
-                    if len(part) <= 1 or not self._moved(part):
+                    if len(part) <= 1 or not explained(part, self._heads, self._once):
                         raise Away(
                             f"walk {walk}: a batch was refused {REFUSALS} times, each time after a look; "
                             "somebody else writes this source's events or cursor, so everything is read again"
@@ -222,11 +243,11 @@ class Sequencer:
 
     async def _known_occurred(self, notes: Iterable[Note]) -> set[Key]:
         asked = [note.key for note in notes if note.record.occurred]
-        known = {key for key in asked if key in self._known_once}
+        known = {key for key in asked if key in self._once}
         unsure = [key for key in asked if key not in known]
         if unsure:
             found = await self._book.stored(unsure)
-            self._remember_once(found)
+            self._once.add(found)
             known |= found
         return known
 
@@ -236,7 +257,7 @@ class Sequencer:
         """The notes that are news, as events. Fetches `before` for those that need it, side by side."""
         news: list[tuple[Note, str]] = []
         for note in notes:
-            if note.record.occurred and note.key in self._known_once:
+            if note.record.occurred and note.key in self._once:
                 continue
             head = self._heads.get(note.key)
             live = note.via == "live"
@@ -262,50 +283,28 @@ class Sequencer:
             return self._scribe.seal(note, change, self._heads.get(note.key), befores.get(note.key))
 
         sealed = await in_slices(seal, news)
-        return [(note, event) for note, event in sealed if not (note.record.occurred and note.key in self._known_once)]
+        return [(note, event) for note, event in sealed if not (note.record.occurred and note.key in self._once)]
 
     def _settle(self, event: Event, seq: int) -> None:
         self.counts.store(event)
         if event.change == "occurred":
             if event.key.vendor == OWN_VENDOR:
                 self.counts.quarantine(event)
-            self._remember_once([event.key])
+            self._once.add([event.key])
         else:
+            head = self._heads.get(event.key)
+            self.arrivals.stored(event.key, event.digest, head.digest if head else None)
             self._heads.put(event.key, Head(seq, event.ce_id, event.change, event.version, event.digest))
 
     def _found(self, event: Event) -> bool:
         """Whether the look just taken shows that `event` is stored; it is then settled."""
         if event.change == "occurred":
-            return event.key in self._known_once
+            return event.key in self._once
         head = self._heads.get(event.key)
         if head is None or head.ce_id != event.ce_id:
             return False
         self._settle(event, head.seq)
         return True
-
-    def _undisputed(self, refused: Sequence[tuple[Note, Event]]) -> None:
-        """Raises Away when the look shows an event that is not ours and says otherwise than a record without version.
-
-        Which of the two is newer cannot be told: whoever wrote it may have read the vendor after us.
-        """
-        for note, event in refused:
-            head = self._heads.get(event.key)
-            if note.own or note.record.version is not None or event.change == "occurred" or head is None:
-                continue
-            if head.seq > event.expected and head.ce_id != event.ce_id and head.digest != event.digest:
-                raise Away(
-                    f"{event.key.entity} {event.change}: somebody else wrote an event of the same entity meanwhile, "
-                    "and no version tells which is newer, so everything is read again"
-                )
-
-    def _moved(self, part: Sequence[tuple[Note, Event]]) -> bool:
-        """Whether the look just taken explains why a batch was refused."""
-        return any(
-            event.key in self._known_once
-            if event.change == "occurred"
-            else (head := self._heads.get(event.key)) is not None and head.seq != event.expected
-            for _, event in part
-        )
 
     async def _clear_doubts(self, notes: Iterable[Note]) -> None:
         """Look at the entities whose last write was cancelled on its way: it may have been stored all the same."""
@@ -317,7 +316,7 @@ class Sequencer:
         async def look(key: Key, _: None) -> None:
             head = await self._book.head(key)
             if head is not None and head.change == "occurred":
-                self._remember_once([key])
+                self._once.add([key])
             elif head is not None:
                 self._heads.put(key, head)
             elif (known := self._heads.get(key)) is not None:
@@ -326,25 +325,19 @@ class Sequencer:
 
         await side_by_side(look, [(key, None) for key in dict.fromkeys(keys)])
 
-    def _remember_once(self, keys: Iterable[Key]) -> None:
-        for key in keys:
-            self._known_once[key] = None
-        while len(self._known_once) > 65_536:
-            del self._known_once[next(iter(self._known_once))]
-
     def _overtaken(self, note: Note, since: int) -> bool:
-        return note.record.version is None and self._live_ticks.get(note.key, 0) > since
+        return note.record.version is None and self.arrivals.pushed_since(note.key, since)
 
-    @asynccontextmanager
-    async def _exclusively(self, notes: Sequence[Note]) -> AsyncIterator[None]:
-        """Close the entities of `notes` to everyone else; waits until whoever holds one of them has settled it."""
-        keys = {note.key for note in notes}
-        while keys & self._closed:
-            await self._opened.wait()
-        self._closed |= keys
-        try:
-            yield
-        finally:
-            self._closed -= keys
-            self._opened.set()
-            self._opened = anyio.Event()
+    def _believable(self, note: Note) -> bool:
+        ordered = note.record.version is not None or note.record.occurred or note.forced is not None
+        head = self._heads.get(note.key)
+        return ordered or self.arrivals.believable(note.key, note.digest, head.digest if head else None)
+
+    def _unsettled(self, note: Note, asked_at: float, lag_s: float) -> bool:
+        """Whether the note disagrees with what is known, and may merely be older than that."""
+        record, head = note.record, self._heads.get(note.key)
+        if record.version is not None or record.occurred or head is None:
+            return False
+        if not self.arrivals.unsettled(note.key, asked_at, lag_s):
+            return False
+        return judge(record, note.digest, head, first_read=note.first_read, live=False) is not None

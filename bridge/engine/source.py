@@ -15,6 +15,7 @@ from bridge.engine.ports import Feed, Http, Ledger, Wall
 from bridge.engine.quota import Quotas
 from bridge.engine.sequencer import Counts
 from bridge.engine.tenancy import Freehold, Tenancies
+from bridge.engine.vigil import SessionStatistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +38,16 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An adapter with its settings, and how its live session is made (None: it is polled only)."""
+    """An adapter with its settings, and how its live session is made (None: it is polled only).
+
+    `hands_over`: a session does not outlive its token, so a new one takes its place before that. `session`: what its
+    live sessions have seen.
+    """
 
     adapter: Adapter[Any]
     feed: Callable[[Token], Feed] | None = None
+    hands_over: bool = False
+    session: SessionStatistics | None = None
 
     @property
     def name(self) -> str:
@@ -62,6 +69,7 @@ class Status:
     counts: Counts = field(default_factory=Counts)
     completed_ms: dict[str, int] = field(default_factory=dict)
     inbox: InboxStatistics | None = None
+    session: SessionStatistics | None = None
     requests: int = 0
     renewals: int = 0
 

@@ -12,12 +12,15 @@ import structlog
 
 from bridge.adapter import Adapter, Ask, Page, Walk
 from bridge.core.absence import Absence
-from bridge.core.errors import CursorExpired, Malformed, Retry
+from bridge.core.errors import CursorExpired, Malformed, Refused, Retry
 from bridge.core.event import timestamp
 from bridge.core.fields import LAST_MS
 from bridge.core.gap import Gap, vendor_gap
 from bridge.core.record import Json, Record
+from bridge.core.subject import token as token_of
+from bridge.core.subject import untoken
 from bridge.core.walk import AGAIN, Pass, Stuck, forgotten_gap, window_of
+from bridge.engine.aliases import Aliases
 from bridge.engine.breath import SLICE, breathe
 from bridge.engine.herald import announce_gap
 from bridge.engine.lanes import Lanes
@@ -63,6 +66,8 @@ class _Run:
     unreadable: int = 0
     restarts: int = 0
     waiting_since: float | None = None
+    began_at: float = 0.0
+    held: int = 0
 
 
 class Walker:
@@ -78,6 +83,9 @@ class Walker:
         self._runs: dict[str, _Run] = {}
         self._absences: dict[str, Absence] = {}
         self._elsewhere: dict[str, set[str]] = {}
+        self._held: set[str] = set()
+        self._wanted: set[str] = set()
+        self.aliases = Aliases(self._sequencer, lanes.cursors())
         self.completed_ms: dict[str, int] = {}
         """When the last complete pass of each walk began, in milliseconds since the Unix epoch."""
 
@@ -85,6 +93,30 @@ class Walker:
     def under_way(self) -> set[str]:
         """The names of the walks that stand in the middle of a pass."""
         return set(self._runs)
+
+    async def prepare(self, walks: Sequence[Walk]) -> None:
+        """Open what these walks need. Raises Refused for what cannot be a walk, and Away."""
+        for walk in walks:
+            if untoken(token_of(walk.name)) is None:
+                raise Refused(
+                    f"walk {walk.name[:60]}…: the name is too long to be a cursor's; check what it is made from"
+                )
+        await self.lanes.prepare(walks, self._adapter.push_disorder_s)
+        self.aliases.prepare(walks)
+
+    def held(self, walk: Walk) -> bool:
+        """Whether the pass that just ended held something back that must be read again soon."""
+        return walk.name in self._held
+
+    def wanted(self) -> set[str]:
+        """The walks whose answer something waits for. Told once."""
+        wanted, self._wanted = self._wanted, set()
+        return wanted
+
+    def last_completed_ms(self) -> int | None:
+        """When any complete pass began last, by the stream (milliseconds since the Unix epoch): somebody was there."""
+        moments = [_moment(value.get("completed_ms")) for value in self.lanes.cursors().values()]
+        return max((moment for moment in moments if moment is not None), default=None)
 
     def ages(self, walks: Sequence[Walk]) -> dict[str, float]:
         """Seconds since the last complete pass of each walk that has had one and need not be read again at once."""
@@ -102,10 +134,14 @@ class Walker:
         Raises Retry (the pass continues next time), Refused, and Away.
         """
         run = self._runs.get(walk.name) or self._begin(walk)
+        ask = run.state.ask()
+        asked_at = anyio.current_time()
         try:
-            page = await self._reader.page(run.state.ask())
+            page = await self._reader.page(ask) if ask.ids or not walk.batch else Page([])
             records, unreadable = await self._read(run, page)
-            run.state.take(page, [record.id for record in records])
+            await self.aliases.learn(walk.entity, page.aliases)
+            records, strange = self.aliases.familiar(records)
+            run.state.take(page, [record.id for record in [*records, *strange]])
         except CursorExpired as error:
             self._start_over(run, f"{error}")
             return Step.MORE
@@ -118,11 +154,14 @@ class Walker:
         try:
             await self._announce_gap(run, page)
             sequencer = self.lanes.of(walk)
+            if strange and (by_id := self.aliases.walk_of(walk.entity)):
+                self._wanted.add(by_id.name)
+            run.held += len(strange)
             if walk.telemetry and unreadable:
                 # What could not be read is the bridge's own news, and no telemetry.
                 await self._sequencer.live([], unreadable, feed=walk.name)
                 unreadable = []
-            await sequencer.page(
+            run.held += await sequencer.page(
                 records,
                 unreadable,
                 walk=walk.name,
@@ -131,6 +170,8 @@ class Walker:
                 cursor_alone=run.state.done and run.state.complete,
                 first_read=run.first_read,
                 since=run.since,
+                asked_at=asked_at,
+                lag_s=walk.lag_s,
             )
         except BaseException:
             # The page counts as read and was not stored, as when the live session ended: the pass begins anew.
@@ -154,10 +195,14 @@ class Walker:
         )
         run = _Run(
             state=Pass(
-                walk, window_of(walk, now_ms, completed, retention_s=retention_s, again_from_ms=again_from), now_ms
+                walk,
+                window_of(walk, now_ms, completed, retention_s=retention_s, again_from_ms=again_from),
+                now_ms,
+                sorted(sequencer.ids(walk.entity)) if walk.batch else (),
             ),
             first_read=bool(first),
-            since=sequencer.tick(),
+            since=sequencer.arrivals.tick(),
+            began_at=anyio.current_time(),
             completed_ms=completed,
             forgotten=forgotten_gap(walk, now_ms, completed, retention_s),
             again_from_ms=again_from,
@@ -190,7 +235,7 @@ class Walker:
             raise Retry(f"walk {walk.name}: the vendor forgot our position {RESTARTS + 1} times in one pass: {why}")
         log.info("pass.restarted", walk=walk.name, reason=why, pages=run.state.pages)
         run.restarts += 1
-        run.state = Pass(walk, run.state.window, run.state.started_ms)
+        run.state = run.state.anew()
 
     def _cursor_after(self, run: _Run) -> Json:
         """The cursor that covers the page just read; the last page of a complete pass completes the walk."""
@@ -215,12 +260,15 @@ class Walker:
             return self._again_soon(run)
         del self._runs[walk.name]
         self.completed_ms[walk.name] = state.started_ms
+        (self._held.add if run.held else self._held.discard)(walk.name)
         # Who was on a row that could not be read is not absent.
         if walk.reports_absence and not run.unreadable:
             await self._report_absence(run)
         # A slower walk may have begun earlier, and still needs to know what was live since then.
         begun = [other.since for other in self._runs.values()]
-        self._sequencer.forget_ticks(min(begun, default=self._sequencer.tick()))
+        arrivals = self._sequencer.arrivals
+        arrivals.forget(min(begun, default=arrivals.tick()))
+        self.aliases.completed(walk, run.began_at, state.started_ms)
         log.debug("pass.completed", walk=walk.name, pages=state.pages, rows=state.rows, first_read=run.first_read)
         return Step.DONE
 
@@ -236,7 +284,7 @@ class Walker:
                 f"walk {walk.name}: the vendor has said for {now - run.waiting_since:.0f} s that it is still loading; "
                 "nothing of this walk counts as complete until it stops saying so"
             )
-        run.state = Pass(walk, state.window, state.started_ms)
+        run.state = state.anew()
         return Step.LOADING
 
     async def _announce_gap(self, run: _Run, page: Page) -> None:

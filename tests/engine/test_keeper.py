@@ -352,3 +352,25 @@ def test_every_token_is_made_known_before_it_is_used() -> None:
         assert vendor.learned == [name(first), name(second)]
 
     virtual(main)
+
+
+def test_a_login_may_tell_how_long_its_token_lasts() -> None:
+    """Then neither its times nor our clock are asked: it lives for so long from when the login began."""
+
+    class Lasting(Vendor):
+        def token(self) -> Token:
+            self.ends[name := f"token-{self.logins}"] = anyio.current_time() + 600
+            return Token(Secret(name), 0, 1, lasts_s=600)
+
+    async def main() -> None:
+        vendor = Lasting(ahead_ms=-HOUR_MS)
+        vendor.takes_s = 5.0
+        keeper = vendor.keeper()
+        await keeper.token()
+        assert keeper.expires_in == pytest.approx(595)
+        await anyio.sleep(536)
+        await keeper.token()
+        assert vendor.logins == 2  # 60 s before its end, as for any token so short
+        assert Adapter(vendor, None).token_margin_s(Token(Secret("x"), lasts_s=7_200)) == 720
+
+    on_virtual_clock(main)

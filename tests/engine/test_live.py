@@ -11,11 +11,13 @@ from anyio.abc import TaskStatus
 
 from bridge.adapter import Json, Record, Refused, Retry, Token, Unauthorized, Walk
 from bridge.core.lifecycle import State
+from bridge.engine.live import CONNECT_DEADLINE_S
 from bridge.engine.ports import Feed, Offer
-from bridge.engine.runner import CONNECT_DEADLINE_S, Runner
+from bridge.engine.runner import Runner
 from bridge.engine.source import Source
 from tests.support.engine import Bench, on_virtual_clock
 from tests.support.sim_vendor import SimAdapter, SimSettings
+from tests.support.sim_vendor import status as answer_status
 from tests.support.waiting import wait_until
 
 Hold = Callable[[Offer, TaskStatus[None]], Awaitable[None]]
@@ -40,8 +42,10 @@ class Stage(Bench):
         self._script = script
         self._walks = walks
 
+        self.pushed_only = False
+
     def _fresh(self) -> Runner:
-        return Runner(Source(OneWay(self._settings, self._walks), self._feed), self._world)
+        return Runner(Source(OneWay(self._settings, self._walks, self.pushed_only), self._feed), self._world)
 
     def _feed(self, token: Token) -> Feed:
         self.tokens.append(token)
@@ -51,9 +55,14 @@ class Stage(Bench):
 class OneWay(SimAdapter):
     """Refuses, breaks or fails where a frame says so."""
 
-    def __init__(self, settings: SimSettings, walks: bool) -> None:
+    def __init__(self, settings: SimSettings, walks: bool, pushed_only: bool) -> None:
         super().__init__(settings)
         self._asked = walks
+        self._pushed_only = pushed_only
+
+    @property
+    def live_only(self) -> bool:
+        return self._pushed_only
 
     def walks(self, token: Token) -> Sequence[Walk]:
         return super().walks(token) if self._asked else []
@@ -337,3 +346,141 @@ def test_pushes_wait_until_everything_was_read_once() -> None:
     on_virtual_clock(lambda: bench.during(script))
     assert bench.changes() == [(name, "snapshot") for name in "abcdefgh"] + [("a", "updated")]
     bench.check()
+
+
+def test_what_is_only_pushed_was_missed_while_no_process_was_there() -> None:
+    """The stream says when somebody was there last: the gap begins then. On a first start nothing was missed."""
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        status.started()
+        await anyio.sleep_forever()
+
+    bench = Stage(hold, every_s=10.0)
+    bench.pushed_only = True
+
+    async def script() -> None:
+        await anyio.sleep(95)
+        assert gaps(bench) == []
+        bench.crash_at({bench._steps + 1})
+        await anyio.sleep(30)
+
+    on_virtual_clock(lambda: bench.during(script))
+    assert bench.crashes == 1
+    (gap,) = gaps(bench)
+    assert "2023-11-14T22:14:40" < gap["from"] < "2023-11-14T22:14:56" < gap["to"] < "2023-11-14T22:15:20"
+
+
+def test_what_is_only_pushed_is_missed_while_the_session_is_down() -> None:
+    """Though other things of the vendor can be read."""
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        status.started()
+        await anyio.sleep(100)
+        raise Retry("hung up", after=50)
+
+    for pushed_only in (True, False):
+        bench = Stage(hold)
+        bench.pushed_only = pushed_only
+        run(bench, 170)
+        assert len(gaps(bench)) == pushed_only
+
+
+# --- when only one half works ---
+
+
+@pytest.mark.parametrize("error", [Refused("the sub-protocol is not spoken"), Retry("502", after=900)])
+def test_a_source_whose_live_session_fails_is_polled_meanwhile(error: Exception) -> None:
+    """Live is for speed: without it changes come as fast as the walks are read."""
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        raise error
+
+    bench = Stage(hold)
+
+    async def script() -> None:
+        bench.vendor.put("a", "1")
+        await anyio.sleep(100)
+        bench.vendor.put("a", "2")
+        await anyio.sleep(30)
+        assert bench.runner.status.state is (State.BLOCKED if isinstance(error, Refused) else State.WAITING)
+
+    on_virtual_clock(lambda: bench.during(script))
+    bench.check()
+
+
+def test_polling_meanwhile_goes_on_after_a_failed_page() -> None:
+    """One answer that is a fault does not end it."""
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        raise Refused("no")
+
+    bench = Stage(hold)
+
+    async def script() -> None:
+        await anyio.sleep(100)
+        bench.vendor.faults.append(answer_status(500))
+        await anyio.sleep(20)
+        bench.vendor.put("a", "1")
+        await anyio.sleep(60)
+
+    on_virtual_clock(lambda: bench.during(script))
+    bench.check()
+
+
+def test_a_source_whose_walks_fail_is_not_polled_meanwhile() -> None:
+    """The vendor asked for a pause: it gets one."""
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        status.started()
+        await anyio.sleep_forever()
+
+    bench = Stage(hold)
+
+    async def script() -> None:
+        await anyio.sleep(100)
+        bench.runner._vendor_backoff.failures = 10
+        bench.vendor.faults.append(answer_status(500))
+        await wait_until(lambda: bench.runner.status.state is State.WAITING)
+        requests = bench.vendor.requests
+        await anyio.sleep(30)
+        assert bench.runner.status.state is State.WAITING
+        assert bench.vendor.requests == requests
+
+    on_virtual_clock(lambda: bench.during(script))
+
+
+def test_a_failure_the_vendor_pushes_is_a_reason_to_read() -> None:
+    """It had something to tell and could not: the session goes on, and catch-up finds it."""
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        status.started()
+        await anyio.sleep(100)
+        bench.vendor.put("a", "1")
+        offer(Retry("BackendFailure"), 1)
+        await anyio.sleep_forever()
+
+    bench = Stage(hold, every_s=100_000.0)
+
+    def check() -> None:
+        assert bench.runner.status.state is State.LIVE
+
+    run(bench, 110, check)
+    assert len(bench.tokens) == 1
+    bench.check()
+
+
+def test_the_first_push_of_a_subscription_is_remembered() -> None:
+    """Once, in the stream; a frame that tells nothing does not count."""
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        status.started()
+        for n in range(3):
+            await anyio.sleep(100)
+            offer({"operation": "things", **row("a", str(n))}, 1)
+            offer({"operation": "others", "id": 1}, 1)
+        await anyio.sleep_forever()
+
+    bench = Stage(hold, every_s=100_000.0)
+    run(bench, 500)
+    assert bench.ledger.cursor("acme", "subscription-things")["first"] == "2023-11-14T22:15:00.020Z"
+    assert bench.ledger.cursor("acme", "subscription-others") is None

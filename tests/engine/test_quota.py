@@ -5,7 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from bridge.core.budget import Limit
+from bridge.core.budget import Allowance, Limit
 from bridge.core.errors import Throttled
 from bridge.engine.quota import FIRST_PAUSE_S, Quota, Quotas
 from tests.support.engine import on_virtual_clock
@@ -135,5 +135,41 @@ def test_a_limit_out_of_all_proportion_is_not_believed() -> None:
         for limit in (Limit(1, 86_400.0), Limit(10**9, 1.0)):
             quota.throttled(Throttled("429", after=0, limit=limit))
             assert quota.budget.limit == Limit(100, 60.0)
+
+    on_virtual_clock(main)
+
+
+def test_who_spares_some_does_not_hold_up_who_spares_none() -> None:
+    """A walk that leaves five of ten to others waits for them to be regained; an urgent one goes past it at once."""
+
+    async def main() -> None:
+        quota, times = Quota(Limit(100, 91.0, 10)), {}
+        for _ in range(5):
+            await quota.take()
+        start = anyio.current_time()
+
+        async def ask(name: str, spares: int, need: int = 1) -> None:
+            await quota.take(spares=spares, need=need)
+            times[name] = anyio.current_time() - start
+
+        async with anyio.create_task_group() as group:
+            for name, spares, need in (("patient", 5, 1), ("costly", 5, 3), ("urgent", 0, 1)):
+                group.start_soon(ask, name, spares, need)
+                await anyio.wait_all_tasks_blocked()
+        assert times == {"urgent": 0.0, "patient": pytest.approx(2.0), "costly": pytest.approx(5.0)}
+
+    on_virtual_clock(main)
+
+
+def test_what_answers_tell_holds_for_all_who_share_the_quota() -> None:
+    """Others have taken nearly everything: who asks next waits, though we sent but one request."""
+
+    async def main() -> None:
+        quota = Quota(Limit(1_000, 3_600.0, 26))
+        await quota.take()
+        assert quota.told(anyio.current_time(), Allowance(26, 0, 93.6)) is None
+        start = anyio.current_time()
+        await quota.take()
+        assert anyio.current_time() - start > 3.6
 
     on_virtual_clock(main)

@@ -7,8 +7,22 @@ from typing import Any
 
 import anyio
 import pytest
+import structlog
 
-from bridge.adapter import Ask, Login, Refused, Request, Response, Retry, Secret, Token, Walk
+from bridge.adapter import (
+    Allowance,
+    Ask,
+    Login,
+    Page,
+    Refused,
+    Request,
+    Response,
+    Retry,
+    Secret,
+    Token,
+    TooComplex,
+    Walk,
+)
 from bridge.core.budget import Limit
 from bridge.core.errors import CursorExpired, Malformed
 from bridge.engine.quota import Quota
@@ -188,5 +202,95 @@ def test_requests_carry_the_limits_of_the_settings() -> None:
             await reader.send(Request("GET", "x"))
         assert anyio.current_time() - start == 60
         assert http.seen == [{"timeout_s": 7, "max_bytes": 2 * 1024 * 1024}] * 5
+
+    on_virtual_clock(main)
+
+
+class Complex(SimAdapter):
+    """A vendor that takes no more than `most` rows or ids at once."""
+
+    def page(self, ask: Ask, response: Response) -> Page:
+        super().page(ask, response)
+        asked.append(ask)
+        if (len(ask.ids) or ask.walk.page_size) > most[0]:
+            raise TooComplex("429 without a time")
+        return Page([{"id": id_} for id_ in ask.ids], aliases={f"new-{id_}": id_ for id_ in ask.ids})
+
+
+asked: list[Ask] = []
+most = [50]
+
+
+def test_a_page_that_is_too_complex_is_halved_until_it_is_not() -> None:
+    """Never repeated as it is; the size is remembered for this walk, and each halving is one line for a human."""
+
+    async def main() -> None:
+        setting = Setting(Complex)
+        asked.clear()
+        most[0] = 7
+        ask = Ask(Walk("things", "thing", 10, page_size=50), None)
+        with structlog.testing.capture_logs() as logs:
+            await setting.reader.page(ask)
+            await setting.reader.page(ask)
+            await setting.reader.page(Ask(Walk("others", "thing", 10, page_size=5), None))
+        assert [one.walk.page_size for one in asked] == [50, 25, 12, 6, 6, 5]
+        assert [(line["log_level"], line["asked_for"], line["from_now_on"]) for line in logs] == [
+            ("error", 50, 25), ("error", 25, 12), ("error", 12, 6),
+        ]  # fmt: skip
+        assert {(line["event"], line["source"], line["walk"]) for line in logs} == {
+            ("query.too_complex", "acme", "things")
+        }
+
+    on_virtual_clock(main)
+
+
+def test_one_record_that_is_too_complex_is_refused() -> None:
+    """There is nothing smaller: a human has to ask for fewer fields."""
+
+    async def main() -> None:
+        setting = Setting(Complex)
+        asked.clear()
+        most[0] = 0
+        with pytest.raises(Refused, match=r"walk things: even one record at a time is too complex .* fewer fields"):
+            await setting.reader.page(Ask(Walk("things", "thing", 10, page_size=5), None))
+        assert [one.walk.page_size for one in asked] == [5, 2, 1]
+
+    on_virtual_clock(main)
+
+
+def test_ids_are_looked_up_in_smaller_portions() -> None:
+    """All of them, in order, as one page; the next time in portions from the start."""
+
+    async def main() -> None:
+        setting = Setting(Complex)
+        asked.clear()
+        most[0] = 2
+        ask = Ask(Walk("known", "thing", 10, batch=5), None, ids=("a", "b", "c", "d", "e"))
+        for expected in ([5, 2, 2, 1], [2, 2, 1]):
+            asked.clear()
+            page = await setting.reader.page(ask)
+            assert [len(one.ids) for one in asked] == expected
+            assert [row["id"] for row in page.rows] == ["a", "b", "c", "d", "e"]
+            assert page.aliases == {f"new-{id_}": id_ for id_ in "abcde"}
+
+    on_virtual_clock(main)
+
+
+def test_allowances_are_told_by_answers_to_requests_that_count() -> None:
+    """By refusals, too; not by logins of another host, and what a refusal cost says nothing of the query."""
+
+    class Telling(SimAdapter):
+        def allowance(self, response: Response) -> Allowance | None:
+            told.append(response.status)
+            return Allowance(26, 0, 93.6)
+
+    told: list[int] = []
+
+    async def main() -> None:
+        setting = Setting(Telling)
+        setting.fault(THROTTLED)
+        await setting.reader.page(ASK)
+        assert told == [429, 200]
+        assert setting.vendor.logins == 1
 
     on_virtual_clock(main)

@@ -172,3 +172,44 @@ def test_configured_secrets_in_a_record_are_not_published() -> None:
     _, event = careful.seal(careful.note(record, "live"), "updated", None, {"name": SECRET})
     assert SECRET.encode() not in event.payload
     assert json.loads(event.payload)["after"] == {"name": "it is [secret]!"}
+
+
+# --- our own credentials, and headers ---
+
+
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("where", ["id", "version"])
+def test_a_secret_of_ours_as_id_or_version_is_set_aside(where: str, learned: bool) -> None:
+    """An id cannot be masked, for it would then be another's: the record goes to quarantine, without the secret."""
+    masker = Masker() if learned else masked()
+    if learned:
+        masker.add(Secret(SECRET))
+    careful = scribe(masker=masker)
+    odd = f"a-{SECRET}-b"
+    record = Record("thing", odd, {"v": 1}) if where == "id" else Record("thing", "a", {"v": odd}, version=odd)
+    note, event = careful.seal(careful.note(record, "live"), "occurred", None, None)
+    assert (note.key.vendor, note.key.entity) == ("bridge", "quarantine")
+    assert "bears a secret of ours as its id or version" in json.loads(event.payload)["after"]["reason"]
+    assert SECRET not in f"{event.key} {dict(event.headers)} {event.payload.decode()}"
+
+
+def test_a_token_learned_while_running_is_not_published() -> None:
+    """A vendor that puts it into a record's fields gets it masked there, and the record is published."""
+    masker = Masker()
+    careful = scribe(masker=masker, keep_raw=True)
+    masker.add(Secret(SECRET))
+    record = Record("thing", "a", {"note": f"token {SECRET}!"}, raw={SECRET: SECRET})
+    note, event = careful.seal(careful.note(record, "live"), "created", None, None)
+    data = json.loads(event.payload)
+    assert (note.key.entity, data["after"]) == ("thing", {"note": "token [secret]!"})
+    assert data["raw"] == {"[secret]": "[secret]"}
+
+
+def test_an_id_too_long_for_headers_is_set_aside() -> None:
+    """Whatever the server's `max_payload`: nats-server takes no more than 64 KiB of headers."""
+    plain = scribe(limit=100_000_000)
+    note, event = plain.seal(plain.note(thing("x" * 61_000, 1), "live"), "created", None, None)
+    assert note.key.entity == "quarantine"
+    after = json.loads(event.payload)["after"]
+    assert after["reason"] == "thing exceeds the NATS server's limit of 60000 bytes"
+    assert sum(map(len, event.headers.values())) < 2_000

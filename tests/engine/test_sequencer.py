@@ -421,7 +421,7 @@ def test_an_entity_in_a_batch_is_closed_to_live_writes() -> None:
 
     async def scene(desk: Desk, sequencer: Sequencer) -> None:
         desk.ledger.latency_s = 1.0
-        since = sequencer.tick()
+        since = sequencer.arrivals.tick()
 
         async def live(*records: Record) -> None:
             await sequencer.live(records)
@@ -444,7 +444,7 @@ def test_an_entity_in_a_live_write_is_closed_to_pages() -> None:
     async def scene(desk: Desk, sequencer: Sequencer) -> None:
         await sequencer.live([thing("a", 0), thing("b", 0)])
         desk.ledger.latency_s = 1.0
-        since = sequencer.tick()
+        since = sequencer.arrivals.tick()
         async with anyio.create_task_group() as group:
             group.start_soon(sequencer.live, [thing("a", 2)])
             await anyio.wait_all_tasks_blocked()
@@ -461,10 +461,10 @@ def test_a_page_does_not_overwrite_a_live_record_that_is_newer(version: int | No
     """By version where there is one, else by when its pass began."""
 
     async def scene(desk: Desk, sequencer: Sequencer) -> None:
-        before = sequencer.tick()
+        before = sequencer.arrivals.tick()
         await sequencer.live([thing("a", "live", version)])
         await desk.page(sequencer, thing("a", "old", version and version - 1), since=before)
-        await desk.page(sequencer, thing("a", "new", version and version + 1), since=sequencer.tick())
+        await desk.page(sequencer, thing("a", "new", version and version + 1), since=sequencer.arrivals.tick())
 
     assert [value for _, _, value in play(scene).told()] == ["live", "new"]
 
@@ -475,7 +475,7 @@ def test_a_page_that_waits_for_a_live_write_looks_again_whom_it_has_overtaken() 
     async def scene(desk: Desk, sequencer: Sequencer) -> None:
         await sequencer.live([thing("a", 0), thing("b", 0)])
         desk.ledger.latency_s = 1.0
-        since = sequencer.tick()
+        since = sequencer.arrivals.tick()
 
         async def pump() -> None:
             await sequencer.live([thing("a", 2)])
@@ -521,12 +521,12 @@ def test_what_live_records_touched_is_remembered_for_every_pass_under_way() -> N
 
     async def scene(desk: Desk, sequencer: Sequencer) -> None:
         await sequencer.live([thing("a", 1), once("beep")], [Malformed("m", raw=b"r")])
-        slow = sequencer.tick()
+        slow = sequencer.arrivals.tick()
         await sequencer.live([thing("b", 1)])
-        sequencer.forget_ticks(slow)
-        assert set(sequencer._live_ticks) == {desk.scribe.key("thing", "b")}
-        sequencer.forget_ticks(sequencer.tick())
-        assert not sequencer._live_ticks
+        sequencer.arrivals.forget(slow)
+        assert set(sequencer.arrivals._pushed) == {desk.scribe.key("thing", "b")}
+        sequencer.arrivals.forget(sequencer.arrivals.tick())
+        assert not sequencer.arrivals._pushed
 
     play(scene)
 
@@ -591,7 +591,7 @@ def test_a_live_write_that_was_cut_off_may_have_been_stored() -> None:
             await sequencer.live([thing("x", "B")])
         assert scope.cancelled_caught
         desk.ledger.on_step = lambda step: None
-        await desk.page(sequencer, thing("x", "A"), since=sequencer.tick())
+        await desk.page(sequencer, thing("x", "A"), since=sequencer.arrivals.tick())
 
     assert [value for _, _, value in play(scene).told()] == ["A", "B", "A"]
 

@@ -14,6 +14,8 @@ import anyio
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from tests.support.asking import ask
+
 DEADLINE_S = 30.0
 
 
@@ -53,8 +55,8 @@ async def restore(nc: Client, backup: Backup) -> dict[str, Any]:
     with anyio.fail_after(DEADLINE_S):
         answer = await _call(nc, f"STREAM.RESTORE.{name}", {"config": backup.config, "state": backup.state})
         for chunk in backup.chunks:
-            await nc.request(answer["deliver_subject"], chunk, timeout=DEADLINE_S)
-        end = await nc.request(answer["deliver_subject"], b"", timeout=DEADLINE_S)
+            await ask(nc, answer["deliver_subject"], chunk)
+        end = await ask(nc, answer["deliver_subject"])
     told = json.loads(end.data)
     assert "error" not in told, told
     state: dict[str, Any] = told["state"]
@@ -62,7 +64,7 @@ async def restore(nc: Client, backup: Backup) -> dict[str, Any]:
 
 
 async def _call(nc: Client, subject: str, body: Any) -> Any:
-    message = await nc.request(f"$JS.API.{subject}", json.dumps(body).encode(), timeout=DEADLINE_S)
+    message = await ask(nc, f"$JS.API.{subject}", json.dumps(body).encode())
     answer = json.loads(message.data)
     assert "error" not in answer, answer
     return answer

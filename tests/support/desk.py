@@ -74,7 +74,7 @@ class Desk:
             "part_cursor": {"part": True},
             "cursor_alone": True,
             "first_read": False,
-            "since": sequencer.tick(),
+            "since": sequencer.arrivals.tick(),
             **how,
         }
         await sequencer.page(records, **how)

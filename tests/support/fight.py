@@ -452,7 +452,7 @@ def _daemon(
             f"http_url = {json.dumps(vendor.facts['url'])}",
             f'companies = ["{company}"]',
             "requests_per_minute = 1_000_000",
-            "request_timeout_s = 5.0",
+            "request_timeout_s = 15.0",
             f"history_fast_every_s = {pace[0]}",
             f"history_slow_every_s = {pace[1]}",
             'integrator_token = { env = "INTEGRATOR_TOKEN" }',

@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import nats
-
 from bridge.core.event import timestamp
 from bridge.edge.ledger.layout import LedgerNames, stream_config
+from tests.support.asking import ask, plain_client
 
 
 class HandmadeStream:
@@ -39,19 +38,12 @@ class HandmadeStream:
 
     async def _ask(self, subject: str, data: Any, headers: dict[str, str] | None = None) -> None:
         payload = b"" if data is None else json.dumps(data).encode()
-        answer = await self.client.request(subject, payload, headers=headers, timeout=5)
+        answer = await ask(self.client, subject, payload, headers)
         assert b'"error"' not in answer.data, answer.data
 
 
 @asynccontextmanager
 async def handmade_stream(url: str, **options: Any) -> AsyncIterator[HandmadeStream]:
     """The stream of the server at `url`, not made yet."""
-
-    async def quiet(_: Exception) -> None:
-        """Seen by whoever asks."""
-
-    client = await nats.connect(url, error_cb=quiet, max_reconnect_attempts=-1, reconnect_time_wait=0.05, **options)
-    try:
+    async with plain_client(url, max_reconnect_attempts=-1, reconnect_time_wait=0.05, **options) as client:
         yield HandmadeStream(client)
-    finally:
-        await client.close()

@@ -6,27 +6,25 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import nats
 import nats.errors
 from nats.js.errors import APIError
 
 from bridge.core.errors import Away
 from bridge.edge.nats.jetstream import ApiError, JetStream
+from tests.support.asking import plain_client
 from tests.support.nats_server import NatsServer, free_port
 from tests.support.waiting import wait_until
 
 
 async def _has_leader(server: NatsServer) -> bool:
     """Whether JetStream answers there: it does once the cluster has elected a leader."""
-    client = await nats.connect(server.url)
-    try:
-        await client.jetstream(timeout=1).account_info()
-    except (APIError, nats.errors.Error):
-        return False
-    else:
+    async with plain_client(server.url) as client:
+        try:
+            # Before there is a leader nobody answers.
+            await client.jetstream(timeout=2).account_info()
+        except (APIError, nats.errors.Error):
+            return False
         return True
-    finally:
-        await client.close()
 
 
 def _members(folder: Path, size: int, sync_always: bool, extra: str, advertise: bool = True) -> list[NatsServer]:
@@ -84,14 +82,14 @@ def nats_cluster_blocking(folder: Path, *, size: int = 3, extra: str = "") -> It
 async def cluster_ready(servers: list[NatsServer]) -> None:
     """Returns when the cluster has elected a leader that every server knows."""
     for server in servers:
-        await wait_until(lambda one=server: _has_leader(one), 30, "the cluster to elect a leader")
+        await wait_until(lambda one=server: _has_leader(one), what="the cluster to elect a leader")
 
 
 async def step_down(js: JetStream, stream: str) -> str:
     """Another server becomes the stream's leader; returns its name when it answers."""
     former = await leader(js, stream)
     await js.call(f"STREAM.LEADER.STEPDOWN.{stream}")
-    await wait_until(lambda: _is_another(js, stream, former), 20, f"another leader of {stream}")
+    await wait_until(lambda: _is_another(js, stream, former), 60, f"another leader of {stream}")
     return await leader(js, stream)
 
 

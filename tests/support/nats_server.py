@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until, wait_until_blocking
 
 __all__ = ["NatsServer", "free_port", "nats_server", "nats_server_binary", "nats_server_blocking"]
 
-START_DEADLINE_S = 20.0
+START_DEADLINE_S = 60.0
 
 
 def nats_server_binary() -> str:
@@ -117,7 +117,7 @@ class NatsServer:
         if self._child is not None:
             self._child.send_signal(signal.SIGTERM)
             child = self._child
-            await wait_until(lambda: child.poll() is not None, 10, "nats-server to stop")
+            await wait_until(lambda: child.poll() is not None, what="nats-server to stop")
         self.kill_blocking()
 
     async def restart(self) -> None:
@@ -187,7 +187,7 @@ class NatsServer:
         if child is None:
             return
         child.send_signal(how)
-        child.wait(10)
+        child.wait(30)
 
 
 @contextlib.asynccontextmanager

@@ -184,8 +184,8 @@ class Ordeal:
 
     async def another_embedded_server(self, former: int) -> None:
         """Returns when the daemon has another server than that, and that one is no more."""
-        await wait_until(lambda: self.embedded_server() not in (None, former), 30, "another embedded server")
-        await wait_until(lambda: not command_line(former), 10, f"process {former} to be gone")
+        await wait_until(lambda: self.embedded_server() not in (None, former), what="another embedded server")
+        await wait_until(lambda: not command_line(former), what=f"process {former} to be gone")
 
     def end_embedded_server(self) -> None:
         """Whatever its daemon left behind: gone. It ends by itself when its daemon dies, and is given time to."""

@@ -22,8 +22,8 @@ from bridge.edge.embedded import parentlink
 from bridge.sandbox.ledger import Change
 from tests.support.waiting import wait_until
 
-START_DEADLINE_S = 30.0
-STOP_DEADLINE_S = 15.0
+START_DEADLINE_S = 60.0
+STOP_DEADLINE_S = 45.0
 
 
 async def elapse(seconds: float) -> None:
@@ -47,6 +47,8 @@ class Child:
         """When each life began, in milliseconds since the Unix epoch."""
         self.kills = self.terms = self.pauses = 0
         self._command = [sys.executable, "-m", "bridge.cli.main", *arguments]
+        self._read: dict[int, tuple[list[dict[str, Any]], int]] = {}
+        """The complete lines of each life's log, and where the next one begins."""
         self._environ = {**os.environ, "PYTHONUNBUFFERED": "1", **(environ or {})}
         self._child: subprocess.Popen[bytes] | None = None
 
@@ -90,7 +92,7 @@ class Child:
         """SIGKILL, and wait until it is gone. It must have been alive until now."""
         child = self._living()
         child.kill()
-        code = child.wait(10)
+        code = child.wait(30)
         assert code == -signal.SIGKILL, f"{self.name} ended by itself with {code}:\n{self.tail()}"
         self.kills += 1
         self._child = None
@@ -118,20 +120,22 @@ class Child:
         child, self._child = self._child, None
         if child is not None and child.poll() is None:
             child.kill()
-            child.wait(10)
+            child.wait(30)
 
     def lines(self, life: int | None = None) -> list[dict[str, Any]]:
         """What it logged, as JSON: in all its lives, or in one (-1: the present one)."""
         every = range(1, self.lives + 1)
-        found = []
-        for number in every if life is None else (every[life],):
-            for line in self._path("log", number).read_text("utf-8", "replace").splitlines():
-                try:
-                    found.append(json.loads(line))
-                except ValueError:
-                    # A killed one leaves half a line; everything else is shown as it is.
-                    found.append({"event": line})
-        return found
+        return [line for number in (every if life is None else (every[life],)) for line in self._lines(number)]
+
+    def _lines(self, life: int) -> list[dict[str, Any]]:
+        # Asked again and again while something is waited for: each line is read once.
+        known, at = self._read.get(life, ([], 0))
+        with self._path("log", life).open("rb") as file:
+            file.seek(at)
+            whole, end, half = file.read().rpartition(b"\n")
+        known += [_line(line) for line in whole.splitlines()]
+        self._read[life] = known, at + len(whole) + len(end)
+        return [*known, *([_line(half)] if half else [])]
 
     def said(self, event: str, life: int | None = None) -> list[dict[str, Any]]:
         """The log lines of one event."""
@@ -163,6 +167,16 @@ class Child:
         return self.folder / f"{self.name}-{self.lives if number is None else number}.{kind}"
 
 
+def _line(line: bytes) -> dict[str, Any]:
+    text = line.decode("utf-8", "replace")
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except ValueError:
+        # A killed one leaves half a line; everything else is shown as it is.
+        return {"event": text}
+    return found
+
+
 class PlayedVendor(Child):
     """`bridged sandbox pcvisit` in a process of its own, and its control interface."""
 
@@ -188,7 +202,7 @@ class PlayedVendor(Child):
 
     async def call(self, method: str, what: str, body: Any = None) -> Any:
         """One request of the control interface."""
-        timeout = aiohttp.ClientTimeout(total=20)
+        timeout = aiohttp.ClientTimeout(total=60)
         async with (
             aiohttp.ClientSession(timeout=timeout) as http,
             http.request(method, self.facts["control"] + what, json=body) as response,
@@ -245,10 +259,10 @@ def pcvisit_daemon(
         "http_url": vendor.facts["url"],
         "companies": vendor.facts["companies"],
         "requests_per_minute": 1_000_000,
-        "request_timeout_s": 5.0,
+        "request_timeout_s": 15.0,
         "history_page_size": 20,
         "history_fast_every_s": 1.0,
-        "history_slow_every_s": 1.5,
+        "history_slow_every_s": 1.0,
         "batch_loading_retry_s": 1.0,
         **more,
     }

@@ -47,8 +47,8 @@ class SourceRig:
     def __init__(self, client: Client, names: LedgerNames, adapter: type[SimAdapter], settings: SimSettings) -> None:
         self.client = client
         self.names = names
-        self.js = JetStream(client, deadline_s=5)
-        self.ledger = JetStreamLedger(client, names, deadline_s=2, patience_s=5)
+        self.js = JetStream(client, deadline_s=30)
+        self.ledger = JetStreamLedger(client, names, deadline_s=10, patience_s=30)
         self.vendor = SimVendor()
         self.news: list[News] = []
         self.runner: Runner | None = None
@@ -88,7 +88,7 @@ class SourceRig:
     async def pass_completed(self) -> None:
         """Every walk has had a complete pass that began after now."""
         now = wall()
-        await wait_until(lambda: self._completed_since(now), 20, "a complete pass")
+        await wait_until(lambda: self._completed_since(now), what="a complete pass")
         await self.client.flush()
 
     def _completed_since(self, ms: int) -> bool:
@@ -103,7 +103,7 @@ class SourceRig:
 
     async def all_aged(self) -> None:
         """Everything the vendor's source has published so far has reached its age."""
-        await wait_until(lambda: self._none_left(), 20, "events to age out")
+        await wait_until(lambda: self._none_left(), what="events to age out")
 
     async def _none_left(self) -> bool:
         return await self.events_left() == 0

@@ -10,18 +10,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import anyio
-import nats
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from bridge.sandbox import oracle, pcvisit_view
 from bridge.sandbox.ledger import Change
+from tests.support.asking import DEADLINE_S, ask, plain_client, plain_jetstream
 
 STREAM = "BRIDGE"
 BUCKET = "bridge-state"
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 PORTION = 500
-DEADLINE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ class StreamReader:
     """Reads the stream from its beginning, and each time from where it has come to."""
 
     def __init__(self, client: Client) -> None:
-        self._js = client.jetstream(timeout=DEADLINE_S)
+        self._js = plain_jetstream(client)
         self._events: list[Stored] = []
         self._consumer: Any = None
 
@@ -69,7 +68,7 @@ class StreamReader:
                 )
                 self._consumer = await self._js.pull_subscribe("events.>", stream=STREAM, config=config)
             while pending := (await self._consumer.consumer_info()).num_pending:
-                for message in await self._consumer.fetch(min(pending, PORTION), timeout=5):
+                for message in await self._consumer.fetch(min(pending, PORTION), timeout=DEADLINE_S):
                     meta = message.metadata
                     at_ms = round(meta.timestamp.timestamp() * 1000)
                     data = json.loads(message.data)
@@ -102,36 +101,23 @@ class StreamReader:
 @asynccontextmanager
 async def stream_reader(url: str, user: str | None = None, password: str | None = None) -> AsyncIterator[StreamReader]:
     """A reader of the server at `url`, while the block runs. The server must be up."""
-
-    async def quiet(_: Exception) -> None:
-        """Failures are seen by whoever asks."""
-
-    client = await nats.connect(url, user=user, password=password, error_cb=quiet)
-    try:
+    async with plain_client(url, user=user, password=password) as client:
         yield StreamReader(client)
-    finally:
-        await client.close()
 
 
 async def narrow_duplicate_window(url: str, seconds: float) -> None:
     """Give the stream a duplicate window of our choice; all else stays as the daemon has made it."""
-    client = await nats.connect(url)
-    try:
-        answer = await client.request(f"$JS.API.STREAM.INFO.{STREAM}", timeout=10)
+    async with plain_client(url) as client:
+        answer = await ask(client, f"$JS.API.STREAM.INFO.{STREAM}")
         config = {**json.loads(answer.data)["config"], "duplicate_window": round(seconds * 1e9)}
-        answer = await client.request(f"$JS.API.STREAM.UPDATE.{STREAM}", json.dumps(config).encode(), timeout=10)
+        answer = await ask(client, f"$JS.API.STREAM.UPDATE.{STREAM}", json.dumps(config).encode())
         assert "error" not in json.loads(answer.data), answer.data
-    finally:
-        await client.close()
 
 
 async def duplicate_window_s(url: str) -> float | None:
     """The duplicate window the stream has."""
-    client = await nats.connect(url)
-    try:
-        return (await client.jetstream().stream_info(STREAM)).config.duplicate_window
-    finally:
-        await client.close()
+    async with plain_client(url) as client:
+        return (await plain_jetstream(client).stream_info(STREAM)).config.duplicate_window
 
 
 def judge(changes: Sequence[Change], events: Iterable[Stored], source: str) -> oracle.Report:

@@ -1,0 +1,254 @@
+"""WebSockets by `websockets`: one TLS context for all, one sub-protocol, nothing followed, everything bounded."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
+
+import anyio
+import anyio.lowlevel
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidProxyStatus,
+    InvalidStatus,
+    ProxyError,
+    WebSocketException,
+)
+from websockets.http11 import Response
+from websockets.typing import Subprotocol
+
+from bridge.core.errors import Malformed, Refused, Retry
+from bridge.core.facts import GraphqlSession
+from bridge.core.record import Json
+from bridge.core.url import host_of, place, printable, problem
+from bridge.edge.codec import decode, encode
+from bridge.edge.outgoing import header_problem, revealed, tls, unreachable
+from bridge.edge.websocket_wire import CLOSE_S, Connect, Wire
+from bridge.engine.ports import Disconnected, UpgradeRefused
+
+MIB = 1024 * 1024
+QUEUE = 16
+"""Frames that wait for us before we stop reading: the kernel's buffers, and then the peer, hold the rest."""
+WRITE_LIMIT = 4096
+"""Bytes. We send little: what does not leave is a peer that does not read."""
+BREATH = 16
+"""Frames taken in a row before other tasks get their turn: the library hands out what it has without waiting."""
+
+_silent = logging.getLogger("bridge.edge.websocket")
+# At debug level the library writes every header and frame, secrets included, into its log.
+_silent.disabled = True
+
+
+class WebSockets:
+    """Implements `bridge.engine.ports.Sockets`. One object serves every session.
+
+    `ca_file`: authorities (PEM) trusted beside the system's. `allow_plain`: let tokens travel unencrypted to hosts
+    other than this machine. `agent` is how we introduce ourselves. Raises Refused when the CA file cannot be used.
+    """
+
+    def __init__(self, *, ca_file: str | None = None, allow_plain: bool = False, agent: str = "bridged") -> None:
+        # Each context costs 0.8 MB and 19 ms; one that is shared costs that once.
+        self._tls = tls(ca_file)
+        self._allow_plain = allow_plain
+        self._agent = agent
+
+    @asynccontextmanager
+    async def connect(self, session: GraphqlSession) -> AsyncIterator[WebSocket]:
+        """Connect, with exactly the session's sub-protocol offered and agreed; closed when the block is left.
+
+        Raises UpgradeRefused; Retry for everything that kept an answer from arriving (name, connection, TLS,
+        time-out); Refused for what must not or cannot be tried: no URL, ws:// to another machine, a header value
+        that is none, an unknown kind of proxy.
+        """
+        where = place(session.url)
+        refused = (
+            problem(session.url, plain="ws", secure="wss", allow_plain=self._allow_plain)
+            or header_problem(session.headers)
+            or _proxy_problem(session.proxy)
+        )
+        if refused:
+            raise Refused(f"{where}: {refused}")
+        outcome = await self._attempt(session)
+        if isinstance(outcome, str):
+            raise Retry(f"{where}: {outcome}")
+        if isinstance(outcome, UpgradeRefused):
+            raise outcome
+        socket = WebSocket(outcome)
+        try:
+            outcome.keep(session.ping_interval_s, session.ping_timeout_s)
+            yield socket
+        finally:
+            await socket.close()
+
+    async def _attempt(self, session: GraphqlSession) -> Wire | UpgradeRefused | str:
+        """The open connection, the refusal, or why there was no answer.
+
+        Returned, not raised: the library's exceptions, and these frames, hold the headers with the secrets
+        revealed, and must not hang on an error that somebody prints with all its causes and variables.
+        """
+        made: list[Wire] = []
+        wire: Wire | None = None
+        try:
+            with anyio.fail_after(session.connect_timeout_s):
+                opened = await self._open(session, made)
+            if opened.subprotocol != session.subprotocol:
+                return _refused(opened.response, opened.subprotocol)
+            wire = opened
+        except TimeoutError:
+            return f"no WebSocket within {session.connect_timeout_s:g} s; check the network, and the vendor"
+        except InvalidStatus as error:
+            return _refused(error.response)
+        except (WebSocketException, OSError, ValueError) as error:
+            answer = made[0].response if made else None
+            agreed = "" if answer is None else ", ".join(answer.headers.get_all("Sec-WebSocket-Protocol"))
+            if agreed and agreed != session.subprotocol and answer is not None and answer.status_code == 101:
+                return _refused(answer, printable(agreed))
+            return _explain(error, session)
+        finally:
+            if wire is None:
+                for failed in made:
+                    failed.drop()
+        return wire
+
+    async def _open(self, session: GraphqlSession, made: list[Wire]) -> Wire:
+        def make(*args: Any, **options: Any) -> Wire:
+            made.append(Wire(*args, **options))
+            return made[-1]
+
+        contexts: dict[str, Any] = {}
+        if session.url.startswith("wss:"):
+            contexts["ssl"] = self._tls
+        if session.proxy is not None and session.proxy.startswith("https:"):
+            contexts["proxy_ssl"] = self._tls
+        wire = await Connect(
+            session.url,
+            subprotocols=[Subprotocol(session.subprotocol)],
+            # An inflating context for each connection would cost more memory than all the rest of it.
+            compression=None,
+            additional_headers={name: revealed(value) for name, value in session.headers.items()},
+            user_agent_header=self._agent,
+            # Never what the environment says: a proxy is a decision of this session's configuration.
+            proxy=session.proxy,
+            # The one deadline for connecting is ours, and so are the pings.
+            open_timeout=None,
+            ping_interval=None,
+            close_timeout=CLOSE_S,
+            max_size=round(session.max_message_mb * MIB),
+            max_queue=QUEUE,
+            write_limit=WRITE_LIMIT,
+            logger=_silent,
+            create_connection=cast(type[ClientConnection], make),
+            **contexts,
+        )
+        assert isinstance(wire, Wire)
+        # It lives as long as the connection, and holds the token in plain text.
+        wire.request = None
+        return wire
+
+
+class WebSocket:
+    """Implements `bridge.engine.ports.Socket`. One task may receive while others send."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._taken = 0
+
+    async def send(self, frame: Json) -> None:
+        """Send one JSON text frame, `Secret` values revealed. Raises Disconnected.
+
+        Waits while the peer does not read: set a deadline.
+        """
+        data = encode(revealed(frame))
+        try:
+            await self._wire.send(data, text=True)
+        except ConnectionClosed as closed:
+            gone = self._gone(closed)
+        else:
+            return
+        raise gone
+
+    async def receive(self) -> tuple[Json, int, str]:
+        """Wait for one frame: decoded, its size in bytes, and why it is not JSON text ("" if it is).
+
+        Raises Disconnected once everything that arrived before the end has been taken. Cancelling loses nothing.
+        """
+        self._taken += 1
+        if self._taken % BREATH == 0:
+            await anyio.lowlevel.checkpoint()
+        try:
+            message = await self._wire.recv()
+        except ConnectionClosed as closed:
+            gone = self._gone(closed)
+        else:
+            return _read(message)
+        raise gone
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close politely within a second, or cut the connection. Never raises; a second time does nothing."""
+        with anyio.move_on_after(CLOSE_S, shield=True):
+            # A code that may not be sent, or a transport that is gone: it is cut below, which is all we want.
+            with suppress(WebSocketException, OSError, RuntimeError):
+                await self._wire.close(code, reason.encode()[:120].decode(errors="ignore"))
+        self._wire.drop()
+        with anyio.move_on_after(CLOSE_S / 2, shield=True):
+            await self._wire.wait_closed()
+
+    def _gone(self, closed: ConnectionClosed) -> Disconnected:
+        if self._wire.dead:
+            return Disconnected(1006, self._wire.dead)
+        received, sent = closed.rcvd, closed.sent
+        if received is not None and (sent is None or closed.rcvd_then_sent):
+            return Disconnected(received.code, received.reason)
+        if sent is None:
+            return Disconnected(1006, "the connection broke off")
+        if sent.code == 1009:
+            return Disconnected(1009)
+        # Our own verdict on the peer's bytes is not the peer's word on ours, which the same code would mean.
+        return Disconnected(1006, "the peer broke the rules of the protocol")
+
+
+def _read(message: str | bytes) -> tuple[Json, int, str]:
+    if isinstance(message, bytes):
+        return None, len(message), "a binary frame"
+    data = message.encode()
+    try:
+        return decode(data), len(data), ""
+    except Malformed as error:
+        return None, len(data), str(error)
+
+
+def _refused(response: Response | None, agreed: str | None = None) -> UpgradeRefused:
+    found: dict[str, str] = {}
+    for name, value in response.headers.raw_items() if response is not None else ():
+        name = name.lower()
+        found[name] = f"{found[name]}, {value}" if name in found else value
+    return UpgradeRefused(response.status_code if response is not None else 101, found, agreed)
+
+
+def _proxy_problem(proxy: str | None) -> str:
+    if proxy is None or (proxy.startswith(("http://", "https://")) and host_of(proxy)):
+        return ""
+    return "`ws_proxy` is not a URL of the form http://host:port"
+
+
+def _explain(error: Exception, session: GraphqlSession) -> str:
+    """What happened, and what to do. Never the exception's own text: that may quote URLs and headers."""
+    host = host_of(session.proxy or session.url)
+    if isinstance(error, InvalidProxyStatus):
+        return f"the proxy {host} answered with HTTP status {error.response.status_code}; check `ws_proxy`"
+    if isinstance(error, ProxyError):
+        return f"the answer of the proxy {host} is not HTTP; check `ws_proxy`"
+    if isinstance(error, ConnectionResetError | BrokenPipeError) or (
+        isinstance(error, InvalidMessage) and isinstance(error.__cause__, EOFError)
+    ):
+        return f"{host} cut the connection before it had answered"
+    if isinstance(error, OSError):
+        return unreachable(error, host, "wss")
+    if isinstance(error, InvalidHandshake):
+        return "the answer is not a WebSocket's; check the configured URL, and proxies on the way"
+    return f"connecting to {host} failed ({type(error).__name__}); check the configured URL"

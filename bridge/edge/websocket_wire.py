@@ -1,0 +1,107 @@
+"""A connection of `websockets` that nobody waits on for ever: pings without a task, an end to every closing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.protocol import State
+
+CLOSE_S = 1.0
+"""How long the peer has to finish closing, whoever began it."""
+SECOND_LOOK_S = 0.05
+"""A pong may lie unread because we were held up ourselves: the socket is read once more before the peer is given up."""
+
+
+class Connect(connect):
+    """Follows no redirect: a vendor that has moved is the operator's to judge, and no other host gets a token."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Every redirect is a refusal."""
+        return exc
+
+
+class Wire(ClientConnection):
+    """Whatever bytes arrive count as life. `dead` says why we gave the peer up; "" while we have not.
+
+    The library's own keepalive is one more task for each connection, and most of what an idle one costs. A timer
+    that sends only when nothing was heard does the same.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.dead = ""
+        self._heard = 0.0
+        self._asked = 0.0
+        self._interval_s = 0.0
+        self._timeout_s: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._cutter: asyncio.TimerHandle | None = None
+
+    def keep(self, interval_s: float | None, timeout_s: float | None) -> None:
+        """Ping after `interval_s` of silence (None: never); drop the connection `timeout_s` later (None: never)."""
+        if interval_s is not None and self.protocol.state is State.OPEN:
+            self._interval_s, self._timeout_s = interval_s, timeout_s
+            self._wake(interval_s, self._tick)
+
+    def drop(self) -> None:
+        """Cut the connection, whatever state it is in."""
+        self._rest()
+        # There is none yet while the host is being connected to; the library cleans that up.
+        transport: asyncio.Transport | None = getattr(self, "transport", None)
+        if transport is not None:
+            transport.abort()
+
+    # --- what the event loop calls ---
+
+    def data_received(self, data: bytes) -> None:
+        """Note the sign of life. If it ends the connection, see to it that it does end."""
+        self._heard = self.loop.time()
+        super().data_received(data)
+        if self._cutter is None and self.protocol.close_expected():
+            # The library waits for the peer to close TCP, and leaves the deadline to whoever sends next.
+            self._cutter = self.loop.call_later(CLOSE_S, self.drop)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """No timer outlives the connection."""
+        self._rest()
+        super().connection_lost(exc)
+
+    # --- pings ---
+
+    def _tick(self) -> None:
+        now = self.loop.time()
+        quiet_s = now - self._heard
+        if self.protocol.state is not State.OPEN:
+            return
+        if quiet_s < self._interval_s:
+            self._wake(self._interval_s - quiet_s, self._tick)
+            return
+        self._asked = now
+        self.protocol.send_ping(b"")
+        for data in self.protocol.data_to_send():
+            self.transport.write(data)
+        if self._timeout_s is None:
+            self._wake(self._interval_s, self._tick)
+        else:
+            self._wake(self._timeout_s, self._judge)
+
+    def _judge(self, *, again: bool = False) -> None:
+        if self._heard > self._asked:
+            self._tick()
+        elif not again:
+            self._wake(SECOND_LOOK_S, lambda: self._judge(again=True))
+        else:
+            self.dead = "no answer to a ping"
+            self.drop()
+
+    def _wake(self, after_s: float, call: Callable[[], None]) -> None:
+        self._timer = self.loop.call_later(after_s, call)
+
+    def _rest(self) -> None:
+        for timer in (self._timer, self._cutter):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._cutter = None

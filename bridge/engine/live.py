@@ -1,0 +1,162 @@
+"""A source's live half: subscribe first, let messages wait, catch up, then let them through."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import anyio
+import anyio.lowlevel
+import structlog
+from anyio.abc import TaskStatus
+
+from bridge.adapter import Json, Record
+from bridge.core.errors import Malformed, Overrun, Retry
+from bridge.core.gap import Gap
+from bridge.core.subscription import observed
+from bridge.engine.groups import task_group
+from bridge.engine.herald import announce_gap
+from bridge.engine.inbox import Inbox
+from bridge.engine.ports import Feed
+from bridge.engine.reading import Reading
+from bridge.engine.source import Source, Status, World
+from bridge.engine.walker import Walker
+
+CONNECT_DEADLINE_S = 60.0
+"""A live session that is not subscribed by then is given up."""
+
+FEED = "live"
+
+log = structlog.get_logger()
+
+
+class Live:
+    """Over all sessions of a source. `failed`: whether it was the session, and not the reading, that ended last."""
+
+    def __init__(self, source: Source, world: World, status: Status) -> None:
+        self._adapter = source.adapter
+        self._world = world
+        self._status = status
+        self._log = log.bind(source=source.name)
+        self._blind_since_ms: int | None = None
+        self._unstored_since_ms: int | None = None
+        self._first = True
+        self.failed = False
+
+    async def session(
+        self,
+        feed: Feed,
+        reading: Reading,
+        connected: Callable[[], None],
+        well: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Hold one session and read beside it. Never returns; raises what ends the session or the reading.
+
+        `connected` is called once subscribed, `well` awaited when everything was read since then.
+        """
+        inbox = Inbox()
+        caught_up = anyio.Event()
+        self.failed = False
+
+        async def all_read() -> None:
+            caught_up.set()
+            await well()
+
+        try:
+            async with task_group() as group:
+                try:
+                    with anyio.fail_after(CONNECT_DEADLINE_S):
+                        await group.start(self._listen, feed, inbox)
+                except TimeoutError:
+                    self.failed = True
+                    raise Retry(f"the live session was not subscribed within {CONNECT_DEADLINE_S:.0f} s") from None
+                connected()
+                if self._first and self._only_pushed(reading):
+                    self._blind_since_ms = reading.walker.last_completed_ms()
+                self._first = False
+                await self._close_blind_gap(reading.walker)
+                for entity in reading.walker.lanes.main.arrivals.doubtful():
+                    reading.look(entity)
+                group.start_soon(self._pump, inbox, reading, caught_up)
+                group.start_soon(reading.walker.lanes.main.relent)
+                await reading.for_ever(all_read)
+        finally:
+            self._status.inbox = inbox.statistics()
+            if self._only_pushed(reading) and self._blind_since_ms is None:
+                self._blind_since_ms = self._unstored_since_ms or self._world.wall()
+            self._unstored_since_ms = None
+
+    def _only_pushed(self, reading: Reading) -> bool:
+        """Whether something is pushed that no reading would find."""
+        return not reading.schedule.walks or self._adapter.live_only
+
+    async def _listen(self, feed: Feed, inbox: Inbox, *, task_status: TaskStatus[None]) -> None:
+        # Whatever ends it, unless it is the reading beside it: then this task is cancelled.
+        try:
+            await feed.hold(inbox, task_status=task_status)
+        except Exception:
+            self.failed = True
+            raise
+        self.failed = True
+        raise Retry("the live session ended without a reason")
+
+    async def _pump(self, inbox: Inbox, reading: Reading, caught_up: anyio.Event) -> None:
+        await caught_up.wait()
+        taken_ms = self._world.wall()
+        walker = reading.walker
+        while True:
+            try:
+                frames = await inbox.take()
+            except Overrun as error:
+                self._log.warning("inbox.overrun", reason=str(error))
+                self._status.inbox = inbox.statistics()
+                reading.missed()
+                if self._only_pushed(reading):
+                    # What is forgotten arrived after what was taken last.
+                    await announce_gap(walker.lanes.main, Gap(FEED, str(error), taken_ms, self._world.wall()))
+                continue
+            taken_ms = self._world.wall()
+            self._unstored_since_ms = self._unstored_since_ms or taken_ms
+            await self._store(frames, reading)
+            self._status.inbox = inbox.statistics()
+            self._unstored_since_ms = taken_ms if self._status.inbox.frames else None
+            # Lets a page that waits for one of these entities have its turn.
+            await anyio.lowlevel.checkpoint()
+
+    async def _store(self, frames: Sequence[Json], reading: Reading) -> None:
+        records: list[Record] = []
+        unreadable: list[Malformed] = []
+        told: dict[str, None] = {}
+        for frame in frames:
+            try:
+                found = self._adapter.live(frame)
+            except Malformed as error:
+                unreadable.append(error)
+            except Retry as error:
+                # The vendor had something to tell and could not: the session is well, and catch-up will find it.
+                self._log.warning("live.failure", reason=self._world.masker.mask(str(error)))
+                reading.missed()
+            else:
+                records += found
+                if found and isinstance(frame, dict) and isinstance(name := frame.get("operation"), str):
+                    told[name] = None
+        walker = reading.walker
+        familiar, strange = walker.aliases.familiar(records)
+        doubtful = await walker.lanes.live(familiar, unreadable, feed=FEED)
+        for entity in dict.fromkeys(record.entity for record in [*strange, *doubtful]):
+            reading.look(entity)
+        for name in told:
+            await self._note_observed(name, walker)
+
+    async def _note_observed(self, name: str, walker: Walker) -> None:
+        """The stream remembers that the vendor has told us something by this subscription."""
+        walk, cursor = observed(name, self._world.wall())
+        if not walker.lanes.main.cursor(walk).value:
+            await walker.lanes.main.mark(walk, cursor)
+
+    async def _close_blind_gap(self, walker: Walker) -> None:
+        """A vendor that cannot be asked again told us nothing while the session was down."""
+        if self._blind_since_ms is None:
+            return
+        reason = "the live session was down and the vendor cannot be asked again"
+        await announce_gap(walker.lanes.main, Gap(FEED, reason, self._blind_since_ms, self._world.wall()))
+        self._blind_since_ms = None

@@ -1,0 +1,78 @@
+"""Reads a source's walks, each when it is due, for as long as nothing fails."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import anyio
+
+from bridge.core.errors import Retry
+from bridge.core.schedule import Schedule
+from bridge.engine.walker import Step, Walker
+
+
+class Reading:
+    """One stretch of reading. `failed` outlives it: the walks that failed, the latest last; those give way to others.
+
+    `noted` is called after every page, stored or not.
+    """
+
+    def __init__(
+        self, walker: Walker, schedule: Schedule, failed: dict[str, None], noted: Callable[[Walker], None]
+    ) -> None:
+        self.walker = walker
+        self.schedule = schedule
+        self._failed = failed
+        self._noted = noted
+        self._changed = anyio.Event()
+
+    def missed(self) -> None:
+        """Something may have been missed: read again what finds it, now."""
+        self.schedule.all_due(anyio.current_time(), self.walker.under_way)
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    def look(self, entity: str) -> None:
+        """A push about this kind of thing needs the vendor's word: read its fastest walk, as soon as that tells."""
+        walks = [walk for walk in self.schedule.walks if walk.entity == entity and not walk.batch]
+        if walks:
+            walk = min(walks, key=lambda walk: walk.every_s)
+            self.schedule.once_more(walk, anyio.current_time(), self.walker.under_way)
+            self._changed.set()
+            self._changed = anyio.Event()
+
+    async def for_ever(self, well: Callable[[], Awaitable[None]]) -> None:
+        """Never returns. Awaits `well` whenever everything due has been read since the start or since a miss.
+
+        Raises what `Walker.step` raises; the pass that failed is gone on with next time.
+        """
+        if self.schedule.caught_up:
+            await well()
+        while True:
+            now = anyio.current_time()
+            walk = self.schedule.next(now)
+            if walk is None:
+                with anyio.move_on_after(self.schedule.wait(now)):
+                    await self._changed.wait()
+                continue
+            try:
+                step = await self.walker.step(walk)
+            except Retry:
+                self._failed.pop(walk.name, None)
+                self._failed[walk.name] = None
+                raise
+            finally:
+                self._noted(self.walker)
+            now = anyio.current_time()
+            if step is Step.DONE:
+                self._failed.pop(walk.name, None)
+                self.schedule.finished(walk, now)
+                if self.walker.held(walk):
+                    # What the vendor's query says disagrees with what is newer, or will be: only time can tell.
+                    self.schedule.postpone(walk, now, min(walk.lag_s, walk.every_s))
+            elif step is Step.LOADING:
+                self.schedule.postpone(walk, now, walk.incomplete_retry_s)
+            for wanted in self.walker.wanted():
+                self.schedule.hasten(wanted, now)
+            if self.schedule.caught_up:
+                await well()

@@ -1,0 +1,272 @@
+"""The shell that carries a live GraphQL session: it waits, counts and gives up; the protocol's machine decides.
+
+One feed is one attempt: a fresh socket, a fresh machine, ids that were never used before. Its parts are the reader,
+which waits for nothing but the socket; the watch over the peer's silence; and one task for each operation, which
+starts it again whenever the server ends it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+
+from bridge.core.backoff import Backoff
+from bridge.core.errors import BridgeError, Refused, Retry, Unauthorized
+from bridge.core.facts import GraphqlSession, Operation
+from bridge.core.url import place
+from bridge.core.wire import closing, machines
+from bridge.core.wire.moves import Beat, Close, Confirmed, Ended, Move, Next, Odd, Ready, Send
+from bridge.engine.groups import task_group
+from bridge.engine.ports import Disconnected, Offer, Socket, Sockets, UpgradeRefused
+from bridge.engine.vigil import SessionStatistics, Vigil
+
+CONFIRMING = frozenset({"actioncable-v1-json"})
+"""The sub-protocols whose servers say when they have begun to listen: nobody has to wait and hope."""
+SEND_S = 10.0
+"""What we send is short: a peer that does not take it for so long does not read at all."""
+FAREWELL_S = 0.5
+"""For saying good-bye; the rest of `LEAVE_S` is for closing."""
+LEAVE_S = 2.0
+"""How long leaving takes at most, whatever the peer does."""
+RESTART_FIRST_S = 1.0
+RESTART_LONGEST_S = 60.0
+"""The back-off for an operation that the server keeps ending. It starts over once one ran for the longest delay."""
+
+log = structlog.get_logger()
+
+
+class GraphqlFeed:
+    """Implements `Feed`. Frames are `{"operation": its name, "payload": the GraphQL response object}`.
+
+    `numbers` gives the operations' ids and must be shared by all feeds of the process. `statistics` may be shared by
+    sessions that follow one another. `roll` returns random numbers in [0, 1), for the back-off of operations.
+    """
+
+    def __init__(
+        self,
+        session: GraphqlSession,
+        sockets: Sockets,
+        numbers: Iterator[int],
+        *,
+        statistics: SessionStatistics | None = None,
+        roll: Callable[[], float] = random.random,
+    ) -> None:
+        self.statistics = statistics or SessionStatistics()
+        self._session = session
+        self._sockets = sockets
+        self._numbers = numbers
+        self._roll = roll
+
+    async def hold(self, offer: Offer, *, task_status: TaskStatus[None]) -> None:
+        """Connect and subscribe, settle, `task_status.started()`, then offer every result until the session ends.
+
+        Results are offered from the first start on. Never returns normally: raises Retry, Unauthorized or Refused,
+        by what happens next. Once cancelled it says good-bye and closes the socket, within `LEAVE_S`.
+        """
+        session = self._session
+        try:
+            async with self._sockets.connect(session) as socket:
+                self.statistics.sessions += 1
+                self.statistics.off = {}
+                await _Holding(session, socket, offer, self.statistics, self._numbers, self._roll).run(task_status)
+        except UpgradeRefused as error:
+            raise closing.upgrade_refused(error.status, error.headers, error.subprotocol, session) from None
+
+
+@dataclass(slots=True)
+class _Run:
+    """An operation under one id: from one start to the server's end of it."""
+
+    operation: Operation
+    backoff: Backoff
+    id: str
+    since: float
+    settled: anyio.Event = field(default_factory=anyio.Event)
+    """Confirmed or ended."""
+    ended: anyio.Event = field(default_factory=anyio.Event)
+    error: BridgeError | None = None
+
+
+class _Holding:
+    """One open connection, from the greeting to the good-bye."""
+
+    def __init__(
+        self,
+        session: GraphqlSession,
+        socket: Socket,
+        offer: Offer,
+        statistics: SessionStatistics,
+        numbers: Iterator[int],
+        roll: Callable[[], float],
+    ) -> None:
+        self._session = session
+        self._socket = socket
+        self._offer = offer
+        self._statistics = statistics
+        self._numbers = numbers
+        self._roll = roll
+        self._machine = machines.make(session)
+        self._vigil = Vigil(session.beat_timeout_s, session.idle_timeout_s, statistics)
+        self._where = f"live session with {place(session.url)}"
+        self._ready = anyio.Event()
+        self._runs: dict[str, _Run] = {}
+        self._off: set[str] = set()
+        self._ending: Close | None = None
+        self._gone = False
+
+    async def run(self, task_status: TaskStatus[None]) -> None:
+        """See `GraphqlFeed.hold`."""
+        greeting = self._machine.opened()
+        try:
+            async with task_group() as group:
+                group.start_soon(self._read)
+                group.start_soon(self._watch)
+                for move in greeting:
+                    await self._make(move, 0)
+                await self._be_accepted()
+                runs = [await self._start(operation) for operation in self._session.operations]
+                await self._settle(runs)
+                task_status.started()
+                for run in runs:
+                    group.start_soon(self._tend, run)
+        finally:
+            await self._leave()
+
+    # --- the parts ---
+
+    async def _read(self) -> None:
+        session, machine, vigil = self._session, self._machine, self._vigil
+        while True:
+            try:
+                frame, size, problem = await self._socket.receive()
+            except Disconnected as gone:
+                self._gone = True
+                raise closing.closed(gone.code, gone.reason, session) from None
+            vigil.heard(size)
+            for move in machine.unreadable(problem) if problem else machine.received(frame):
+                await self._make(move, size)
+
+    async def _watch(self) -> None:
+        raise Retry(f"{self._where}: {await self._vigil.expire()}")
+
+    async def _tend(self, run: _Run) -> None:
+        """Start an operation again whenever the server has ended it, unless it was refused."""
+        name = run.operation.name
+        while True:
+            await run.ended.wait()
+            error = run.error
+            if isinstance(error, Refused):
+                return
+            if anyio.current_time() - run.since >= RESTART_LONGEST_S:
+                run.backoff.reset()
+            await anyio.sleep(run.backoff.next(at_least=error.after if isinstance(error, Retry) else None))
+            run = await self._start(run.operation, run.backoff)
+            self._statistics.resubscriptions += 1
+            await self._settle([run])
+            if not run.ended.is_set():
+                self._offer.missed(
+                    f"{self._where}: the server ended operation {name} ({error or 'without a reason'}), "
+                    "which has been started again"
+                )
+
+    # --- steps ---
+
+    async def _be_accepted(self) -> None:
+        patience_s = self._session.ack_timeout_s
+        with anyio.move_on_after(patience_s):
+            await self._ready.wait()
+        if not self._ready.is_set():
+            raise Retry(
+                f"{self._where}: the server has not accepted the session within {patience_s:g} s; "
+                f"check that it speaks {self._session.subprotocol}"
+            )
+
+    async def _start(self, operation: Operation, backoff: Backoff | None = None) -> _Run:
+        if self._ending is not None:
+            # The reader has just ended the session; this task has not been told yet.
+            raise self._ending.error
+        if backoff is None:
+            backoff = Backoff(self._roll, first=RESTART_FIRST_S, longest=RESTART_LONGEST_S)
+        run = _Run(operation, backoff, str(next(self._numbers)), anyio.current_time())
+        # Known before it is sent: the answer may be read before sending returns.
+        self._runs[run.id] = run
+        for move in self._machine.start(run.id, operation):
+            await self._make(move, 0)
+        return run
+
+    async def _settle(self, runs: Sequence[_Run]) -> None:
+        """Wait until the server listens, or should."""
+        if self._session.subprotocol not in CONFIRMING:
+            await anyio.sleep(self._session.settle_s)
+            return
+        with anyio.move_on_after(self._session.ack_timeout_s):
+            for run in runs:
+                await run.settled.wait()
+        missing = ", ".join(run.operation.name for run in runs if not run.settled.is_set())
+        if missing:
+            raise Retry(f"{self._where}: not confirmed within {self._session.ack_timeout_s:g} s: {missing}")
+
+    async def _make(self, move: Move, size: int) -> None:
+        """Do what a move says. `size`: of the frame that it came from."""
+        match move:
+            case Next():
+                if (run := self._runs.get(move.id)) is not None:
+                    self._offer({"operation": run.operation.name, "payload": move.payload}, size)
+            case Beat():
+                self._vigil.beat()
+            case Send():
+                await self._send(move)
+            case Ready():
+                self._ready.set()
+            case Confirmed():
+                if (run := self._runs.get(move.id)) is not None:
+                    run.settled.set()
+            case Ended():
+                if (run := self._runs.pop(move.id, None)) is not None:
+                    self._end(run, move.error)
+            case Odd():
+                self._statistics.odd += 1
+                log.debug("session.odd", session=place(self._session.url), what=move.what)
+            case Close():
+                self._ending = move
+                raise move.error
+
+    def _end(self, run: _Run, error: BridgeError | None) -> None:
+        """The server has ended an operation. Raises what ends the session, too."""
+        run.error = error
+        run.settled.set()
+        run.ended.set()
+        if isinstance(error, Unauthorized):
+            raise error
+        if isinstance(error, Refused):
+            name = run.operation.name
+            self._off.add(name)
+            self._statistics.off[name] = str(error)
+            log.warning("session.operation_off", session=place(self._session.url), operation=name, reason=str(error))
+            if len(self._off) == len(self._session.operations):
+                raise Refused(f"{self._where}: every operation is refused, at last {name}: {error}", after=error.after)
+
+    async def _send(self, move: Send) -> None:
+        try:
+            with anyio.fail_after(SEND_S):
+                await self._socket.send(move.frame)
+        except TimeoutError:
+            raise Retry(f"{self._where}: the server has not read what we sent for {SEND_S:g} s") from None
+        except Disconnected:
+            # The reader finds out, and why, after what it still has to read.
+            return
+
+    async def _leave(self) -> None:
+        with anyio.move_on_after(LEAVE_S, shield=True):
+            farewell = [] if self._gone else self._machine.leave()
+            with anyio.move_on_after(FAREWELL_S), suppress(Disconnected):
+                for move in farewell:
+                    if isinstance(move, Send):
+                        await self._socket.send(move.frame)
+            await self._socket.close(1000 if self._ending is None else self._ending.code)

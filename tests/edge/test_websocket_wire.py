@@ -1,0 +1,478 @@
+"""What only the real WebSocket edge can meet: TLS, proxies, odd answers to the upgrade, peers that do not finish."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from websockets.datastructures import Headers
+
+from bridge.core.errors import Refused, Retry
+from bridge.core.facts import GraphqlSession
+from bridge.core.secret import Secret
+from bridge.edge.websocket import WebSockets
+from bridge.engine.ports import Disconnected, UpgradeRefused
+from tests.support.certificates import Authority
+from tests.support.dialects import TRANSPORT, Peer
+from tests.support.graphql_server import Conversation, GraphqlServer, graphql_server
+from tests.support.waiting import wait_until
+from tests.support.web import server_tls, talking
+
+pytestmark = pytest.mark.anyio
+
+TOKEN = "hunter2-hunter2"
+PROTOCOL = "Sec-WebSocket-Protocol"
+HEADERS: dict[str, str | Secret] = {"Authorization": Secret(TOKEN, "env TOKEN", prefix="Bearer ")}
+
+
+@cache
+def shared() -> WebSockets:
+    return WebSockets()
+
+
+def session(url: str, **more: Any) -> GraphqlSession:
+    return GraphqlSession(url, TRANSPORT, (), headers=HEADERS, **more)
+
+
+async def listening(peer: Peer) -> None:
+    await peer.receive()
+
+
+async def greeting(peer: Peer) -> None:
+    await peer.send({"hello": peer.number})
+    await peer.receive()
+
+
+async def failure(sockets: WebSockets, session: GraphqlSession) -> str:
+    """The text of the Retry that connecting ends in; neither it nor our frames below it hold the secret."""
+    with pytest.raises(Retry) as caught:
+        async with sockets.connect(session):
+            raise AssertionError("connected")
+    error = caught.value
+    assert error.__cause__ is None
+    assert error.__context__ is None
+    assert "?" not in str(error)
+    frame = error.__traceback__
+    while frame is not None:
+        if frame.tb_frame.f_globals["__name__"].startswith("bridge."):
+            assert TOKEN not in repr(frame.tb_frame.f_locals)
+        frame = frame.tb_next
+    return str(error)
+
+
+# --- the sub-protocol --------------------------------------------------------------------------------------------
+
+
+def lower(headers: Headers) -> None:
+    del headers[PROTOCOL]
+    headers[PROTOCOL.lower()] = TRANSPORT
+
+
+def none(headers: Headers) -> None:
+    del headers[PROTOCOL]
+
+
+def another(headers: Headers) -> None:
+    del headers[PROTOCOL]
+    headers[PROTOCOL] = "graphql-ws"
+
+
+def two(headers: Headers) -> None:
+    headers[PROTOCOL] = "graphql-ws"
+
+
+async def test_exactly_one_sub_protocol_is_offered_and_a_lower_case_answer_is_read() -> None:
+    """Scenario 05: proxies write header names as they like."""
+    async with graphql_server(greeting, answer=lower) as server:
+        async with shared().connect(session(server.url())) as connected:
+            assert (await connected.receive())[0] == {"hello": 1}
+        assert server.offered == [TRANSPORT]
+
+
+@pytest.mark.parametrize(
+    ("answer", "agreed"), [(none, None), (another, "graphql-ws"), (two, "graphql-transport-ws, graphql-ws")]
+)
+async def test_another_sub_protocol_or_none_is_a_refusal(answer: Callable[[Headers], None], agreed: str | None) -> None:
+    """Scenario 05: none, a wrong one. Speaking on would be speaking another language; no connection stays open."""
+    async with graphql_server(listening, answer=answer) as server:
+        with pytest.raises(UpgradeRefused) as caught:
+            async with shared().connect(session(server.url())):
+                raise AssertionError("connected")
+        assert (caught.value.status, caught.value.subprotocol) == (101, agreed)
+        assert "upgrade" in caught.value.headers
+        await wait_until(lambda: server.open == 0)
+
+
+# --- what is not connected to ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("ws://api.example.com/graphql?access_token=hunter2-hunter2", "use wss"),
+        ("wss://user:hunter2-hunter2@api.example.com/", "user name or password"),
+        ("https://api.example.com/", "not a URL of the form wss"),
+        ("graphql", "not a URL"),
+    ],
+)
+async def test_what_must_not_be_connected_to_is_refused(url: str, words: str) -> None:
+    """Repeating would not help: somebody must correct the configuration."""
+    with pytest.raises(Refused, match=words) as caught:
+        async with shared().connect(session(url)):
+            raise AssertionError("connected")
+    assert TOKEN not in str(caught.value)
+
+
+async def test_a_header_that_is_none_is_refused_by_its_origin() -> None:
+    """A secret's file that ends in a line break is found by where it came from, not by what it holds."""
+    wrong = replace(session("wss://api.example.com/"), headers={"x-api-key": Secret("line\nbreak", "env TOKEN")})
+    with pytest.raises(Refused, match=r"header x-api-key \(env TOKEN\)"):
+        async with shared().connect(wrong):
+            raise AssertionError("connected")
+
+
+@pytest.mark.parametrize("proxy", ["socks5://127.0.0.1:1080", "localhost:3128", "http://"])
+async def test_an_unknown_kind_of_proxy_is_refused(proxy: str) -> None:
+    """The text names the setting."""
+    with pytest.raises(Refused, match="`ws_proxy` is not a URL"):
+        async with shared().connect(session("wss://api.example.com/", proxy=proxy)):
+            raise AssertionError("connected")
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    """It is a refusal like others; the host it points to hears nothing, least of all the token."""
+    async with graphql_server(listening) as other, graphql_server(listening) as server:
+        for status in (301, 302, 303, 307, 308):
+            server.refusals = [(status, {"Location": other.url()})]
+            with pytest.raises(UpgradeRefused) as caught:
+                async with shared().connect(session(server.url())):
+                    raise AssertionError("connected")
+            assert caught.value.status == status
+        assert other.requests == 0
+
+
+async def test_no_proxy_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the variables say, we connect to the vendor."""
+    for name in ("http_proxy", "https_proxy", "ws_proxy", "wss_proxy", "socks_proxy", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+        monkeypatch.setenv(name.upper(), "http://127.0.0.1:1")
+    monkeypatch.delenv("no_proxy", raising=False)
+    async with graphql_server(greeting) as server, shared().connect(session(server.url())) as connected:
+        assert (await connected.receive())[0] == {"hello": 1}
+
+
+async def test_a_configured_proxy_is_used() -> None:
+    """By CONNECT; the vendor's token does not go to the proxy itself."""
+    asked: list[bytes] = []
+
+    async with graphql_server(greeting) as server, _proxy(asked) as port:
+        through = session(server.url(), proxy=f"http://127.0.0.1:{port}")
+        async with shared().connect(through) as connected:
+            assert (await connected.receive())[0] == {"hello": 1}
+    assert asked[0].startswith(f"CONNECT 127.0.0.1:{server.port} ".encode())
+    assert TOKEN.encode() not in asked[0]
+
+
+# --- what goes wrong on the way ----------------------------------------------------------------------------------
+
+
+async def test_a_name_that_nobody_knows() -> None:
+    """DNS: the name is in the text, the query string is not."""
+    text = await failure(shared(), session("wss://no-such-host.invalid/graphql?tenant=acme"))
+    assert text.startswith("no-such-host.invalid/graphql: the name no-such-host.invalid cannot be resolved")
+
+
+async def test_nobody_listens() -> None:
+    """The connection is refused."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    text = await failure(shared(), session(f"ws://127.0.0.1:{port}/graphql"))
+    assert f"127.0.0.1:{port}/graphql: 127.0.0.1 refused the connection" in text
+
+
+async def test_a_proxy_that_refuses_is_named() -> None:
+    """It is the proxy that is to be looked at, not the vendor."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+
+    async with talking(refuse) as port:
+        text = await failure(shared(), session("wss://api.example.com/x", proxy=f"http://127.0.0.1:{port}"))
+    assert "the proxy 127.0.0.1 answered with HTTP status 407; check `ws_proxy`" in text
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (b"", "cut the connection before it had answered"),
+        (b"HTTP/1.1 101 Swit", "cut the connection before it had answered"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "the answer is not a WebSocket's"),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", "the answer is not a WebSocket's"),
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: wrong\r\n\r\n",
+            "the answer is not a WebSocket's",
+        ),
+        (b"HTTP/1.1 101 S\r\nX: " + b"x" * 100_000 + b"\r\n\r\n", "the answer is not a WebSocket's"),
+    ],
+)
+async def test_an_answer_that_is_none(answer: bytes, words: str) -> None:
+    """The exception's own text is not quoted: it may hold headers."""
+
+    async def answering(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer)
+
+    async with talking(answering) as port:
+        assert words in await failure(shared(), session(f"ws://127.0.0.1:{port}/graphql"))
+
+
+async def test_connecting_has_one_deadline() -> None:
+    """A server that accepts the connection and says nothing is given up in time, and not left open."""
+    closed = anyio.Event()
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        closed.set()
+
+    async with talking(mute) as port:
+        text = await failure(shared(), session(f"ws://127.0.0.1:{port}/graphql", connect_timeout_s=0.2))
+        assert "no WebSocket within 0.2 s" in text
+        with anyio.fail_after(10):
+            await closed.wait()
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+async def test_a_cancelled_connect_leaves_no_socket_open(scheme: str) -> None:
+    """Neither in the upgrade nor in the TLS handshake; the server sees the end of the connection."""
+    here, gone = anyio.Event(), anyio.Event()
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        here.set()
+        while await reader.read(65_536):
+            pass
+        gone.set()
+        writer.close()
+
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    try:
+        port = server.sockets[0].getsockname()[1]
+        async with anyio.create_task_group() as group:
+            group.start_soon(_connect, f"{scheme}://127.0.0.1:{port}/graphql")
+            with anyio.fail_after(10):
+                await here.wait()
+            group.cancel_scope.cancel()
+        with anyio.fail_after(10):
+            await gone.wait()
+    finally:
+        server.close()
+
+
+async def _connect(url: str) -> None:
+    async with shared().connect(session(url, connect_timeout_s=60)):
+        raise AssertionError("connected")
+
+
+# --- TLS ---------------------------------------------------------------------------------------------------------
+
+
+async def test_tls_by_a_configured_authority(tmp_path: Path) -> None:
+    """Trusted once its CA file is configured; otherwise the text says what is missing."""
+    authority = Authority(tmp_path)
+    tls = server_tls(*authority.issue("server", "127.0.0.1"))
+    async with graphql_server(greeting, tls=tls) as server:
+        assert "configure the authority's CA file" in await failure(shared(), session(server.url()))
+        async with WebSockets(ca_file=str(authority.path)).connect(session(server.url())) as connected:
+            assert (await connected.receive())[0] == {"hello": 1}
+        assert "for another host name" in await failure(
+            WebSockets(ca_file=str(authority.path)), session(server.url(host="localhost"))
+        )
+
+
+async def test_plain_where_tls_was_expected() -> None:
+    """The text says what the port should speak."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    try:
+        port = server.sockets[0].getsockname()[1]
+        text = await failure(shared(), session(f"wss://127.0.0.1:{port}/graphql"))
+    finally:
+        server.close()
+    assert "check that the URL's port speaks wss" in text
+
+
+def test_a_ca_file_that_is_none_is_refused(tmp_path: Path) -> None:
+    """At the start, and by its name."""
+    with pytest.raises(Refused, match=r"CA file .*ca\.pem: .*expected a PEM file"):
+        WebSockets(ca_file=str(tmp_path / "ca.pem"))
+
+
+# --- peers that do not finish ------------------------------------------------------------------------------------
+
+
+def raw(peer: Peer) -> Conversation:
+    assert isinstance(peer, Conversation)
+    return peer
+
+
+async def test_a_peer_that_says_it_closes_and_does_not() -> None:
+    """Its code is told within a second or two, though the TCP connection stays open on its side."""
+
+    async def pretend(peer: Peer) -> None:
+        raw(peer).raw(b"\x88\x02\x0f\xa1")  # a close frame with the code 4001
+        peer.freeze()
+        await anyio.sleep_forever()
+
+    async with graphql_server(pretend) as server, shared().connect(session(server.url())) as connected:
+        with anyio.fail_after(5), pytest.raises(Disconnected) as caught:
+            await connected.receive()
+    assert caught.value.code == 4001
+
+
+@pytest.mark.parametrize("data", [b"\x81\x02\xff\xff", b"\xc1\x00", b"\x83\x00", b"\x00\x00"])
+async def test_a_peer_that_breaks_the_protocol_is_a_broken_connection(data: bytes) -> None:
+    """No UTF-8, reserved bits, an unknown opcode, a continuation of nothing: our verdict is not the peer's word."""
+
+    async def babble(peer: Peer) -> None:
+        raw(peer).raw(data)
+        await peer.receive()
+
+    async with graphql_server(babble) as server, shared().connect(session(server.url())) as connected:
+        with anyio.fail_after(10), pytest.raises(Disconnected) as caught:
+            await connected.receive()
+    assert (caught.value.code, caught.value.reason) == (1006, "the peer broke the rules of the protocol")
+
+
+async def test_a_peer_that_answers_no_ping_is_dead() -> None:
+    """Scenario 17: half-open TCP. It is noticed by interval and time-out, and not before."""
+
+    async def freeze(peer: Peer) -> None:
+        peer.freeze()
+        await anyio.sleep_forever()
+
+    async with graphql_server(freeze) as server:
+        pinged = session(server.url(), ping_interval_s=0.3, ping_timeout_s=0.3)
+        async with shared().connect(pinged) as connected:
+            began = anyio.current_time()
+            with anyio.fail_after(10), pytest.raises(Disconnected) as caught:
+                await connected.receive()
+            assert anyio.current_time() - began >= 0.6
+    assert (caught.value.code, caught.value.reason) == (1006, "no answer to a ping")
+
+
+async def test_a_quiet_peer_that_answers_pings_is_not_dead() -> None:
+    """Nothing but pongs for many intervals; then a frame."""
+    said = anyio.Event()
+
+    async def quiet(peer: Peer) -> None:
+        await peer.receive()
+        await said.wait()
+        await peer.send({"n": 1})
+        await peer.receive()
+
+    async with graphql_server(quiet) as server:
+        pinged = session(server.url(), ping_interval_s=0.05, ping_timeout_s=0.5)
+        async with shared().connect(pinged) as connected:
+            await connected.send({})
+            with anyio.move_on_after(1.5):
+                await connected.receive()
+            said.set()
+            assert (await connected.receive())[0] == {"n": 1}
+
+
+async def test_without_pings_none_is_sent() -> None:
+    """Some servers cannot bear them: then a frozen peer is not noticed here."""
+
+    async def freeze(peer: Peer) -> None:
+        peer.freeze()
+        await anyio.sleep_forever()
+
+    async with graphql_server(freeze) as server:
+        quiet = session(server.url(), ping_interval_s=None, ping_timeout_s=0.01)
+        async with shared().connect(quiet) as connected:
+            with anyio.move_on_after(0.3) as scope:
+                await connected.receive()
+            assert scope.cancelled_caught
+
+
+# --- what leaves no trace ----------------------------------------------------------------------------------------
+
+
+async def test_nothing_is_logged_not_even_at_debug_level(caplog: pytest.LogCaptureFixture) -> None:
+    """The library would write every header and frame into its log, secrets included."""
+    caplog.set_level(logging.DEBUG)
+    async with graphql_server(greeting) as server, shared().connect(session(server.url())) as connected:
+        await connected.send({"payload": Secret(TOKEN)})
+        await connected.receive()
+    client = [record for record in caplog.records if not record.name.startswith("websockets.server")]
+    assert not [record for record in client if TOKEN in record.getMessage()]
+
+
+async def test_no_task_file_or_timer_is_left(recwarn: pytest.WarningsRecorder) -> None:
+    """Fifty connections that ended in different ways leave as many tasks and open files as there were before."""
+
+    async def script(peer: Peer) -> None:
+        await peer.receive()
+        if peer.number % 3 == 0:
+            peer.drop()
+        elif peer.number % 3 == 1:
+            await peer.close(1011)
+
+    async with graphql_server(script) as server:
+        await _visit(server, 1)
+        await wait_until(lambda: server.open == 0)
+        tasks, files = len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
+        await _visit(server, 50)
+        await wait_until(lambda: server.open == 0)
+        await wait_until(lambda: len(asyncio.all_tasks()) <= tasks and len(os.listdir("/proc/self/fd")) <= files)
+    assert not [warning for warning in recwarn if issubclass(warning.category, ResourceWarning)]
+
+
+async def _visit(server: GraphqlServer, times: int) -> None:
+    for n in range(times):
+        async with shared().connect(session(server.url(), ping_interval_s=0.05)) as connected:
+            await connected.send({"n": n})
+            if n % 3:
+                with pytest.raises(Disconnected):
+                    await connected.receive()
+
+
+@asynccontextmanager
+async def _proxy(asked: list[bytes]) -> AsyncIterator[int]:
+    """A proxy that understands CONNECT."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        host, port = asked[-1].split()[1].decode().split(":")
+        there, out = await asyncio.open_connection(host, int(port))
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+        async with anyio.create_task_group() as group:
+            group.start_soon(_pipe, reader, out)
+            group.start_soon(_pipe, there, writer)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65_536):
+        writer.write(data)
+    writer.close()

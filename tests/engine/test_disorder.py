@@ -1,0 +1,162 @@
+"""Pushes that are withheld, doubled and overtake one another, over queries that lag, from records without version."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+
+import anyio
+import pytest
+from anyio.abc import TaskGroup
+
+from bridge.adapter import Json, Token, Walk
+from tests.support.engine import on_virtual_clock
+from tests.support.laggard import Facts, Laggard
+
+SEEDS = int(os.environ.get("BRIDGED_DISORDER_SEEDS", "12"))
+
+
+class Disorderly(Facts):
+    lag_s = 10.0
+    push_disorder_s = 2.0
+
+
+def quiet(bench: Laggard) -> None:
+    bench.vendor.push = lambda row: []
+
+
+def test_a_push_that_tells_a_state_just_left_is_no_news() -> None:
+    """It was doubled, and came late."""
+    bench = Laggard(0, facts=Disorderly, every_s=5_000.0)
+
+    async def script() -> None:
+        bench.vendor.put("a", "1")
+        await anyio.sleep(100)
+        late = bench.vendor.things["a"].row()
+        bench.vendor.put("a", "2")
+        await anyio.sleep(5)
+        bench.vendor.offer(late)
+        await anyio.sleep(20)
+
+    on_virtual_clock(lambda: bench.during(script))
+    bench.check()
+
+
+def test_of_two_pushes_in_a_moment_the_second_is_a_reason_to_read() -> None:
+    """They may have changed places; the vendor's own word is asked for at once, not when it is due."""
+    bench = Laggard(0, facts=Disorderly, every_s=5_000.0)
+
+    async def script() -> None:
+        bench.vendor.put("a", "1")
+        await anyio.sleep(100)
+        quiet(bench)
+        bench.vendor.put("a", "2")
+        older = bench.vendor.things["a"].row()
+        bench.vendor.put("a", "3")
+        bench.vendor.offer(bench.vendor.things["a"].row())
+        bench.vendor.offer(older)
+        await anyio.sleep(20)
+        bench.vendor.put("a", "4")
+        bench.vendor.offer(bench.vendor.things["a"].row())
+        bench.vendor.put("a", "5")
+        bench.vendor.offer(bench.vendor.things["a"].row())
+        await anyio.sleep(20)
+
+    on_virtual_clock(lambda: bench.during(script))
+    assert bench.values() == {"a": ["1", "3", "4", "5"]}
+    bench.check()
+
+
+def test_what_returns_to_a_former_state_is_told_when_it_is_sure() -> None:
+    """A to B and back to A within a moment: late, and not lost."""
+    bench = Laggard(0, facts=Disorderly, every_s=5_000.0)
+
+    async def script() -> None:
+        for value in "ABA":
+            bench.vendor.put("a", value)
+            await anyio.sleep(5)
+        await anyio.sleep(20)
+
+    on_virtual_clock(lambda: bench.during(script))
+    assert bench.values() == {"a": ["A", "B", "A"]}
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_in_any_disorder_the_stream_is_what_the_vendor_issued(seed: int) -> None:
+    """Every state told is one the vendor had, in its order, none twice; the last of each thing is told."""
+    chance = Random(seed)
+    lags = [chance.choice([0.0, 1.0, 2.0, 9.0]) for _ in range(3)]
+    bench = Laggard(*lags, facts=Disorderly, every_s=chance.choice([20.0, 5_000.0]))
+    group: TaskGroup | None = None
+
+    async def later(delay: float, row: Json) -> None:
+        await anyio.sleep(delay)
+        bench.vendor.offer(row)
+
+    def push(row: Json) -> list[Json]:
+        assert group is not None
+        roll = chance.random()
+        if roll < 0.2:
+            return []
+        if roll < 0.4:
+            group.start_soon(later, chance.choice([0.01, 1.5, 1.9]), row)
+        elif roll < 0.6:
+            group.start_soon(later, chance.uniform(0.0, 1.9), row)
+            return []
+        return [row]
+
+    bench.vendor.push = push
+
+    async def script() -> None:
+        nonlocal group
+        async with anyio.create_task_group() as group:
+            for number in range(60):
+                bench.vendor.put(chance.choice("abcd"), f"{number}")
+                await anyio.sleep(chance.choice([0.0, 0.1, 1.0, 1.0, 7.0]))
+                if chance.random() < 0.1:
+                    bench.vendor.hang_up()
+        # Where nothing was pushed nothing hurries: the next reading of everything tells.
+        await anyio.sleep(5_300)
+
+    on_virtual_clock(lambda: bench.during(script))
+    bench.check()
+
+
+def test_a_push_that_no_reading_can_judge_is_believed_after_a_while() -> None:
+    """The collection does not show the thing any more: what was pushed last is all there is."""
+    bench = Laggard(0, facts=Disorderly, every_s=5_000.0)
+
+    async def script() -> None:
+        bench.vendor.put("a", "1")
+        await anyio.sleep(100)
+        bench.replicas.hidden = {"a"}
+        for value in "234":
+            bench.vendor.put("a", value)
+        await anyio.sleep(15)
+        assert bench.values() == {"a": ["1", "2"]}
+        await anyio.sleep(40)
+        assert bench.values() == {"a": ["1", "2", "4"]}
+
+    on_virtual_clock(lambda: bench.during(script))
+    bench.check()
+
+
+def test_what_cannot_be_read_at_all_is_believed_at_once() -> None:
+    """Of such things a push is all there ever is."""
+
+    class Unread(Disorderly):
+        def walks(self, token: Token) -> Sequence[Walk]:
+            return [replace(walk, entity="other") for walk in super().walks(token)]
+
+    bench = Laggard(0, facts=Unread, every_s=5_000.0)
+
+    async def script() -> None:
+        await anyio.sleep(10)
+        for value in "123":
+            bench.vendor.put("a", value)
+        await anyio.sleep(1)
+
+    on_virtual_clock(lambda: bench.during(script))
+    assert bench.values() == {"a": ["1", "2", "3"]}
