@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import anyio
@@ -29,8 +30,9 @@ class _Known:
 class Arrivals:
     """Remembers in which order things were pushed, read and stored. One per opened book.
 
-    Three rules. What was pushed after a pass began is newer than what the pass reads. Where a vendor's queries lag,
-    what they say is believed only of entities that have been as we know them for longer than that. And where pushes
+    Four rules. What was pushed after a pass began is newer than what the pass reads; and what a page says is newer than
+    what was pushed before it was asked for, though the push be looked at later. Where a vendor's queries lag, what they
+    say is believed only of entities that have been as we know them for longer than that. And where pushes
     may overtake one another, a push is believed only of an entity that has been at rest, and not if it tells a state
     the entity has just left: that is a reason to read. Only where reading has nothing to say is it believed after all.
     """
@@ -42,6 +44,9 @@ class Arrivals:
         self._known: dict[Key, _Known] = {}
         self._disorder_s = self._memory_s = 0.0
         self._readable: frozenset[str] = frozenset()
+        self._spoken: dict[Key, float] = {}
+        self.waiting_since: Callable[[], float | None] = lambda: None
+        """Since when a push has been waiting to be looked at; None if none is."""
         self._doubts: dict[Key, tuple[float, Note]] = {}
         self._doubted = anyio.Event()
 
@@ -115,14 +120,25 @@ class Arrivals:
         self._doubts[note.key] = (anyio.current_time(), note)
         self._doubted.set()
 
-    def doubtful(self) -> set[str]:
-        """The kinds of things of which something is doubted."""
+    def doubt_again(self) -> set[str]:
+        """Nothing could be read for a while: what is doubted begins to wait anew. Returns the kinds of things it is."""
+        now = anyio.current_time()
+        self._doubts = {key: (now, note) for key, (_, note) in self._doubts.items()}
         return {key.entity for key in self._doubts}
 
     def spoken(self, key: Key, asked_at: float, lag_s: float) -> None:
         """A page that was asked for at `asked_at`, and may be `lag_s` old, says what the entity is."""
+        waiting_since = self.waiting_since()
+        if waiting_since is None:
+            self._spoken.clear()
+        elif waiting_since <= asked_at - lag_s:
+            self._spoken[key] = asked_at - lag_s
         if key in self._doubts and self._doubts[key][0] <= asked_at - lag_s:
             del self._doubts[key]
+
+    def outdated(self, key: Key, arrived_at: float) -> bool:
+        """Whether a page has said something newer of the entity than a push that arrived then."""
+        return self._spoken.get(key, -math.inf) >= arrived_at
 
     async def overdue(self) -> list[Note]:
         """Wait for pushes that were doubted, and of which no page has said anything for too long; at least one."""

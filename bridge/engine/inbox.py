@@ -32,7 +32,7 @@ class Inbox:
     def __init__(self, *, frames: int = 10_000, size: int = 16 * 1024 * 1024) -> None:
         self._limit = frames
         self._size_limit = size
-        self._frames: deque[Any] = deque()
+        self._frames: deque[tuple[Any, int, float]] = deque()
         self._size = 0
         self._overrun = False
         self._missed = ""
@@ -50,7 +50,7 @@ class Inbox:
             self._frames.clear()
             self._size = 0
         else:
-            self._frames.append((frame, size))
+            self._frames.append((frame, size, anyio.current_time()))
             self._size += size
         self._arrived.set()
 
@@ -59,8 +59,16 @@ class Inbox:
         self._missed = reason
         self._arrived.set()
 
-    async def take(self, at_most: int = 256) -> list[Any]:
-        """Wait for frames and return them in order, at least one. Raises Overrun once per overrun or miss."""
+    @property
+    def oldest_at(self) -> float | None:
+        """When the frame arrived that has waited longest (seconds of the event loop's clock); None if none waits."""
+        return self._frames[0][2] if self._frames else None
+
+    async def take(self, at_most: int = 256) -> list[tuple[Any, float]]:
+        """Wait for frames and return them in order with when they arrived, at least one.
+
+        Raises Overrun once per overrun or miss.
+        """
         while not self._frames and not self._overrun and not self._missed:
             self._arrived = anyio.Event()
             await self._arrived.wait()
@@ -75,9 +83,9 @@ class Inbox:
             raise Overrun(reason)
         taken = []
         for _ in range(min(at_most, len(self._frames))):
-            frame, size = self._frames.popleft()
+            frame, size, arrived_at = self._frames.popleft()
             self._size -= size
-            taken.append(frame)
+            taken.append((frame, arrived_at))
         return taken
 
     def statistics(self) -> InboxStatistics:

@@ -54,6 +54,7 @@ class Live:
         `connected` is called once subscribed, `well` awaited when everything was read since then.
         """
         inbox = Inbox()
+        reading.walker.lanes.main.arrivals.waiting_since = lambda: inbox.oldest_at
         caught_up = anyio.Event()
         self.failed = False
 
@@ -74,7 +75,7 @@ class Live:
                     self._blind_since_ms = reading.walker.last_completed_ms()
                 self._first = False
                 await self._close_blind_gap(reading.walker)
-                for entity in reading.walker.lanes.main.arrivals.doubtful():
+                for entity in reading.walker.lanes.main.arrivals.doubt_again():
                     reading.look(entity)
                 group.start_soon(self._pump, inbox, reading, caught_up)
                 group.start_soon(reading.walker.lanes.main.relent)
@@ -122,11 +123,14 @@ class Live:
             # Lets a page that waits for one of these entities have its turn.
             await anyio.lowlevel.checkpoint()
 
-    async def _store(self, frames: Sequence[Json], reading: Reading) -> None:
+    async def _store(self, frames: Sequence[tuple[Json, float]], reading: Reading) -> None:
+        walker = reading.walker
+        main = walker.lanes.main
         records: list[Record] = []
+        strangers: list[Record] = []
         unreadable: list[Malformed] = []
         told: dict[str, None] = {}
-        for frame in frames:
+        for frame, arrived_at in frames:
             try:
                 found = self._adapter.live(frame)
             except Malformed as error:
@@ -136,13 +140,13 @@ class Live:
                 self._log.warning("live.failure", reason=self._world.masker.mask(str(error)))
                 reading.missed()
             else:
-                records += found
+                familiar, strange = walker.aliases.familiar(found)
+                records += [record for record in familiar if not main.outdated(record, arrived_at)]
+                strangers += strange
                 if found and isinstance(frame, dict) and isinstance(name := frame.get("operation"), str):
                     told[name] = None
-        walker = reading.walker
-        familiar, strange = walker.aliases.familiar(records)
-        doubtful = await walker.lanes.live(familiar, unreadable, feed=FEED)
-        for entity in dict.fromkeys(record.entity for record in [*strange, *doubtful]):
+        doubtful = await walker.lanes.live(records, unreadable, feed=FEED)
+        for entity in dict.fromkeys(record.entity for record in [*strangers, *doubtful]):
             reading.look(entity)
         for name in told:
             await self._note_observed(name, walker)

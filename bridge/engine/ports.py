@@ -105,6 +105,10 @@ class Book(Protocol):
         """Look: the entity's last event in the stream, asked of the leader; None if it holds none."""
         ...
 
+    async def cursor(self, walk: str) -> Cursor | None:
+        """Look: the walk's cursor as it lies in the stream, asked of the leader; None if there is none."""
+        ...
+
     async def after(self, key: Key, head: Head) -> Json:
         """The `after` of the entity's last event: from the stream, or from the view once it has aged out.
 

@@ -17,6 +17,7 @@ from bridge.core.record import Head, Json, Key, Record, Via
 from bridge.engine.arrivals import Arrivals
 from bridge.engine.batching import BATCH_EVENTS, cut, one_per_entity, rounds, side_by_side
 from bridge.engine.breath import breathe, in_slices
+from bridge.engine.clerk import Clerk
 from bridge.engine.counts import Counts as Counts
 from bridge.engine.dispute import explained, undisputed
 from bridge.engine.exclusive import Exclusive
@@ -38,8 +39,10 @@ class Sequencer:
         self._heads = Known(scribe.vendor, book.memory.heads)
         self._exclusive = Exclusive()
         self._once = Once()
+        self._clerk = Clerk(book, scribe, self._heads, self._once, counts)
         self.arrivals = Arrivals()
         self._tainted: set[Key] = set()
+        self._unsure: dict[str, Json] = {}
 
     # --- what is known ---
 
@@ -91,6 +94,12 @@ class Sequencer:
             self.arrivals.doubt(note)
         self.counts.held += len(doubtful)
         return [note.record for note in doubtful]
+
+    def outdated(self, record: Record, arrived_at: float) -> bool:
+        """Whether a page has said something newer than a push that arrived then. Versions speak for themselves."""
+        if record.version is not None or record.occurred:
+            return False
+        return self.arrivals.outdated(self._scribe.key(record.entity, record.id), arrived_at)
 
     async def relent(self) -> None:
         """Never returns: stores pushes that were doubted, as of those things no page says anything."""
@@ -168,7 +177,7 @@ class Sequencer:
     async def _append(self, notes: list[Note], tries: dict[Key, int]) -> list[Note]:
         await self._look_at([note.key for note in notes if note.own and note.key not in self._heads])
         await self._clear_doubts(notes)
-        sealed = await self._seal(notes)
+        sealed = await self._clerk.news(notes)
         if not sealed:
             return []
         keys = {event.key for _, event in sealed}
@@ -202,10 +211,11 @@ class Sequencer:
         refusals, size = 0, BATCH_EVENTS
         known = await self._known_occurred(notes)
         await self._clear_doubts(notes)
-        sealed = await self._seal([note for note in notes if note.key not in known])
+        sealed = await self._clerk.news([note for note in notes if note.key not in known])
         while True:
             part, rest = cut(sealed, size)
             last = not rest
+            await self._clear_doubt_of(walk)
             place = self.cursor(walk)
             value = cursor if last else part_cursor
             if not part and (value == place.value or not cursor_alone):
@@ -213,9 +223,11 @@ class Sequencer:
             written = Cursor(value, place.seq)
             keys = {event.key for _, event in part}
             self._tainted |= keys
+            self._unsure[walk] = value
             try:
                 receipt = await self._book.commit([event for _, event in part], walk, written)
             except BatchStale:
+                del self._unsure[walk]
                 self.counts.refused += 1
                 refusals += 1
                 await self._look_at([note.key for note, _ in part])
@@ -229,7 +241,7 @@ class Sequencer:
                             "somebody else writes this source's events or cursor, so everything is read again"
                         ) from None
                     refusals, size = 0, len(part) // 2
-                sealed = await self._seal(pending)
+                sealed = await self._clerk.news(pending)
                 continue
             refusals = 0
             self.counts.batches += 1
@@ -237,6 +249,7 @@ class Sequencer:
                 self._settle(event, seq)
             self._tainted -= keys
             self._book.memory.cursors[walk] = Cursor(value, receipt.cursor_seq)
+            del self._unsure[walk]
             if last:
                 return
             sealed = rest
@@ -251,39 +264,7 @@ class Sequencer:
             known |= found
         return known
 
-    # --- judging and sealing ---
-
-    async def _seal(self, notes: Sequence[Note]) -> list[tuple[Note, Event]]:
-        """The notes that are news, as events. Fetches `before` for those that need it, side by side."""
-        news: list[tuple[Note, str]] = []
-        for note in notes:
-            if note.record.occurred and note.key in self._once:
-                continue
-            head = self._heads.get(note.key)
-            live = note.via == "live"
-            change = note.forced or judge(note.record, note.digest, head, first_read=note.first_read, live=live)
-            if change is None:
-                self.counts.unchanged += 1
-            else:
-                news.append((note, change))
-        befores: dict[Key, Json] = {}
-
-        async def fetch(key: Key, head: Head) -> None:
-            befores[key] = await self._book.after(key, head)
-
-        wanted = [
-            (note.key, head)
-            for note, change in news
-            if change in ("updated", "deleted") and (head := self._heads.get(note.key)) is not None
-        ]
-        await side_by_side(fetch, wanted)
-
-        def seal(item: tuple[Note, str]) -> tuple[Note, Event]:
-            note, change = item
-            return self._scribe.seal(note, change, self._heads.get(note.key), befores.get(note.key))
-
-        sealed = await in_slices(seal, news)
-        return [(note, event) for note, event in sealed if not (note.record.occurred and note.key in self._once)]
+    # --- what a look tells ---
 
     def _settle(self, event: Event, seq: int) -> None:
         self.counts.store(event)
@@ -312,6 +293,14 @@ class Sequencer:
         await self._look_at(doubtful)
         self._tainted.difference_update(doubtful)
 
+    async def _clear_doubt_of(self, walk: str) -> None:
+        """Look at a cursor whose last write was cancelled on its way: it may have been stored all the same."""
+        if walk in self._unsure:
+            found = await self._book.cursor(walk)
+            if found is not None and found.value == self._unsure[walk]:
+                self._book.memory.cursors[walk] = found
+            del self._unsure[walk]
+
     async def _look_at(self, keys: Sequence[Key]) -> None:
         async def look(key: Key, _: None) -> None:
             head = await self._book.head(key)
@@ -329,9 +318,10 @@ class Sequencer:
         return note.record.version is None and self.arrivals.pushed_since(note.key, since)
 
     def _believable(self, note: Note) -> bool:
-        ordered = note.record.version is not None or note.record.occurred or note.forced is not None
+        if note.record.version is not None or note.record.occurred or note.forced is not None:
+            return True
         head = self._heads.get(note.key)
-        return ordered or self.arrivals.believable(note.key, note.digest, head.digest if head else None)
+        return self.arrivals.believable(note.key, note.digest, head.digest if head else None)
 
     def _unsettled(self, note: Note, asked_at: float, lag_s: float) -> bool:
         """Whether the note disagrees with what is known, and may merely be older than that."""

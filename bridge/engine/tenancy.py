@@ -251,6 +251,10 @@ class LeasedBook:
         """See `Book.head`."""
         return await self._book.head(key)
 
+    async def cursor(self, walk: str) -> Cursor | None:
+        """See `Book.cursor`."""
+        return await self._book.cursor(walk)
+
     async def after(self, key: Key, head: Head) -> Json:
         """See `Book.after`."""
         return await self._book.after(key, head)

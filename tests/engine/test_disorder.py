@@ -8,8 +8,9 @@ from dataclasses import replace
 from random import Random
 
 import anyio
-import pytest
 from anyio.abc import TaskGroup
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bridge.adapter import Json, Token, Walk
 from tests.support.engine import on_virtual_clock
@@ -83,7 +84,8 @@ def test_what_returns_to_a_former_state_is_told_when_it_is_sure() -> None:
     assert bench.values() == {"a": ["A", "B", "A"]}
 
 
-@pytest.mark.parametrize("seed", range(SEEDS))
+@settings(max_examples=SEEDS, derandomize="BRIDGED_DISORDER_SEEDS" not in os.environ, deadline=None, database=None)
+@given(st.integers(0, 1 << 32))
 def test_in_any_disorder_the_stream_is_what_the_vendor_issued(seed: int) -> None:
     """Every state told is one the vendor had, in its order, none twice; the last of each thing is told."""
     chance = Random(seed)

@@ -15,14 +15,18 @@ def fill(inbox: Inbox, frames: int, size: int = 1) -> None:
         inbox(number, size)
 
 
+async def taken(inbox: Inbox, at_most: int = 256) -> list[object]:
+    return [frame for frame, _ in await inbox.take(at_most)]
+
+
 def test_frames_come_out_in_order_and_in_parts() -> None:
     """First in, first out, at most so many at once, at least one."""
 
     async def main() -> None:
         inbox = Inbox()
         fill(inbox, 5)
-        assert await inbox.take(3) == [0, 1, 2]
-        assert await inbox.take(3) == [3, 4]
+        assert await taken(inbox, 3) == [0, 1, 2]
+        assert await taken(inbox, 3) == [3, 4]
 
     on_virtual_clock(main)
 
@@ -31,17 +35,17 @@ def test_take_waits_for_the_first_frame() -> None:
     """And wakes as soon as it is there."""
 
     async def main() -> None:
-        inbox, taken = Inbox(), []
+        inbox, got = Inbox(), []
 
         async def taker() -> None:
-            taken.append((await inbox.take(), anyio.current_time()))
+            got.append((await taken(inbox), anyio.current_time()))
 
         start = anyio.current_time()
         async with anyio.create_task_group() as group:
             group.start_soon(taker)
             await anyio.sleep(7)
             inbox("frame", 1)
-        assert taken == [(["frame"], start + 7)]
+        assert got == [(["frame"], start + 7)]
 
     on_virtual_clock(main)
 
@@ -65,7 +69,7 @@ def test_bounds(limits: dict[str, int], size: int, fits: int) -> None:
         with pytest.raises(Overrun):
             await inbox.take()
         inbox("next", 1)
-        assert await inbox.take() == ["next"]
+        assert await taken(inbox) == ["next"]
 
     on_virtual_clock(main)
 
@@ -113,7 +117,7 @@ def test_what_was_taken_makes_room() -> None:
         inbox = Inbox(size=10)
         for _ in range(5):
             fill(inbox, 2, 5)
-            assert await inbox.take() == [0, 1]
+            assert await taken(inbox) == [0, 1]
         assert inbox.statistics().bytes == 0
 
     on_virtual_clock(main)
@@ -127,12 +131,12 @@ def test_cancelling_a_wait_loses_nothing() -> None:
         with anyio.move_on_after(5):
             await inbox.take()
         inbox("after", 1)
-        assert await inbox.take() == ["after"]
+        assert await taken(inbox) == ["after"]
 
-        taken: list[object] = []
+        got: list[object] = []
 
         async def taker() -> None:
-            taken.extend(await inbox.take())
+            got.extend(await taken(inbox))
 
         async with anyio.create_task_group() as group:
             group.start_soon(taker)
@@ -140,7 +144,7 @@ def test_cancelling_a_wait_loses_nothing() -> None:
             inbox("meanwhile", 1)
             group.cancel_scope.cancel()
         inbox("last", 1)
-        assert [*taken, *await inbox.take()] == ["meanwhile", "last"]
+        assert [*got, *await taken(inbox)] == ["meanwhile", "last"]
 
     on_virtual_clock(main)
 
@@ -154,7 +158,24 @@ def test_what_was_missed_is_said_once_and_costs_nothing_that_arrived() -> None:
         inbox.missed("the subscription ended")
         with pytest.raises(Overrun, match="the subscription ended"):
             await inbox.take()
-        assert await inbox.take() == ["kept"]
+        assert await taken(inbox) == ["kept"]
         assert inbox.statistics().forgotten == 0
+
+    on_virtual_clock(main)
+
+
+def test_frames_know_when_they_arrived() -> None:
+    """Each for itself, and the one that has waited longest while it waits."""
+
+    async def main() -> None:
+        inbox = Inbox()
+        assert inbox.oldest_at is None
+        start = anyio.current_time()
+        inbox("first", 1)
+        await anyio.sleep(5)
+        inbox("second", 1)
+        assert inbox.oldest_at == start
+        assert await inbox.take() == [("first", start), ("second", start + 5)]
+        assert inbox.oldest_at is None
 
     on_virtual_clock(main)

@@ -49,6 +49,8 @@ async def test_a_short_fight_leaves_every_history_whole(tmp_path: Path, one_buck
     verdict = await fought(tmp_path, seed=61, seconds=SHORT_S, one_bucket=one_bucket)
     print(table(verdict, f"{SHORT_S:g} s"))
     check(verdict, one_bucket)
+    # Who takes over what in so short a time is chance; that it changes hands is not.
+    assert {name for took in verdict.takeovers.values() for name in took} == set(INSTANCES)
 
 
 @pytest.mark.chaos
@@ -63,6 +65,9 @@ async def test_minutes_of_fighting_leave_every_history_whole(
     title = f"{MINUTES:g} minutes, {'leases' if one_bucket else 'leases of no use'}, BRIDGED_FIGHT_SEED={SEED}"
     tables.append(table(verdict, title))
     check(verdict, one_bucket)
+    for source in SOURCES:
+        assert set(verdict.takeovers[source]) == set(INSTANCES), f"{source}: {verdict.takeovers[source]}"
+        assert {name for what, name in verdict.witness.owners if what == source} == set(INSTANCES)
 
 
 async def fought(folder: Path, *, seed: int, seconds: float, one_bucket: bool) -> Verdict:
@@ -86,8 +91,7 @@ def check(verdict: Verdict, one_bucket: bool) -> None:
     assert verdict.witness.live
     for source in SOURCES:
         assert verdict.reports[source].events > 20
-        assert set(verdict.takeovers[source]) == set(INSTANCES), f"{source}: {verdict.takeovers[source]}"
-        assert {name for what, name in verdict.witness.owners if what == source} == set(INSTANCES)
+        assert verdict.takeovers[source]
     if not one_bucket:
         # Both wrote all the time: what the one had stored, the other tried too, and was refused.
         assert all(set(verdict.witness.writers[source]) >= set(INSTANCES) for source in SOURCES)

@@ -21,13 +21,14 @@ WINDOW_S = 0.5
 
 @pytest.mark.parametrize("sync_always", [True, False], ids=["sync_always", "sync_default"])
 async def test_killed_at_random_moments_everything_is_stored_once(tmp_path: Path, sync_always: bool) -> None:
-    """Ten SIGKILLs of the daemon and five of the server, while sessions change and the vendor errs: nothing lost,
+    """Six SIGKILLs of the daemon and three of the server, while sessions change and the vendor errs: nothing lost,
     nothing twice, in order, and the view equals the vendor's state."""
     async with ordeal("killed", tmp_path, seed=11 + sync_always, sync_always=sync_always, companies=2) as scene:
         daemon = scene.daemon()
         daemon.start()
         await scene.misbehave()
-        blows = ["daemon"] * 8 + ["broker"] * 3 + ["both"] * 2
+        # `make chaos` strikes for minutes.
+        blows = ["daemon"] * 5 + ["broker"] * 2 + ["both"]
         scene.dice.shuffle(blows)
         for blow in blows:
             await scene.progress()
@@ -40,12 +41,12 @@ async def test_killed_at_random_moments_everything_is_stored_once(tmp_path: Path
                 await scene.kill_both(daemon, away_s)
         verdict = await scene.verdict()
         verdict.must_be_faithful()
-        assert (verdict.blows["daemon killed"], verdict.blows["broker killed"]) == (10, 5)
+        assert (verdict.blows["daemon killed"], verdict.blows["broker killed"]) == (6, 3)
         # The vendor's own counters say that the daemons lived, logged in anew, and met its mistakes.
-        assert verdict.counters["logins"] >= 8
-        assert verdict.counters["history_requests"] > 30
-        assert len(verdict.counters["faults"]) >= 4
-        assert len(verdict.recovery_ms) >= 5
+        assert verdict.counters["logins"] >= 5
+        assert verdict.counters["history_requests"] > 20
+        assert len(verdict.counters["faults"]) >= 3
+        assert len(verdict.recovery_ms) >= 3
 
 
 async def test_stopped_or_frozen_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
@@ -53,7 +54,7 @@ async def test_stopped_or_frozen_nothing_is_lost_or_doubled(tmp_path: Path) -> N
     async with ordeal("stopped and frozen", tmp_path, seed=21, sync_always=True) as scene:
         daemon = scene.daemon()
         daemon.start()
-        blows = ["stop"] * 3 + ["freeze"] * 2
+        blows = ["stop"] * 2 + ["freeze"] * 2
         scene.dice.shuffle(blows)
         for blow in blows:
             await scene.progress()
@@ -61,7 +62,7 @@ async def test_stopped_or_frozen_nothing_is_lost_or_doubled(tmp_path: Path) -> N
         verdict = await scene.verdict()
         verdict.must_be_faithful()
         assert await daemon.terminate() == 0
-        assert [len(daemon.said("bridged.stopped", life)) for life in range(daemon.lives)] == [1] * 4
+        assert [len(daemon.said("bridged.stopped", life)) for life in range(daemon.lives)] == [1] * 3
 
 
 async def test_nats_away_for_longer_than_any_duplicate_window(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import anyio
-import nats
 import pytest
 
+from tests.support.asking import plain_client
 from tests.support.backup import Backup, back_up, restore
 from tests.support.nats_server import nats_server
 from tests.support.ordeal import ordeal
@@ -23,19 +23,13 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 
 async def backed_up(url: str) -> Backup:
-    nc = await nats.connect(url)
-    try:
+    async with plain_client(url) as nc:
         return await back_up(nc, "BRIDGE")
-    finally:
-        await nc.close()
 
 
 async def restored(url: str, backup: Backup) -> None:
-    nc = await nats.connect(url)
-    try:
+    async with plain_client(url) as nc:
         state = await restore(nc, backup)
-    finally:
-        await nc.close()
     assert (state["messages"], state["last_seq"]) == (backup.state["messages"], backup.state["last_seq"])
 
 

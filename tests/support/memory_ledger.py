@@ -367,6 +367,12 @@ class MemoryBook:
         entry = self._ledger._messages[seq]
         return head_of(seq, entry.change, entry.headers)
 
+    async def cursor(self, walk: str) -> Cursor | None:
+        """See `Book.cursor`."""
+        await self._ledger._pause("cursor", self._epoch)
+        seq = self._ledger._last.get(cursor_subject(self._source, walk, self._ledger._lane))
+        return None if seq is None else Cursor(self._ledger._messages[seq].data, seq)
+
     async def after(self, key: Key, head: Head) -> Json:
         """See `Book.after`."""
         await self._ledger._pause("after", self._epoch)

@@ -95,6 +95,14 @@ class JetStreamBook:
         self._line.check(self._epoch)
         return None if found is None else head_of(found.seq, found.subject.split(".")[4], found.headers)
 
+    async def cursor(self, walk: str) -> Cursor | None:
+        """See `Book.cursor`."""
+        self._line.check(self._epoch)
+        found = await self._line.get({"last_by_subj": cursor_subject(self._source, walk, self._line.lane)})
+        self._line.check(self._epoch)
+        value = None if found is None else wire.decode(found.payload)
+        return Cursor(value, found.seq) if found is not None and isinstance(value, dict) else None
+
     async def after(self, key: Key, head: Head) -> Json:
         """See `Book.after`."""
         self._line.check(self._epoch)

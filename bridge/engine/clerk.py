@@ -1,0 +1,58 @@
+"""Makes events of what is news: judged against what is known, with what was known before, sealed by the scribe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bridge.core.differ import judge
+from bridge.core.event import Event
+from bridge.core.record import Head, Json, Key
+from bridge.engine.batching import side_by_side
+from bridge.engine.breath import in_slices
+from bridge.engine.counts import Counts
+from bridge.engine.known import Known, Once
+from bridge.engine.ports import Book
+from bridge.engine.scribe import Note, Scribe
+
+
+class Clerk:
+    """Reads what the sequencer knows, and changes none of it."""
+
+    def __init__(self, book: Book, scribe: Scribe, heads: Known, once: Once, counts: Counts) -> None:
+        self._book = book
+        self._scribe = scribe
+        self._heads = heads
+        self._once = once
+        self._counts = counts
+
+    async def news(self, notes: Sequence[Note]) -> list[tuple[Note, Event]]:
+        """The notes that are news, as events. Fetches `before` for those that need it, side by side."""
+        news: list[tuple[Note, str]] = []
+        for note in notes:
+            if note.record.occurred and note.key in self._once:
+                continue
+            head = self._heads.get(note.key)
+            live = note.via == "live"
+            change = note.forced or judge(note.record, note.digest, head, first_read=note.first_read, live=live)
+            if change is None:
+                self._counts.unchanged += 1
+            else:
+                news.append((note, change))
+        befores: dict[Key, Json] = {}
+
+        async def fetch(key: Key, head: Head) -> None:
+            befores[key] = await self._book.after(key, head)
+
+        wanted = [
+            (note.key, head)
+            for note, change in news
+            if change in ("updated", "deleted") and (head := self._heads.get(note.key)) is not None
+        ]
+        await side_by_side(fetch, wanted)
+
+        def seal(item: tuple[Note, str]) -> tuple[Note, Event]:
+            note, change = item
+            return self._scribe.seal(note, change, self._heads.get(note.key), befores.get(note.key))
+
+        sealed = await in_slices(seal, news)
+        return [(note, event) for note, event in sealed if not (note.record.occurred and note.key in self._once)]
