@@ -151,6 +151,8 @@ class Sequencer:
                 # Asked only now: a live write may have come first while this page waited for its entities.
                 fresh = [note for note in batch if not self._overtaken(note, since)]
                 if lag_s:
+                    # A push that was cancelled on its way may be what the page disagrees with.
+                    await self._clear_doubts(fresh)
                     settled = [note for note in fresh if not self._unsettled(note, asked_at, lag_s)]
                     held += len(fresh) - len(settled)
                     fresh = settled

@@ -255,6 +255,52 @@ def test_what_an_overrun_forgot_is_found_though_a_pass_was_under_way() -> None:
     bench.check()
 
 
+def test_a_push_that_waited_while_something_newer_was_read_is_outdated() -> None:
+    """It arrived before the page was asked for, so the page is newer, though the push is looked at later."""
+    bench = Bench(live=True, every_s=6_000.0, page_size=1)
+    for name in "abcdefgh":
+        bench.vendor.put(name, "1")
+
+    async def script() -> None:
+        await wait_until(lambda: len(bench.things()) == 2)
+        bench.vendor.put("h", "2")
+        bench.vendor.push = lambda row: []
+        bench.vendor.put("h", "3")
+        await anyio.sleep(30)
+
+    on_virtual_clock(lambda: bench.during(script))
+    assert bench.values()["h"] == ["3"]
+    bench.check()
+
+
+def test_a_cursor_whose_write_was_cut_off_is_looked_up() -> None:
+    """The session ended while a page was being stored: what became of it is asked, and nobody else is suspected."""
+    bench = Bench(live=True, every_s=5.0)
+    bench.vendor.push = lambda row: []
+    bench.vendor.put("a", "1")
+    cut_off = 0
+
+    def step(name: str) -> None:
+        nonlocal cut_off
+        if name == "commit.stored":
+            cut_off += 1
+            bench.vendor.hang_up()
+
+    async def script() -> None:
+        await anyio.sleep(30)
+        bench.ledger.latency_s = 0.5
+        for n in range(5):
+            bench.ledger.on_step = step
+            bench.vendor.put("a", f"again {n}")
+            await wait_until(lambda: cut_off > n, 600)  # noqa: B023 - awaited at once
+            bench.ledger.on_step = lambda _: None
+            await anyio.sleep(100)
+
+    on_virtual_clock(lambda: bench.during(script))
+    assert bench.ledger.opened == 1
+    bench.check()
+
+
 # --- vendors that cannot be asked ---
 
 

@@ -410,6 +410,14 @@ async def test_commits_follow_one_another(side: Side) -> None:
     assert len(await side.events()) == 5
 
 
+async def test_a_cursor_is_found_where_it_lies(side: Side) -> None:
+    """Whoever wrote it, as it is now; of a walk without one there is nothing."""
+    book, other = await side.book(), await side.book()
+    assert await book.cursor("fast") is None
+    receipt = await other.commit([sealed(key("1"))], "fast", Cursor({"page": 2}))
+    assert await book.cursor("fast") == Cursor({"page": 2}, receipt.cursor_seq)
+
+
 async def test_a_commit_may_have_no_cursor(side: Side) -> None:
     """Events alone are stored as a batch; nothing at all is no write."""
     book = await side.book()
