@@ -81,10 +81,11 @@ def test_every_guess_is_marked_as_one() -> None:
     facts = {name: field.metadata for name, field in GraphqlSettings.__dataclass_fields__.items()}
     assert {name for name, one in facts.items() if one["inferred"]} == {
         "ws_subprotocol", "ws_reconnect_before_expiry", "ka_timeout_s", "ws_idle_timeout_s", "ws_ping_interval_s",
-        "ws_ping_timeout_s", "ws_settle_s", "ws_close_codes",
+        "ws_ping_timeout_s", "ws_settle_s", "ws_close_codes", "push_disorder_s",
     }  # fmt: skip
     assert not facts["name"]["live"]
-    assert {name for name in facts if name.startswith(("ws_", "ka_"))} == {n for n, one in facts.items() if one["live"]}
+    live = {name for name, one in facts.items() if one["live"]}
+    assert {name for name in facts if name.startswith(("ws_", "ka_", "push_"))} == live
 
 
 def test_a_default_that_can_be_changed_is_made_anew() -> None:
