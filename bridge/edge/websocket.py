@@ -98,6 +98,7 @@ class WebSockets:
                 opened = await self._open(session, made)
             if opened.subprotocol != session.subprotocol:
                 return _refused(opened.response, opened.subprotocol)
+            opened.forget()
             wire = opened
         except TimeoutError:
             return f"no WebSocket within {session.connect_timeout_s:g} s; check the network, and the vendor"
@@ -146,8 +147,6 @@ class WebSockets:
             **contexts,
         )
         assert isinstance(wire, Wire)
-        # It lives as long as the connection, and holds the token in plain text.
-        wire.request = None
         return wire
 
 

@@ -1,8 +1,9 @@
 """The shell that carries a live GraphQL session: it waits, counts and gives up; the protocol's machine decides.
 
 One feed is one attempt: a fresh socket, a fresh machine, ids that were never used before. Its parts are the reader,
-which waits for nothing but the socket; the watch over the peer's silence; and one task for each operation, which
-starts it again whenever the server ends it.
+which waits for nothing but the socket, and the watch over the peer's silence. A task and an event cost kilobytes, and
+there may be thousands of sessions: whatever else is to be done has a task only while it is done, as subscribing, or
+starting an operation again that the server has ended.
 """
 
 from __future__ import annotations
@@ -10,11 +11,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import anyio
 import structlog
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
 from bridge.core.backoff import Backoff
 from bridge.core.errors import BridgeError, Refused, Retry, Unauthorized
@@ -87,14 +88,18 @@ class _Run:
     backoff: Backoff
     id: str
     since: float
-    settled: anyio.Event = field(default_factory=anyio.Event)
+    settled: bool = False
     """Confirmed or ended."""
-    ended: anyio.Event = field(default_factory=anyio.Event)
+    ended: bool = False
     error: BridgeError | None = None
+    tended: bool = True
+    """Whether a task looks after it, which will see its end."""
 
 
 class _Holding:
     """One open connection, from the greeting to the good-bye."""
+
+    _group: TaskGroup
 
     def __init__(
         self,
@@ -114,7 +119,9 @@ class _Holding:
         self._machine = machines.make(session)
         self._vigil = Vigil(session.beat_timeout_s, session.idle_timeout_s, statistics)
         self._where = f"live session with {place(session.url)}"
-        self._ready = anyio.Event()
+        self._ready = False
+        self._news: anyio.Event | None = None
+        """Set by whatever may end a wait; there only while somebody waits."""
         self._runs: dict[str, _Run] = {}
         self._off: set[str] = set()
         self._ending: Close | None = None
@@ -125,20 +132,24 @@ class _Holding:
         greeting = self._machine.opened()
         try:
             async with task_group() as group:
-                group.start_soon(self._read)
+                self._group = group
+                group.start_soon(self._subscribe, greeting, task_status)
                 group.start_soon(self._watch)
-                for move in greeting:
-                    await self._make(move, 0)
-                await self._be_accepted()
-                runs = [await self._start(operation) for operation in self._session.operations]
-                await self._settle(runs)
-                task_status.started()
-                for run in runs:
-                    group.start_soon(self._tend, run)
+                await self._read()
         finally:
             await self._leave()
 
     # --- the parts ---
+
+    async def _subscribe(self, greeting: Sequence[Move], task_status: TaskStatus[None]) -> None:
+        for move in greeting:
+            await self._make(move, 0)
+        await self._be_accepted()
+        runs = [await self._start(operation) for operation in self._session.operations]
+        await self._settle(runs)
+        task_status.started()
+        for run in runs:
+            self._group.start_soon(self._tend, run)
 
     async def _read(self) -> None:
         session, machine, vigil = self._session, self._machine, self._vigil
@@ -156,10 +167,9 @@ class _Holding:
         raise Retry(f"{self._where}: {await self._vigil.expire()}")
 
     async def _tend(self, run: _Run) -> None:
-        """Start an operation again whenever the server has ended it, unless it was refused."""
+        """Start an operation again until it runs, unless it was refused."""
         name = run.operation.name
-        while True:
-            await run.ended.wait()
+        while run.ended:
             error = run.error
             if isinstance(error, Refused):
                 return
@@ -169,19 +179,20 @@ class _Holding:
             run = await self._start(run.operation, run.backoff)
             self._statistics.resubscriptions += 1
             await self._settle([run])
-            if not run.ended.is_set():
+            if not run.ended:
                 self._offer.missed(
                     f"{self._where}: the server ended operation {name} ({error or 'without a reason'}), "
                     "which has been started again"
                 )
+        run.tended = False
 
     # --- steps ---
 
     async def _be_accepted(self) -> None:
         patience_s = self._session.ack_timeout_s
         with anyio.move_on_after(patience_s):
-            await self._ready.wait()
-        if not self._ready.is_set():
+            await self._until(lambda: self._ready)
+        if not self._ready:
             raise Retry(
                 f"{self._where}: the server has not accepted the session within {patience_s:g} s; "
                 f"check that it speaks {self._session.subprotocol}"
@@ -206,11 +217,21 @@ class _Holding:
             await anyio.sleep(self._session.settle_s)
             return
         with anyio.move_on_after(self._session.ack_timeout_s):
-            for run in runs:
-                await run.settled.wait()
-        missing = ", ".join(run.operation.name for run in runs if not run.settled.is_set())
+            await self._until(lambda: all(run.settled for run in runs))
+        missing = ", ".join(run.operation.name for run in runs if not run.settled)
         if missing:
             raise Retry(f"{self._where}: not confirmed within {self._session.ack_timeout_s:g} s: {missing}")
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait for something that a move brings about."""
+        while not condition():
+            self._news = self._news or anyio.Event()
+            await self._news.wait()
+
+    def _tell(self) -> None:
+        if self._news is not None:
+            self._news.set()
+            self._news = None
 
     async def _make(self, move: Move, size: int) -> None:
         """Do what a move says. `size`: of the frame that it came from."""
@@ -223,10 +244,12 @@ class _Holding:
             case Send():
                 await self._send(move)
             case Ready():
-                self._ready.set()
+                self._ready = True
+                self._tell()
             case Confirmed():
                 if (run := self._runs.get(move.id)) is not None:
-                    run.settled.set()
+                    run.settled = True
+                    self._tell()
             case Ended():
                 if (run := self._runs.pop(move.id, None)) is not None:
                     self._end(run, move.error)
@@ -240,8 +263,8 @@ class _Holding:
     def _end(self, run: _Run, error: BridgeError | None) -> None:
         """The server has ended an operation. Raises what ends the session, too."""
         run.error = error
-        run.settled.set()
-        run.ended.set()
+        run.settled = run.ended = True
+        self._tell()
         if isinstance(error, Unauthorized):
             raise error
         if isinstance(error, Refused):
@@ -251,6 +274,9 @@ class _Holding:
             log.warning("session.operation_off", session=place(self._session.url), operation=name, reason=str(error))
             if len(self._off) == len(self._session.operations):
                 raise Refused(f"{self._where}: every operation is refused, at last {name}: {error}", after=error.after)
+        if not run.tended:
+            run.tended = True
+            self._group.start_soon(self._tend, run)
 
     async def _send(self, move: Send) -> None:
         try:

@@ -17,18 +17,19 @@ from pathlib import Path
 import anyio
 import structlog
 
-from tests.bench import catchup, commit, cpu, fairness, knowledge, latency, machine, startup
+from tests.bench import catchup, commit, cpu, fairness, flood, idle, knowledge, latency, machine, noticing, startup
 from tests.bench.report import Figure
 from tests.bench.stage import stage
 
-FIGURES = ("cpu", "catchup", "latency", "fairness", "commit", "opening", "starting")
+FIGURES = ("cpu", "catchup", "latency", "fairness", "commit", "opening", "starting", "idle", "flood", "noticing")
 
 
 @dataclass(frozen=True, slots=True)
 class Effort:
     """How much is done: sessions and rounds of catch-up, seconds and rounds of latency, known entities, rounds.
 
-    `backlog`: what the hog has to read; `batches`: commits of each size.
+    `backlog`: what the hog has to read; `batches`: commits of each size; `idle`: connections, and for how many seconds
+    they are looked at; `flood`: messages; `deaths`: of peers, of each kind.
     """
 
     sessions: int
@@ -38,11 +39,14 @@ class Effort:
     starts: int
     backlog: int
     batches: int
+    idle: tuple[int, float]
+    flood: int
+    deaths: int
 
 
-QUICK = Effort(2_000, 2, 1.5, (10_000,), 1, 30_000, 5)
-WHOLE = Effort(8_000, 3, 4.0, (10_000, 100_000), 2, 40_000, 30)
-FULL = replace(WHOLE, known=(10_000, 100_000, 1_000_000), starts=1)
+QUICK = Effort(2_000, 2, 1.5, (10_000,), 1, 30_000, 5, (300, 4.0), 50_000, 5)
+WHOLE = Effort(8_000, 3, 4.0, (10_000, 100_000), 2, 40_000, 30, (2_000, 12.0), 1_000_000, 50)
+FULL = replace(WHOLE, known=(10_000, 100_000, 1_000_000), starts=1, idle=(5_000, 12.0))
 
 
 async def run(effort: Effort, wanted: set[str], show: Callable[[Figure], None]) -> None:
@@ -66,6 +70,13 @@ async def run(effort: Effort, wanted: set[str], show: Callable[[Figure], None]) 
             show(await commit.measure(folder, effort.batches))
         if "starting" in wanted:
             show(await startup.measure(folder, effort.starts))
+        if "idle" in wanted:
+            show(await idle.measure(folder, *effort.idle))
+        if "flood" in wanted:
+            for figure in await flood.measure(folder, effort.flood):
+                show(figure)
+        if "noticing" in wanted:
+            show(await noticing.measure(effort.deaths))
 
 
 def main() -> int:
@@ -100,7 +111,10 @@ def main() -> int:
     if args.json is not None:
         whole = {"machine": described, "figures": [figure.as_json() for figure in found]}
         args.json.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
-    return 0
+    for figure in found:
+        if figure.failure:
+            print(f"{figure.name}: {figure.failure}", file=sys.stderr)
+    return int(any(figure.failure for figure in found))
 
 
 if __name__ == "__main__":

@@ -27,11 +27,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One table. `how` says what was done, how often and what the values are."""
+    """One table. `how` says what was done, how often and what the values are. `failure`: what must not be, and was."""
 
     name: str
     how: str
     lines: Sequence[Line] = field(default_factory=list)
+    failure: str = ""
 
     def as_json(self) -> Json:
         """For programs."""

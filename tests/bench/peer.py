@@ -1,0 +1,229 @@
+"""Servers for live sessions, each a process of its own: `python -m tests.bench.peer COUNT [CERTIFICATE KEY]`.
+
+Each prints a line of JSON with its `pid` and `port`. What one does is in the path it is asked for: `/idle` only beats,
+`/beating/COUNT` stops that after so many, `/flood/COUNT` sends results as fast as they are taken, `/quiet` sends the
+time twenty times a second, `/burst/SIZE/COUNT` writes many small frames in one go (SIZE 0: WebSocket pings). It speaks
+`graphql-ws`, to whoever listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import resource
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio.streams.buffered import BufferedByteReceiveStream
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosed
+
+BEAT_S = 4.0
+"""Between two signs of life of a server; `/silent` and `/beating` have shorter ones."""
+SHORT_BEAT_S = 0.3
+SLICES = 50
+"""Beats are spread over their interval, as those of many vendors are."""
+RESULT_BYTES = 600
+CHUNK = 65_536
+PING_EVERY = 2_000
+"""Results between two WebSocket pings of a flood."""
+TICK_S = 0.05
+PING = 9
+"""The opcode."""
+LIFE_S = 900
+"""Whatever happens to who started it, it ends after so long."""
+START_DEADLINE_S = 60.0
+
+_KA = '{"type":"ka"}'
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A running server."""
+
+    pid: int
+    port: int
+
+    def freeze(self) -> None:
+        """Stop the process; its kernel goes on accepting what is sent."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+
+@asynccontextmanager
+async def peers(count: int, certificate: tuple[Path, Path] | None = None) -> AsyncIterator[list[Peer]]:
+    """So many servers, which are gone when the block is left, frozen or not."""
+    command = [sys.executable, "-m", "tests.bench.peer", str(count), *map(str, certificate or ())]
+    found: list[Peer] = []
+    async with await anyio.open_process(command, stdin=subprocess.DEVNULL, stderr=None) as process:
+        assert process.stdout is not None
+        lines = BufferedByteReceiveStream(process.stdout)
+        try:
+            with anyio.fail_after(START_DEADLINE_S):
+                while len(found) < count:
+                    found.append(Peer(**json.loads(await lines.receive_until(b"\n", 1000))))
+            yield found
+        finally:
+            for peer in found:
+                with suppress(ProcessLookupError):
+                    os.kill(peer.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                process.kill()
+
+
+def frame(text: str, opcode: int = 1) -> bytes:
+    """A whole message as a server sends it, unmasked (RFC 6455, section 5.2)."""
+    data = text.encode()
+    if len(data) < 126:
+        return bytes([0x80 | opcode, len(data)]) + data
+    return bytes([0x80 | opcode, 126]) + len(data).to_bytes(2, "big") + data
+
+
+def result(id_: str, data: Any) -> str:
+    """A result of an operation."""
+    return json.dumps({"type": "data", "id": id_, "payload": {"data": data}}, separators=(",", ":"))
+
+
+class _Server:
+    def __init__(self) -> None:
+        self._idle: list[list[ServerConnection]] = [[] for _ in range(SLICES)]
+        self._connections = 0
+
+    async def talk(self, connection: ServerConnection) -> None:
+        assert connection.request is not None
+        what, *numbers = connection.request.path.strip("/").split("/")
+        with suppress(ConnectionClosed):
+            if what == "idle":
+                await self._rest(connection)
+            else:
+                id_ = await _subscribed(connection)
+                await getattr(self, f"_{what}")(connection, id_, *map(int, numbers))
+
+    async def beat(self) -> None:
+        """Beats of all the idle connections, for ever."""
+        at = 0
+        while True:
+            started = time.monotonic()
+            for connection in self._idle[at]:
+                connection.transport.write(frame(_KA))
+            at = (at + 1) % SLICES
+            await asyncio.sleep(max(0.0, started + BEAT_S / SLICES - time.monotonic()))
+
+    async def _rest(self, connection: ServerConnection) -> None:
+        mine = self._idle[self._connections % SLICES]
+        self._connections += 1
+        mine.append(connection)
+        try:
+            async for message in connection:
+                await _accept(connection, json.loads(message))
+        finally:
+            mine.remove(connection)
+
+    async def _beating(self, connection: ServerConnection, _id: str, beats: int = 0) -> None:
+        """So many beats, 0 for no end; then nothing more, while pings are answered."""
+        done = 0
+        while not beats or done < beats:
+            await connection.send(_KA)
+            done += 1
+            await asyncio.sleep(SHORT_BEAT_S)
+        await connection.wait_closed()
+
+    async def _quiet(self, connection: ServerConnection, id_: str) -> None:
+        while True:
+            await connection.send(result(id_, {"ns": time.perf_counter_ns()}))
+            await asyncio.sleep(TICK_S)
+
+    async def _burst(self, connection: ServerConnection, id_: str, size: int, count: int) -> None:
+        small = frame(_KA[:-1].ljust(size - 1) + "}") if size else frame("", PING)
+        connection.transport.write(small * count + frame(result(id_, {"done": count})))
+        await connection.wait_closed()
+
+    async def _flood(self, connection: ServerConnection, id_: str, count: int) -> None:
+        padding = "x" * (RESULT_BYTES - len(result(id_, {"n": 1_000_000, "padding": ""})))
+        slowest = 0.0
+        pings: list[asyncio.Task[float]] = []
+        buffer = bytearray()
+        for n in range(count):
+            buffer += frame(result(id_, {"n": n, "padding": padding}))
+            if len(buffer) >= CHUNK:
+                connection.transport.write(bytes(buffer))
+                buffer.clear()
+                await connection.drain()
+            if n % PING_EVERY == 0:
+                pings.append(asyncio.ensure_future(_ping(connection)))
+        connection.transport.write(bytes(buffer))
+        slowest = max(await asyncio.gather(*pings))
+        while True:
+            # More than once: an inbox that overruns forgets it.
+            await connection.send(result(id_, {"pings": len(pings), "slowest_s": slowest}))
+            await asyncio.sleep(0.5)
+
+
+async def _ping(connection: ServerConnection) -> float:
+    return await (await connection.ping())
+
+
+async def _subscribed(connection: ServerConnection) -> str:
+    while True:
+        message = json.loads(await connection.recv())
+        await _accept(connection, message)
+        if message["type"] == "start":
+            return str(message["id"])
+
+
+async def _accept(connection: ServerConnection, message: Any) -> None:
+    if message["type"] == "connection_init":
+        await connection.send('{"type":"connection_ack"}')
+
+
+async def _serve(tls: ssl.SSLContext | None) -> None:
+    server = _Server()
+    async with serve(
+        server.talk,
+        "127.0.0.1",
+        0,
+        ssl=tls,
+        backlog=1024,
+        select_subprotocol=lambda _, offered: offered[0] if offered else None,
+        compression=None,
+        max_size=None,
+        ping_interval=None,
+        open_timeout=60,
+        close_timeout=0.2,
+    ) as listening:
+        port = next(iter(listening.sockets)).getsockname()[1]
+        os.write(1, f'{{"pid": {os.getpid()}, "port": {port}}}\n'.encode())
+        await server.beat()
+
+
+def main(count: int, *certificate: str) -> None:
+    """Fork the servers, so that many of them start fast; the last is this process itself."""
+    raise_limit()
+    tls = None
+    if certificate:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(*certificate)
+    for _ in range(count - 1):
+        if os.fork() == 0:
+            break
+    signal.alarm(LIFE_S)
+    anyio.run(_serve, tls, backend="asyncio", backend_options={"use_uvloop": True})
+
+
+def raise_limit() -> None:
+    """As many open files as this process may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), *sys.argv[2:])
