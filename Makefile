@@ -9,12 +9,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
-.PHONY: help demo test tests lint chaos bench clean
+.PHONY: help demo test tests lint interop chaos bench clean
 
 help:
 	@echo 'make demo    watch events flow: NATS, a played vendor and the bridge, all on this machine'
 	@echo 'make test    lint, types and the tests; under eight minutes on two cores'
 	@echo 'make lint    ruff and mypy alone'
+	@echo 'make interop our live sessions against npm packages and Rails; part of make test where they are to be had'
 	@echo 'make chaos   the long fault suite: kills at random moments, then compares'
 	@echo 'make bench   figures of this machine'
 	@echo 'make clean   removes .venv and every cache'
@@ -34,6 +35,10 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Here what is missing is an error; in `make test` it is a skip that says so.
+interop: $(READY)
+	BRIDGED_INTEROP=required $(BIN)/python -m pytest tests/interop $(ARGS)
 
 chaos: $(READY)
 	$(BIN)/python -m pytest -m chaos --timeout 3600 $(ARGS)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from bridge.sandbox.dialect import Dialect, Frame, Refused
+from bridge.sandbox.dialect import Dialect, Frame, Refused, unparsed
 
 if TYPE_CHECKING:
     from bridge.sandbox.session import Session
@@ -64,6 +64,10 @@ class Cable(Dialect):
 
     def failed(self, id_: str, errors: Any) -> Frame:
         return self.data(id_, {"errors": errors}, more=False)
+
+    def unfit(self, id_: str, errors: Any) -> list[Frame]:
+        # graphql-ruby promises more of whatever it could read as a subscription, though nothing will come.
+        return [self.data(id_, {"errors": errors}, more=not unparsed(errors))]
 
     def complete(self, id_: str) -> Frame:
         return {"identifier": _identifier(id_), "message": {"more": False}}

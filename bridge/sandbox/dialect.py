@@ -54,6 +54,10 @@ class Dialect(abc.ABC):
     def complete(self, id_: str) -> Frame:
         """An operation is over."""
 
+    def unfit(self, id_: str, errors: Any) -> list[Frame]:
+        """The answer to a document that does not parse or does not fit the schema."""
+        return [self.failed(id_, errors)]
+
     def begun(self, id_: str) -> Frame | None:  # noqa: ARG002  # most have none
         """A subscription is registered, where the sub-protocol says so."""
         return None
@@ -94,8 +98,9 @@ class Legacy(Dialect):
                 session.stop(id_)  # the stock server replaces an operation of the same id silently
                 await session.start(id_, payload)
             case "stop" if isinstance(id_, str):
-                session.stop(id_)
-                await session.send(self.complete(id_))
+                if id_ in session.operations:  # of others the stock server says nothing
+                    session.stop(id_)
+                    await session.send(self.complete(id_))
             case "connection_terminate":
                 await session.end(1000)
             case _:
@@ -109,6 +114,12 @@ class Legacy(Dialect):
 
     def failed(self, id_: str, errors: Any) -> Frame:
         return {"type": "error", "id": id_, "payload": errors[0] if errors else {"message": "failed"}}
+
+    def unfit(self, id_: str, errors: Any) -> list[Frame]:
+        # The stock server throws at a syntax error; what is found later is a result like any other, and the last.
+        if unparsed(errors):
+            return [self.failed(id_, errors)]
+        return [self.data(id_, {"errors": errors}), self.complete(id_)]
 
     def complete(self, id_: str) -> Frame:
         return {"type": "complete", "id": id_}
@@ -173,3 +184,8 @@ class Modern(Dialect):
 
     def beat_s(self, session: Session) -> float | None:
         return session.rules.ping_s
+
+
+def unparsed(errors: Any) -> bool:
+    """Whether these errors say that a document is no GraphQL at all."""
+    return bool(errors) and str(errors[0].get("message")).startswith("Syntax Error")

@@ -196,7 +196,8 @@ class Session:
     async def _answer(self, id_: str, made: Stream | Payload) -> None:
         if not isinstance(made, Stream):
             if "data" not in made:
-                await self.send(self._dialect.failed(id_, made["errors"]))
+                for frame in self._dialect.unfit(id_, made["errors"]):
+                    await self.send(frame)
                 return
             await self.send(self._dialect.data(id_, made))
         else:

@@ -196,12 +196,15 @@ async def test_wrong_documents_and_frames_are_answered_by_the_rules(play: Play) 
 
 
 async def test_the_older_protocol_answers_mistakes_without_closing(play: Play) -> None:
-    """graphql-ws: one error object for a bad document, connection_error for rubbish; the session goes on."""
+    """graphql-ws: one error object for a syntax error, a last result for a misfit; the session goes on."""
     async with play() as client, wire(client.sandbox.ws_url) as link:
         await link.init(credentials(client))
-        await link.subscribe("subscription { nothing }")
+        await link.subscribe("subscription {")
         answer = await link.hear()
         assert (answer["type"], type(answer["payload"])) == ("error", dict)
+        await link.subscribe("subscription { nothing }")
+        assert list(await link.event()) == ["errors"]
+        assert (await link.hear())["type"] == "complete"
         await link.say("nonsense")
         assert (await link.hear())["type"] == "connection_error"
         await link.subscribe("{ __typename }")

@@ -14,7 +14,7 @@ from bridge.core.facts import GraphqlSession, Operation
 from bridge.core.fields import kind
 from bridge.core.record import Json
 from bridge.core.wire.moves import Beat, Confirmed, Move, Next, Odd, Phase, Ready, Send
-from bridge.core.wire.operations import Exchange, Frame, Table, plain_id, request
+from bridge.core.wire.operations import Exchange, Frame, Table, failed, failure, plain_id, request
 
 DISMISSED_S = 900.0
 """A server that forbids us to come back is asked again after this long."""
@@ -28,8 +28,9 @@ _REASONS = ("unauthorized", "invalid_request", "server_restart", "remote")
 class Cable(Exchange):
     """The machine of `actioncable-v1-json`. See `Machine`.
 
-    `Confirmed` comes with the first message of an operation's channel: that is the answer to `execute`, and only then
-    has the server registered it. `confirm_subscription` confirms no more than the empty channel.
+    `Confirmed` comes with the first message of an operation's channel: that is the answer to `execute`, and not before
+    has the server begun to register it; Rails listens to its own broadcasts some milliseconds later, on another thread.
+    `confirm_subscription` confirms no more than the empty channel.
     """
 
     def __init__(self, session: GraphqlSession) -> None:
@@ -87,6 +88,9 @@ class Cable(Exchange):
         moves: list[Move] = []
         # By the reference client an operation goes on only for as long as the server says so.
         more = bool(message.get("more"))
+        if (not more or id_ in self._unanswered) and failed(message.get("result")):
+            # graphql-ruby says `more` of every document that parses as a subscription, also of one it refuses.
+            return [*self._cease(id_), *self._over(id_, failure(message["result"]))]
         if more and id_ in self._unanswered:
             self._unanswered.discard(id_)
             moves.append(Confirmed(id_))

@@ -35,7 +35,8 @@ _NAMED = re.compile(r"^\s*subscription\s+([A-Za-z_][A-Za-z0-9_]*)\s*[({@]", re.M
 # How graphql-js, graphql-core, graphql-java and graphql-ruby word what is wrong with a document.
 _INVALID = re.compile(
     r"syntax error|cannot query field |unknown (type|argument|field|directive|fragment|operation)\b"
-    r"|(field|variable|argument|fragment) [\"'`$]|validation (error|failed)|parse error",
+    r"|(field|variable|argument|fragment) [\"'`$]|validation (error|failed)|parse error"
+    r"|unexpected end of document|must provide operation name",
     re.IGNORECASE,
 )
 
@@ -55,6 +56,8 @@ class Exchange(ABC):
     def __init__(self) -> None:
         self._phase = Phase.FRESH
         self._stands: dict[str, Stand] = {}
+        self._failures: dict[str, Json] = {}
+        """The last result of each running operation, where that was errors and no data at all."""
         self._table = self.table()
 
     @property
@@ -88,6 +91,7 @@ class Exchange(ABC):
         if self._stands[id_] is not Stand.RUNNING:
             return []
         self._stands[id_] = Stand.STOPPED
+        self._failures.pop(id_, None)
         return self._cease(id_)
 
     def received(self, frame: Json) -> list[Move]:
@@ -140,8 +144,14 @@ class Exchange(ABC):
 
     def _result(self, frame: Frame) -> list[Move]:
         """Whatever the payload is goes on: the adapter knows what to do with one that is no result."""
-        id_ = self._running(frame)
-        return self._missed("a result") if id_ is None else [Next(id_, frame.get("payload"))]
+        id_, payload = self._running(frame), frame.get("payload")
+        if id_ is None:
+            return self._missed("a result")
+        if failed(payload):
+            self._failures[id_] = payload
+        else:
+            self._failures.pop(id_, None)
+        return [Next(id_, payload)]
 
     def _failed(self, frame: Frame) -> list[Move]:
         id_ = self._running(frame)
@@ -151,7 +161,9 @@ class Exchange(ABC):
         id_ = plain_id(frame.get("id"))
         stand = self._stands.get(id_) if id_ is not None else None
         if id_ is not None and stand is Stand.RUNNING:
-            return self._over(id_)
+            # How the stock legacy server refuses a document, and both what a resolver fails to subscribe to.
+            payload = self._failures.get(id_)
+            return self._over(id_, None if payload is None else failure(payload))
         if id_ is not None and stand is Stand.STOPPED:
             # The answer to our own stop: expected, once.
             self._stands[id_] = Stand.OVER
@@ -165,6 +177,7 @@ class Exchange(ABC):
 
     def _over(self, id_: str, error: BridgeError | None = None) -> list[Move]:
         self._stands[id_] = Stand.OVER
+        self._failures.pop(id_, None)
         return [Ended(id_, error)]
 
     def _missed(self, what: str) -> list[Move]:
@@ -197,6 +210,14 @@ def plain_id(value: Json) -> str | None:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= EXACT and value == int(value):
         return str(int(value))
     return None
+
+
+def failed(payload: Json) -> bool:
+    """Whether a response says that the request itself failed: errors, and no `data` entry, not even null.
+
+    Source: GraphQL specification, section "Response Format".
+    """
+    return isinstance(payload, dict) and "data" not in payload and bool(payload.get("errors"))
 
 
 def failure(

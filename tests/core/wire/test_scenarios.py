@@ -8,7 +8,6 @@ from bridge.core.errors import BridgeError, Refused, Retry, Throttled, Unauthori
 from bridge.core.facts import Subprotocol
 from bridge.core.record import Json
 from bridge.core.wire.closing import closed
-from bridge.core.wire.machines import make
 from bridge.core.wire.moves import Beat, Close, Ended, IllegalMove, Next, Odd, Phase, Ready, Send
 from tests.support.utterances import DIALECTS, GRAPHQL, OPERATION, SUBPROTOCOLS, gist, in_phase, session
 
@@ -170,6 +169,8 @@ def test_an_id_returned_as_another_kind(subprotocol: Subprotocol) -> None:
         ({"message": 'Cannot query field "x" on type "Subscription".'}, Refused),
         ([{"message": "Syntax Error: Unexpected Name."}], Refused),
         ([{"message": "Validation error (FieldUndefined@[x])"}], Refused),
+        ([{"message": "Unexpected end of document"}], Refused),
+        ([{"message": "Must provide operation name if query contains multiple operations."}], Refused),
         ({"message": "Field 'x' doesn't exist on type 'Subscription'"}, Refused),
         ({"message": "x", "extensions": {"code": "validation-failed"}}, Refused),
         ([{"message": 'Variable "$password" got invalid value "hunter2"'}], Refused),
@@ -256,14 +257,21 @@ def test_a_result_without_payload(subprotocol: Subprotocol) -> None:
 
 
 def test_validation_errors_of_the_legacy_server() -> None:
-    """They come as a result with errors, and an end follows."""
-    machine = make(session("graphql-ws"))
-    machine.opened()
-    machine.received({"type": "connection_ack"})
-    machine.start("1", OPERATION)
+    """They come as a result with errors and no data, and an end follows: that end is a refusal."""
+    machine = in_phase("graphql-ws", Phase.READY, "1")
     payload = {"errors": [{"message": 'Cannot query field "x" on type "Subscription".'}]}
     assert machine.received({"type": "data", "id": "1", "payload": payload}) == [Next("1", payload)]
-    assert machine.received({"type": "complete", "id": "1"}) == [Ended("1")]
+    assert gist(machine.received({"type": "complete", "id": "1"})) == ["ended 1 Refused"]
+
+
+@both_graphql
+@pytest.mark.parametrize("last", [{"data": {"n": 1}}, {"data": None, "errors": [{"message": "Unknown type"}]}, None])
+def test_an_end_has_the_reason_of_the_last_result_only(subprotocol: Subprotocol, last: Json) -> None:
+    """An event that failed is no reason for the end of an operation that went on, nor is one with a `data` entry."""
+    machine, words = in_phase(subprotocol, Phase.READY, "1"), DIALECTS[subprotocol]
+    machine.received(words.result("1", {"errors": [{"message": "Unknown type"}]}))
+    machine.received(words.result("1", last))
+    assert machine.received(words.end("1")) == [Ended("1")]
 
 
 @pytest.mark.parametrize(

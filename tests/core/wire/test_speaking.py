@@ -80,13 +80,28 @@ def test_a_cable_operation_is_confirmed_by_the_answer_to_its_execution() -> None
     assert machine.received(result) == [Next("1", {"data": None})]
 
 
-def test_a_cable_operation_that_fails_at_once_is_not_confirmed() -> None:
-    """A last result as the first one is no subscription."""
+@pytest.mark.parametrize("more", [True, False])
+@pytest.mark.parametrize(
+    ("errors", "kind"), [([{}], "Retry"), ([{"message": "Field 'x' doesn't exist on type 'Subscription'"}], "Refused")]
+)
+def test_a_cable_operation_that_fails_at_once_is_not_confirmed(errors: Json, kind: str, more: bool) -> None:
+    """Errors and no data as the first answer are no subscription, though graphql-ruby promises more of it."""
     machine = in_phase("actioncable-v1-json", Phase.READY)
     machine.start("1", OPERATION)
     machine.received({"type": "confirm_subscription", "identifier": identifier("1")})
-    result = {"identifier": identifier("1"), "message": {"result": {"errors": [{}]}, "more": False}}
-    assert gist(machine.received(result)) == ["next 1", "send unsubscribe", "ended 1"]
+    result = {"identifier": identifier("1"), "message": {"result": {"errors": errors}, "more": more}}
+    assert gist(machine.received(result)) == ["send unsubscribe", f"ended 1 {kind}"]
+
+
+def test_a_cable_event_that_failed_does_not_end_its_operation() -> None:
+    """Once it is confirmed, errors without data are an event like any other."""
+    machine = in_phase("actioncable-v1-json", Phase.READY)
+    machine.start("1", OPERATION)
+    machine.received({"type": "confirm_subscription", "identifier": identifier("1")})
+    results: list[Json] = [{"data": {}}, {"errors": [{}]}]
+    for result in results:
+        moves = machine.received({"identifier": identifier("1"), "message": {"result": result, "more": True}})
+        assert moves[-1] == Next("1", result)
 
 
 def test_a_cable_operation_stopped_before_its_confirmation_is_not_executed() -> None:

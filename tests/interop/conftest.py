@@ -1,0 +1,61 @@
+"""Who the peers are; where they cannot be had, a skip that says why, or an error where they must be."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from bridge.core.facts import Subprotocol
+from tests.interop.packages import gems_missing, packages_missing
+from tests.interop.peers import Server, server
+from tests.support.dialects import ALL, CABLE
+
+REQUIRED = os.environ.get("BRIDGED_INTEROP") == "required"
+"""Set by `make interop`."""
+
+
+def _demand(reason: str) -> None:
+    if reason and REQUIRED:
+        pytest.fail(f"interop: {reason}", pytrace=False)
+    if reason:
+        pytest.skip(f"interop: {reason}")
+
+
+@pytest.fixture(scope="session")
+def _packages(tmp_path_factory: pytest.TempPathFactory) -> str:
+    run = tmp_path_factory.getbasetemp()
+    return packages_missing(run.parent if "PYTEST_XDIST_WORKER" in os.environ else run)
+
+
+@pytest.fixture(scope="session")
+def _gems() -> str:
+    return gems_missing()
+
+
+@pytest.fixture(scope="session")
+def packages(_packages: str) -> None:
+    """The npm packages are there."""
+    _demand(_packages)
+
+
+@pytest.fixture(scope="session")
+def gems(_gems: str) -> None:
+    """Rails' own server is there."""
+    _demand(_gems)
+
+
+@pytest.fixture(scope="module", params=ALL)
+def subprotocol(request: pytest.FixtureRequest) -> Subprotocol:
+    """Each, where its peer can be had."""
+    request.getfixturevalue("gems" if request.param == CABLE else "packages")
+    chosen: Subprotocol = request.param
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def peer(subprotocol: Subprotocol) -> Iterator[Server]:
+    """A server of the sub-protocol that several tests share: each has topics of its own."""
+    with server(subprotocol) as running:
+        yield running
