@@ -11,14 +11,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import anyio
+import structlog
 
 from bridge.adapter import Record, Walk
 from bridge.engine.sequencer import Sequencer
 
 PREFIX = "aliases-"
 """Cursors by such names are no walks."""
-MOST_IN_ONE = 2_000
+MOST_IN_ONE = 256 * 1024
+"""Bytes of ids in one of those cursors, of which the last addition may be some more."""
 MOST_STRANGERS = 100_000
+
+log = structlog.get_logger()
 
 
 class Aliases:
@@ -32,19 +36,26 @@ class Aliases:
         self._settled_before_ms: dict[str, int] = {}
         self._since: dict[tuple[str, str], float] = {}
         self._looked_up_at: dict[str, float] = {}
+        self._distinct: set[tuple[str, str]] = set()
         for name, value in cursors.items():
             if not name.startswith(PREFIX):
                 continue
             entity, pairs = value.get("entity"), value.get("aliases")
             if isinstance(entity, str) and isinstance(pairs, dict):
-                self._sizes[name] = len(pairs)
+                self._sizes[name] = _size(pairs)
                 self._known.setdefault(entity, {}).update(
                     (new, old) for new, old in pairs.items() if isinstance(new, str) and isinstance(old, str)
                 )
 
     def prepare(self, walks: Iterable[Walk]) -> None:
         """Which walks look up known ids."""
+        walks = list(walks)
         self._walks = {walk.entity: walk for walk in walks if walk.batch}
+        for walk in walks:
+            # What another life of ours has read is as settled as what this one will.
+            completed_ms = self._sequencer.cursor(walk.name).value.get("completed_ms")
+            if not walk.batch and isinstance(completed_ms, int):
+                self._settle(walk, completed_ms)
 
     def walk_of(self, entity: str) -> Walk | None:
         """The walk that looks up this kind of entity by id; None if nothing does."""
@@ -55,18 +66,26 @@ class Aliases:
         if walk.batch:
             self._looked_up_at[walk.entity] = began_at
         else:
-            margin_ms = round((walk.overlap_s + walk.lag_s) * 1000)
-            known_ms = self._settled_before_ms.get(walk.entity, 0)
-            self._settled_before_ms[walk.entity] = max(known_ms, began_ms - margin_ms)
+            self._settle(walk, began_ms)
+
+    def _settle(self, walk: Walk, began_ms: int) -> None:
+        margin_ms = round((walk.overlap_s + walk.lag_s) * 1000)
+        known_ms = self._settled_before_ms.get(walk.entity, 0)
+        self._settled_before_ms[walk.entity] = max(known_ms, began_ms - margin_ms)
 
     def familiar(self, records: Sequence[Record]) -> tuple[list[Record], list[Record]]:
         """The records under the keys we know, and those that must wait for a look-up."""
         if not self._walks and not self._known:
             return list(records), []
+        together = {(record.entity, record.id) for record in records}
         familiar: list[Record] = []
         strange: list[Record] = []
         for record in records:
             known_as = self._known.get(record.entity, {}).get(record.id)
+            if known_as is not None and (record.entity, known_as) in together:
+                # Two things under their own ids: a look-up that called the one by the other's was not to be believed.
+                self._part(record.entity, record.id)
+                known_as = None
             if known_as is not None:
                 familiar.append(replace(record, id=known_as))
             elif self._is_strange(record):
@@ -81,8 +100,11 @@ class Aliases:
         fresh = {
             new: old
             for new, old in pairs.items()
-            # What already has a life of its own in the stream keeps it.
-            if new != old and known.get(new) != old and not self._sequencer.knows(entity, new)
+            # What already has a life of its own keeps it.
+            if new != old
+            and known.get(new) != old
+            and (entity, new) not in self._distinct
+            and not self._sequencer.knows(entity, new)
         }
         if not fresh:
             return
@@ -91,7 +113,13 @@ class Aliases:
         value = self._sequencer.cursor(name).value.get("aliases", {})
         merged = {**(value if isinstance(value, dict) else {}), **fresh}
         await self._sequencer.mark(name, {"entity": entity, "aliases": merged})
-        self._sizes[name] = len(merged)
+        self._sizes[name] = _size(merged)
+
+    def _part(self, entity: str, new: str) -> None:
+        del self._known[entity][new]
+        if len(self._distinct) < MOST_STRANGERS:
+            self._distinct.add((entity, new))
+        log.warning("alias.dropped", entity=entity, reason="the vendor lists both ids in one answer, as two things")
 
     def _segment(self, entity: str) -> str:
         number = 0
@@ -113,3 +141,7 @@ class Aliases:
             del self._since[key]
             return False
         return True
+
+
+def _size(pairs: Mapping[object, object]) -> int:
+    return sum(len(f"{new}{old}".encode("utf-8", "surrogatepass")) + 8 for new, old in pairs.items())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from bridge.core.event import timestamp
 from bridge.core.gap import Gap
 from bridge.engine.ports import Memory
 from bridge.engine.sequencer import Sequencer
@@ -15,7 +16,10 @@ async def announce_gap(sequencer: Sequencer, gap: Gap) -> None:
     """Publish `gap.opened`, and `gap.closed` once its end is known. What is published already is left alone."""
     published = await sequencer.announced("gap", gap.id)
     if published is None:
-        log.warning("gap.opened", feed=gap.feed, reason=gap.reason, gap=gap.id)
+        ends = {} if gap.to_ms is None else {"until": timestamp(gap.to_ms)}
+        log.warning(
+            "gap", source=sequencer.source, feed=gap.feed, reason=gap.reason, since=timestamp(gap.from_ms), **ends
+        )
         await sequencer.announce("gap", "opened", gap.id, Gap(gap.feed, gap.reason, gap.from_ms).data())
     if gap.to_ms is not None and published != "closed":
         await sequencer.announce("gap", "closed", gap.id, gap.data())

@@ -25,6 +25,8 @@ CONNECT_DEADLINE_S = 60.0
 """A live session that is not subscribed by then is given up."""
 
 FEED = "live"
+FAILURES_EVERY_S = 60.0
+"""Failures that the vendor pushes are logged so often at most."""
 
 log = structlog.get_logger()
 
@@ -40,6 +42,8 @@ class Live:
         self._blind_since_ms: int | None = None
         self._unstored_since_ms: int | None = None
         self._first = True
+        self._failures = 0
+        self._quiet_until = 0.0
         self.failed = False
 
     async def session(
@@ -48,10 +52,12 @@ class Live:
         reading: Reading,
         connected: Callable[[], None],
         well: Callable[[], Awaitable[None]],
+        failing: Callable[[Retry], Awaitable[None]],
     ) -> None:
-        """Hold one session and read beside it. Never returns; raises what ends the session or the reading.
+        """Hold one session and read beside it. Never returns; raises what ends the session, or the reading for good.
 
-        `connected` is called once subscribed, `well` awaited when everything was read since then.
+        `connected` is called once subscribed, `well` awaited when everything was read since then. A page that failed
+        is told to `failing` and asked for again: what is pushed is not held up by it for longer than must be.
         """
         inbox = Inbox()
         reading.walker.lanes.main.arrivals.waiting_since = lambda: inbox.oldest_at
@@ -79,7 +85,7 @@ class Live:
                     reading.look(entity)
                 group.start_soon(self._pump, inbox, reading, caught_up)
                 group.start_soon(reading.walker.lanes.main.relent)
-                await reading.for_ever(all_read)
+                await reading.for_ever(all_read, failing)
         finally:
             self._status.inbox = inbox.statistics()
             if self._only_pushed(reading) and self._blind_since_ms is None:
@@ -108,7 +114,7 @@ class Live:
             try:
                 frames = await inbox.take()
             except Overrun as error:
-                self._log.warning("inbox.overrun", reason=str(error))
+                self._log.warning("live.missed", reason=str(error))
                 self._status.inbox = inbox.statistics()
                 reading.missed()
                 if self._only_pushed(reading):
@@ -129,6 +135,7 @@ class Live:
         records: list[Record] = []
         strangers: list[Record] = []
         unreadable: list[Malformed] = []
+        failures: list[Retry] = []
         told: dict[str, None] = {}
         for frame, arrived_at in frames:
             try:
@@ -137,19 +144,30 @@ class Live:
                 unreadable.append(error)
             except Retry as error:
                 # The vendor had something to tell and could not: the session is well, and catch-up will find it.
-                self._log.warning("live.failure", reason=self._world.masker.mask(str(error)))
-                reading.missed()
+                failures.append(error)
             else:
                 familiar, strange = walker.aliases.familiar(found)
                 records += [record for record in familiar if not main.outdated(record, arrived_at)]
                 strangers += strange
                 if found and isinstance(frame, dict) and isinstance(name := frame.get("operation"), str):
                     told[name] = None
+        if failures:
+            self._note_failures(failures)
+            reading.missed()
         doubtful = await walker.lanes.live(records, unreadable, feed=FEED)
         for entity in dict.fromkeys(record.entity for record in [*strangers, *doubtful]):
             reading.look(entity)
         for name in told:
             await self._note_observed(name, walker)
+
+    def _note_failures(self, failures: Sequence[Retry]) -> None:
+        """Log what the vendor pushed in place of news: at most once a minute, with how many there were."""
+        self._failures += len(failures)
+        now = anyio.current_time()
+        if now >= self._quiet_until:
+            reason = self._world.masker.mask(str(failures[0]))
+            self._log.warning("live.failure", reason=reason, failures=self._failures)
+            self._failures, self._quiet_until = 0, now + FAILURES_EVERY_S
 
     async def _note_observed(self, name: str, walker: Walker) -> None:
         """The stream remembers that the vendor has told us something by this subscription."""

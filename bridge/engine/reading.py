@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
+from bridge.core.backoff import Backoff
 from bridge.core.errors import Retry
 from bridge.core.schedule import Schedule
 from bridge.engine.walker import Step, Walker
@@ -14,13 +15,19 @@ from bridge.engine.walker import Step, Walker
 class Reading:
     """One stretch of reading. `failed` outlives it: the walks that failed, the latest last; those give way to others.
 
-    `noted` is called after every page, stored or not.
+    `noted` is called after every page, stored or not. `backoff` is for walks that fail while the reading goes on.
     """
 
     def __init__(
-        self, walker: Walker, schedule: Schedule, failed: dict[str, None], noted: Callable[[Walker], None]
+        self,
+        walker: Walker,
+        schedule: Schedule,
+        failed: dict[str, None],
+        noted: Callable[[Walker], None],
+        backoff: Backoff,
     ) -> None:
         self.walker = walker
+        self._backoff = backoff
         self.schedule = schedule
         self._failed = failed
         self._noted = noted
@@ -41,10 +48,13 @@ class Reading:
             self._changed.set()
             self._changed = anyio.Event()
 
-    async def for_ever(self, well: Callable[[], Awaitable[None]]) -> None:
+    async def for_ever(
+        self, well: Callable[[], Awaitable[None]], failing: Callable[[Retry], Awaitable[None]] | None = None
+    ) -> None:
         """Never returns. Awaits `well` whenever everything due has been read since the start or since a miss.
 
-        Raises what `Walker.step` raises; the pass that failed is gone on with next time.
+        Raises what `Walker.step` raises; the pass that failed is gone on with next time. With `failing` a Retry is
+        told to it instead, and the walk tried again later.
         """
         if self.schedule.caught_up:
             await well()
@@ -57,12 +67,18 @@ class Reading:
                 continue
             try:
                 step = await self.walker.step(walk)
-            except Retry:
+            except Retry as error:
                 self._failed.pop(walk.name, None)
                 self._failed[walk.name] = None
-                raise
+                if failing is None:
+                    raise
+                await failing(error)
+                pause_s = self._backoff.next(at_least=error.after)
+                self.schedule.postpone(walk, anyio.current_time(), pause_s)
+                continue
             finally:
                 self._noted(self.walker)
+            self._backoff.reset()
             now = anyio.current_time()
             if step is Step.DONE:
                 self._failed.pop(walk.name, None)

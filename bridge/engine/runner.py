@@ -9,9 +9,11 @@ import structlog
 from bridge.adapter import Token, Walk
 from bridge.core.backoff import Backoff
 from bridge.core.errors import Away, Refused, Retry, Unauthorized
+from bridge.core.event import timestamp
 from bridge.core.lease import LeaseLost
 from bridge.core.lifecycle import Signal, State
 from bridge.core.omit import fingerprint, parse
+from bridge.core.record import Json
 from bridge.core.schedule import Schedule
 from bridge.engine.groups import task_group
 from bridge.engine.handover import Handover
@@ -53,6 +55,8 @@ class Runner:
         )
         self._vendor_backoff = Backoff(world.roll)
         self._nats_backoff = Backoff(world.roll, first=0.1, longest=5.0)
+        self._read_backoff = Backoff(world.roll)
+        self._unread_because = ""
         self._failing_since: float | None = None
         self._announced = ""
         self._complaint: tuple[Signal, str] | None = None
@@ -125,18 +129,20 @@ class Runner:
             except Retry as error:
                 self._signal(Signal.FAILED, str(error))
                 if self._failing_for() >= LOST_AFTER_S:
-                    await self._announce(sequencer, "lost", str(error))
+                    await self._announce(sequencer, "lost", str(error), half="live" if self._live.failed else "")
                 await self._meanwhile(walker, self._vendor_backoff.next(at_least=error.after))
             except Refused as error:
                 after = error.after or BLOCKED_RETRY_S
                 self._signal(Signal.REFUSED, f"{error}; tried again in {after / 60:g} min, or at a restart")
                 self._failing_for()
-                await self._announce(sequencer, "blocked", str(error))
+                half = "live" if self._live.failed else ""
+                await self._announce(sequencer, "blocked", str(error), half=half, again_s=after)
                 await self._meanwhile(walker, after)
             self._signal(Signal.RETRY)
 
     async def _session(self, walker: Walker) -> None:
         world = self._world
+        self._live.failed = False
         token = await self._reader.keeper.token()
         walks = await self._walks(walker, token)
         now = anyio.current_time()
@@ -166,7 +172,9 @@ class Runner:
                     group.start_soon(self._prove)
 
                 reading = self._reading(walker, schedule)
-                await self._live.session(feed, reading, connected, lambda: self._well(walker))
+                await self._live.session(
+                    feed, reading, connected, lambda: self._well(walker), lambda error: self._unread(walker, error)
+                )
         except Unauthorized as error:
             if self._renewed:
                 raise Refused(
@@ -187,7 +195,14 @@ class Runner:
         return walks
 
     def _reading(self, walker: Walker, schedule: Schedule) -> Reading:
-        return Reading(walker, schedule, self._failed, self._note_progress)
+        return Reading(walker, schedule, self._failed, self._note_progress, self._read_backoff)
+
+    async def _unread(self, walker: Walker, error: Retry) -> None:
+        """A page beside a live session failed: the session goes on, and the page is asked for again."""
+        failing_s = self._failing_for()
+        self._complain("reading.failed", str(error))
+        if failing_s >= LOST_AFTER_S:
+            await self._announce(walker.lanes.main, "lost", str(error), half="reading")
 
     async def _meanwhile(self, walker: Walker, seconds: float) -> None:
         """Wait before the next attempt. A source whose live session failed is polled meanwhile, as if it had none."""
@@ -200,15 +215,17 @@ class Runner:
                     waiting.cancel()
 
                 group.start_soon(woken)
-                backoff = Backoff(self._world.roll)
                 while self._live.failed:
                     try:
                         walks = await self._walks(walker, await self._reader.keeper.token())
                         reading = self._reading(walker, Schedule(walks, anyio.current_time(), walker.ages(walks)))
                         await reading.for_ever(anyio.lowlevel.checkpoint)
                     except (Retry, Refused) as error:
-                        self._log.info("source.unread", reason=self._world.masker.mask(str(error)))
-                        await anyio.sleep(backoff.next(at_least=error.after))
+                        self._complain("source.unread", str(error))
+                        # Whoever refuses is not asked again before the session is.
+                        await anyio.sleep(
+                            seconds if isinstance(error, Refused) else self._read_backoff.next(at_least=error.after)
+                        )
                 await anyio.sleep_forever()
 
     def _failing_for(self) -> float:
@@ -229,7 +246,7 @@ class Runner:
     async def _well(self, walker: Walker) -> None:
         """Everything was read once since the session began, or since something was missed."""
         sequencer = walker.lanes.main
-        self._failing_since, self.status.failures = None, 0
+        self._failing_since, self.status.failures, self._unread_because = None, 0, ""
         self._nats_backoff.reset()
         if self.status.state is State.CATCHING_UP:
             self._signal(Signal.CAUGHT_UP)
@@ -241,15 +258,32 @@ class Runner:
             else:
                 await self._announce(sequencer, "recovered" if before in ("lost", "blocked") else "connected", "")
 
-    async def _announce(self, sequencer: Sequencer, change: str, reason: str) -> None:
+    def _complain(self, event: str, reason: str) -> None:
+        """Log what keeps happening, once for each reason in a row."""
+        reason = self._world.masker.mask(reason)
+        if reason != self._unread_because:
+            self._unread_because = reason
+            self._log.warning(event, reason=reason, advice="it is tried again, and said again when the reason changes")
+
+    async def _announce(
+        self, sequencer: Sequencer, change: str, reason: str, *, half: str = "", again_s: float | None = None
+    ) -> None:
         if self._announced == change:
             return
-        after = {
+        now_ms = self._world.wall()
+        after: dict[str, Json] = {
             "vendor": self.status.vendor,
             "state": str(self.status.state),
             "reason": self._world.masker.mask(reason),
+            "half": half,
         }
+        if self._failing_since is not None:
+            after["failing_since"] = timestamp(now_ms - round((anyio.current_time() - self._failing_since) * 1000))
+        if again_s is not None:
+            after["again"] = timestamp(now_ms + round(again_s * 1000))
         await sequencer.announce("source", change, self._source.name, after)
+        if change in ("lost", "blocked"):
+            self._log.warning(f"source.{change}", half=half or "all", reason=after["reason"])
         self._announced = change
 
     def _signal(self, signal: Signal, reason: str = "") -> None:

@@ -44,6 +44,11 @@ class Sequencer:
         self._tainted: set[Key] = set()
         self._unsure: dict[str, Json] = {}
 
+    @property
+    def source(self) -> str:
+        """Whose sequencer this is."""
+        return self._scribe.source
+
     # --- what is known ---
 
     def ids(self, entity: str) -> set[str]:
@@ -88,10 +93,8 @@ class Sequencer:
         notes = [self._scribe.note(record, "live") for record in records]
         notes += [self._scribe.quarantine(error, feed) for error in unreadable]
         self.arrivals.pushed(note.key for note in notes if not note.record.occurred)
-        doubtful = [note for note in notes if not self._believable(note)]
-        await self._store_singly([note for note in notes if note not in doubtful] if doubtful else notes)
-        for note in doubtful:
-            self.arrivals.doubt(note)
+        doubtful: list[Note] = []
+        await self._store_singly(notes, doubtful)
         self.counts.held += len(doubtful)
         return [note.record for note in doubtful]
 
@@ -168,11 +171,18 @@ class Sequencer:
 
     # --- single writes ---
 
-    async def _store_singly(self, notes: list[Note]) -> None:
+    async def _store_singly(self, notes: list[Note], doubtful: list[Note] | None = None) -> None:
         tries: dict[Key, int] = {}
         while notes:
             now, notes = one_per_entity(notes)
             async with self._exclusive.hold(note.key for note in now):
+                if doubtful is not None:
+                    # Asked only now: a page may have come first while these waited for their entities.
+                    unsure = [note for note in now if not self._believable(note)]
+                    for note in unsure:
+                        self.arrivals.doubt(note)
+                    doubtful += unsure
+                    now = [note for note in now if note not in unsure]
                 again = await self._append(now, tries)
             notes = again + notes
 

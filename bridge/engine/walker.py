@@ -141,6 +141,9 @@ class Walker:
             records, unreadable = await self._read(run, page)
             await self.aliases.learn(walk.entity, page.aliases)
             records, strange = self.aliases.familiar(records)
+            if walk.batch:
+                # What was not asked for is nobody's state.
+                records = [record for record in records if record.id in ask.ids]
             run.state.take(page, [record.id for record in [*records, *strange]])
         except CursorExpired as error:
             self._start_over(run, f"{error}")

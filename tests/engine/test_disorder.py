@@ -13,6 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bridge.adapter import Json, Token, Walk
+from tests.support.desk import Desk, thing
 from tests.support.engine import on_virtual_clock
 from tests.support.laggard import Facts, Laggard
 
@@ -163,3 +164,27 @@ def test_what_cannot_be_read_at_all_is_believed_at_once() -> None:
 
     on_virtual_clock(lambda: bench.during(script))
     assert bench.values() == {"a": ["1", "2", "3"]}
+
+
+def test_a_push_that_waited_for_a_page_is_judged_after_it() -> None:
+    """While a page says something newer of the entity, and is being stored, an older push may only wait."""
+    desk = Desk()
+
+    async def main() -> None:
+        sequencer = await desk.open()
+        sequencer.arrivals.prepare(lag_s=0.0, disorder_s=2.0, readable=["thing"])
+
+        async def page(value: int) -> None:
+            await desk.page(sequencer, thing("a", value), since=sequencer.arrivals.tick())
+
+        await page(1)
+        await anyio.sleep(10)
+        await page(2)
+        desk.ledger.latency_s = 0.05
+        async with anyio.create_task_group() as group:
+            group.start_soon(page, 3)
+            await anyio.sleep(0.01)
+            await sequencer.live([thing("a", 2)])
+
+    on_virtual_clock(main)
+    assert [value for _, _, value in desk.told()] == [1, 2, 3]

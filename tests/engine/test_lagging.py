@@ -5,9 +5,10 @@ from __future__ import annotations
 import anyio
 import pytest
 
+from bridge.adapter import Request, Response
 from bridge.core.lifecycle import State
 from tests.support.engine import on_virtual_clock
-from tests.support.laggard import Facts, Laggard
+from tests.support.laggard import Facts, Laggard, Replicas
 
 
 def test_a_query_that_lags_never_overwrites_what_was_pushed() -> None:
@@ -205,3 +206,47 @@ def test_what_was_held_back_is_read_again_as_soon_as_it_can_be_believed() -> Non
 
     on_virtual_clock(lambda: bench.during(script))
     bench.check()
+
+
+def test_new_ids_given_out_while_nobody_looked_create_nothing() -> None:
+    """The stream says what was read before: an unknown id on something older than that waits for a look-up."""
+    bench = Laggard(0, facts=ById)
+
+    async def script() -> None:
+        for name in "abcde":
+            bench.vendor.put(name, "1")
+        await anyio.sleep(1_000)
+        bench.replicas.prefix = "new-"
+        bench.crash_at({bench._steps + 1})
+        await anyio.sleep(1_000)
+
+    on_virtual_clock(lambda: bench.during(script))
+    assert bench.crashes == 1
+    assert bench.values() == {name: ["1"] for name in "abcde"}
+
+
+def test_two_things_in_one_answer_are_two_things() -> None:
+    """A look-up that answered with another thing's id makes no alias of it for longer than until both are listed."""
+    bench = Laggard(0, facts=ById, live=False)
+    lies = True
+
+    def answered(request: Request) -> Response:
+        response = Replicas._things(bench.replicas, request)
+        if lies and request.json["ids"] is not None:
+            for row in response.json["rows"]:
+                row["id"] = "z" if row["id"] == "a" else row["id"]
+        return response
+
+    bench.replicas._things = answered  # type: ignore[method-assign]
+
+    async def script() -> None:
+        nonlocal lies
+        bench.vendor.put("a", "1")
+        await anyio.sleep(1_000)
+        bench.vendor.put("z", "2")
+        await anyio.sleep(1_000)
+        lies = False
+        await anyio.sleep(1_000)
+
+    on_virtual_clock(lambda: bench.during(script))
+    assert bench.values() == {"a": ["1"], "z": ["2"]}

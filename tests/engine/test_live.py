@@ -473,26 +473,54 @@ def test_polling_meanwhile_goes_on_after_a_failed_page() -> None:
     bench.check()
 
 
-def test_a_source_whose_walks_fail_is_not_polled_meanwhile() -> None:
-    """The vendor asked for a pause: it gets one."""
+def test_a_page_that_fails_does_not_end_a_session_that_is_well() -> None:
+    """What is pushed goes on while reading fails, and reading is tried again less and less often."""
+    sessions = 0
 
     async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        nonlocal sessions
+        sessions += 1
         status.started()
+        await anyio.sleep(100)
+        for n in range(50):
+            offer(row("a", str(n)), 1)
+            await anyio.sleep(10)
         await anyio.sleep_forever()
 
     bench = Stage(hold)
 
     async def script() -> None:
-        await anyio.sleep(100)
-        bench.runner._vendor_backoff.failures = 10
-        bench.vendor.faults.append(answer_status(500))
-        await wait_until(lambda: bench.runner.status.state is State.WAITING)
+        await anyio.sleep(95)
+        bench.vendor.faults.extend([answer_status(500)] * 10_000)
         requests = bench.vendor.requests
-        await anyio.sleep(30)
-        assert bench.runner.status.state is State.WAITING
-        assert bench.vendor.requests == requests
+        await anyio.sleep(495)
+        assert bench.runner.status.state is State.LIVE
+        assert bench.vendor.requests < requests + 25
+        assert bench.own() == ["source.connected", "source.lost"]
+        bench.vendor.faults.clear()
+        bench.vendor.things.clear()
+        await anyio.sleep(400)
 
     on_virtual_clock(lambda: bench.during(script))
+    assert sessions == 1
+    assert bench.values()["a"] == [str(n) for n in range(50)]
+    assert bench.own() == ["source.connected", "source.lost", "source.recovered"]
+    lost = next(e for e in bench.ledger.events if ".source.lost." in e.subject)
+    assert lost.data["after"]["half"] == "reading"
+    assert "2023-11-14T22:14:5" < lost.data["after"]["failing_since"] < "2023-11-14T22:15:10"
+
+
+def test_what_failed_is_said_with_the_half_that_failed() -> None:
+    """Live or all, since when, and when it is tried again."""
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        raise Refused("no", after=900)
+
+    bench = Stage(hold)
+    run(bench, 5)
+    blocked = next(e for e in bench.ledger.events if ".source.blocked." in e.subject).data["after"]
+    assert blocked["half"] == "live"
+    assert "2023-11-14T22:28:20" <= blocked["again"] < "2023-11-14T22:28:25"
 
 
 def test_a_failure_the_vendor_pushes_is_a_reason_to_read() -> None:
