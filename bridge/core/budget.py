@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 FAR_OFF = 100
 """What a vendor's headers say is not believed beyond this many times the configured quota, or below its share."""
+LONGEST_S = 3_600.0
+"""Answers never make us wait longer, unless what is configured does: a vendor that means more refuses, and says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Budget:
         """Replace the limit by one the vendor named."""
         self.limit = limit
         self.burst = min(self._burst_asked or max(1, limit.requests // 10), limit.requests)
+        self._own_burst = self.burst
         self._spacing = self._assumed = limit.seconds / (limit.requests - self.burst + 1)
         self._least, self._most = 0.0, math.inf
 
@@ -85,14 +88,20 @@ class Budget:
     def observe(self, sent: float, told: Allowance) -> int | None:
         """Take over what an answer says of the quota, to the request sent at `sent`.
 
-        It can only make us wait longer: others may share the quota. Returns how many requests the vendor counted for
-        this one (the drop of `remaining`, and what was regained); None where that cannot be told.
+        What is used only makes us wait longer, since others may share the quota; but no pace is believed at which the
+        burst is not whole again within `LONGEST_S`, unless the configured pace is. Returns how many requests the vendor
+        counted for this one (the drop of `remaining`, and what was regained); None where that cannot be told.
         """
-        if not (self.burst / FAR_OFF <= told.burst <= self.burst * FAR_OFF):
+        # Measured by what is configured: by what was told last, a few answers would lead anywhere.
+        if not (self._own_burst / FAR_OFF <= told.burst <= self._own_burst * FAR_OFF):
             return None
         used = told.burst - told.remaining
+        whole = self.burst * self._spacing
         self.burst = told.burst
         self._narrow(used, told.reset_s)
+        # What was used is a share of a burst that is regained in so many seconds. Both may have been told anew.
+        if (owed := self._allowance_used_until - sent) > 0:
+            self._allowance_used_until = sent + owed * min(1.0, self.burst * self._spacing / whole)
         # What is used is counted in whole requests, rounded up. The time tells the fraction, once spacing is known.
         slack = 1.0 if float(told.reset_s).is_integer() else 0.0
         high = min(used, (told.reset_s + slack) / self._least) if self._least else used
@@ -105,12 +114,16 @@ class Budget:
         slack = 1.0 if float(reset_s).is_integer() else 0.0
         least = (reset_s - slack) / used if used else 0.0
         most = (reset_s + slack) / (used - 1) if used > 1 else math.inf
+        if used == 1:
+            # Most likely it is just this request. It shows that we were told nonsense; our own pace it does not show.
+            most = max(reset_s + slack, self._assumed)
         if least > self._most or most < self._least:
             self._least, self._most = least, most  # the vendor counts otherwise than it did
         else:
             self._least, self._most = max(self._least, least), min(self._most, most)
         spacing = min(max(self._assumed, self._least), self._most)
-        self._spacing = min(max(spacing, self._assumed / FAR_OFF), self._assumed * FAR_OFF)
+        slowest = max(self._assumed, min(self._assumed * FAR_OFF, LONGEST_S / self.burst))
+        self._spacing = min(max(spacing, self._assumed / FAR_OFF), slowest)
 
     def _cost(self, sent: float, used: float) -> int | None:
         before, spent = self._told, self._spent

@@ -15,11 +15,11 @@ from urllib.parse import urlsplit
 from bridge.core.answer import check, server_ms
 from bridge.core.errors import Refused, Retry
 from bridge.core.facts import Request, Response, Token
-from bridge.core.fields import kind
+from bridge.core.fields import LAST_MS, kind
 from bridge.core.record import Json
 from bridge.core.secret import Secret
 from bridge.core.settings import BadSetting, BaseSettings, setting
-from bridge.core.url import host_of, problem
+from bridge.core.url import host_of, printable, problem
 
 WELL_KNOWN = "/.well-known/openid-configuration"
 LONGEST_TOKEN = 16_384
@@ -112,16 +112,21 @@ def _distrust(s: OAuthSettings, url: str) -> str:
     if _host(url) == _host(s.issuer or "") or _host(url) in (host.lower() for host in s.token_hosts):
         return ""
     return (
-        f"its host is {_host(url)} and the issuer's is {_host(s.issuer or '')}: if that is right, add the host to "
-        "`token_hosts`"
+        f"its host is {_shown(_host(url))} and the issuer's is {_shown(_host(s.issuer or ''))}: if that is "
+        "right, add the host to `token_hosts`"
     )
 
 
 def _host(url: str) -> str:
-    """`host`, with its port unless that is the scheme's own."""
+    """`host`, with its port unless that is the scheme's own. For comparing: letter by letter what the URL says."""
     parts = urlsplit(url)
     port = "" if parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme)) else f":{parts.port}"
-    return f"{host_of(url)}{port}"
+    return f"{(parts.hostname or '').lower()}{port}"
+
+
+def _shown(host: str) -> str:
+    """For texts: with other letters than ASCII's by their numbers, so that two hosts never look the same."""
+    return printable(host.encode("ascii", "backslashreplace").decode())
 
 
 def _token(s: OAuthSettings, response: Response, what: str) -> Token:
@@ -161,6 +166,8 @@ def _lasts_s(s: OAuthSettings, found: dict[str, Json], response: Response, what:
         raise Retry(f"{what}: expires_in is not within 0 to {LONGEST_LIFE_S} seconds")
     created, now_ms = found.get("created_at"), server_ms(response.headers)
     if now_ms is None or isinstance(created, bool) or not isinstance(created, (int, float)):
+        return float(life)
+    if not 0 <= created <= LAST_MS / 1000:
         return float(life)
     left = created + life - now_ms / 1000
     return float(left) if 0 < left <= life else float(life)

@@ -7,11 +7,22 @@ from bridge.core.event import timestamp
 from bridge.core.facts import Ask
 from bridge.core.record import Json
 
+LONGEST_CURSOR = 16_384
+"""Bytes in UTF-8. A vendor's cursor is sent back as it came; a longer one is none."""
+
 
 def cursor(ask: Ask) -> str | None:
     """The cursor to go on from; None for the first page."""
     found = ask.position.get("cursor") if isinstance(ask.position, dict) else None
     return found if isinstance(found, str) else None
+
+
+def fits(text: str, most: int) -> bool:
+    """Whether a vendor's text can be sent back: it can be spelled in UTF-8 (no half of a surrogate pair), briefly."""
+    try:
+        return len(text) <= most and len(text.encode()) <= most
+    except UnicodeEncodeError:
+        return False
 
 
 def following(ask: Ask, rows: int, last: Json, total: Json = None) -> Json:
@@ -27,6 +38,11 @@ def following(ask: Ask, rows: int, last: Json, total: Json = None) -> Json:
         return None
     if not isinstance(last, str) or not last:
         raise Retry(f"walk {ask.walk.name}: more rows follow, but the last row of the page has no cursor")
+    if not fits(last, LONGEST_CURSOR):
+        raise Retry(
+            f"walk {ask.walk.name}: more rows follow, but the cursor of the page's last row is not UTF-8 of at most "
+            f"{LONGEST_CURSOR} bytes"
+        )
     if last == cursor(ask):
         raise Retry(f"walk {ask.walk.name}: the page ends at the cursor it was asked to start after")
     return {"cursor": last, "seen": seen}

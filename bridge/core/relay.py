@@ -13,9 +13,9 @@ from bridge.core import iso8601
 from bridge.core.answer import check
 from bridge.core.errors import CursorExpired, Malformed, Refused, Retry
 from bridge.core.facts import Ask, Page, Response
-from bridge.core.fields import kind
+from bridge.core.fields import LONGEST_ID, kind
 from bridge.core.graphql import fault, nodes, read
-from bridge.core.paging import cursor
+from bridge.core.paging import LONGEST_CURSOR, cursor, fits
 from bridge.core.record import Json
 
 _NOT_FOUND = re.compile(r"\b(not found|could ?n[o']t find|does not exist)\b", re.IGNORECASE)
@@ -53,6 +53,8 @@ def following(ask: Ask, connection: Mapping[str, Json], field: str) -> Json:
     end = info.get("endCursor")
     if not isinstance(end, str) or not end:
         raise Retry(f"{field}: more pages follow, but endCursor is {'empty' if end == '' else kind(end)}")
+    if not fits(end, LONGEST_CURSOR):
+        raise Retry(f"{field}: more pages follow, but endCursor is not UTF-8 of at most {LONGEST_CURSOR} bytes")
     if end == cursor(ask):
         raise Retry(f"{field}: the page ends at the cursor it was asked to start after")
     return {"cursor": end}
@@ -101,10 +103,15 @@ def looked_up(ask: Ask, response: Response, field: str = "nodes") -> Page:
             if id_ in seen:
                 continue
             seen.add(id_)
-            if id_ not in asked:
+            # An id that nobody can ask for is no name; where rows are read, its record is set aside.
+            if id_ not in asked and _nameable(id_):
                 aliases[id_] = known_as
         rows.append(node)
     return Page(rows, aliases=aliases)
+
+
+def _nameable(id_: str) -> bool:
+    return len(id_) <= LONGEST_ID and fits(id_, 4 * LONGEST_ID)
 
 
 def _says_not_found(error: Json) -> bool:

@@ -6,12 +6,22 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import quote, quote_plus
 
 MASK = "[secret]"
 
 # Spelled the same in plain text, URLs, JSON, HTML and Python: most tokens are made of nothing else.
 _UNRESERVED = re.compile(r"[A-Za-z0-9._-]+")
+
+LONGEST_MIXED = 2048
+"""Characters. In a longer secret only whole spellings are looked for: a pattern for any mixture takes seconds."""
+
+_Disguises = re.Pattern[str] | list[str] | None
+
+_BLOCK = 8
+_SURE = 2 * _BLOCK - 1
+"""Wherever so many bytes stand in a text, they fill one of the blocks that it divides into."""
 
 
 class Secret:
@@ -75,17 +85,16 @@ class Masker:
     SHORTEST = 6
     # A token older than this many renewals has long lapsed.
     MOST_LEARNED = 1024
+    MOST_SHORT = 64
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
         self._given = {value: _disguises(value) for value in map(Secret.bare, secrets) if _maskable(value)}
-        self._in_json = {
-            spelled[1:-1].encode("utf-8", "surrogatepass")
-            for value in self._given
-            for spelled in (json.dumps(value), json.dumps(value, ensure_ascii=False), f'"{value}"')
-        }
-        self._newest = b"\0"  # stands in no JSON
-        self._learned: dict[str, re.Pattern[str] | None] = {}
-        self._longest_first: list[tuple[str, re.Pattern[str] | None]] = []
+        self._in_json = {spelled for value in self._given for spelled in _json_spellings(value)}
+        self._learned: dict[str, _Disguises] = {}
+        self._learned_json: dict[str, set[bytes]] = {}
+        self._learned_short: list[bytes] = []
+        self._learned_blocks: set[int] = set()
+        self._longest_first: list[tuple[str, _Disguises]] = []
         self._arrange()
 
     def add(self, secret: Secret) -> None:
@@ -93,11 +102,13 @@ class Masker:
         value = secret.bare()
         if not _maskable(value):
             return
-        self._learned.pop(value, None)
-        self._learned[value] = _disguises(value)
-        self._newest = json.dumps(value, ensure_ascii=False)[1:-1].encode("utf-8", "surrogatepass")
+        self._learned_json.pop(value, None)
+        self._learned_json[value] = _json_spellings(value)
+        # Moved to the end: it is the newest again.
+        self._learned[value] = self._learned.pop(value) if value in self._learned else _disguises(value)
         if len(self._learned) > self.MOST_LEARNED:
-            del self._learned[next(iter(self._learned))]
+            oldest = next(iter(self._learned))
+            del self._learned[oldest], self._learned_json[oldest]
         self._arrange()
 
     def mask(self, text: str) -> str:
@@ -107,16 +118,29 @@ class Masker:
         for value, disguises in self._longest_first:
             if value in text:
                 text = text.replace(value, MASK)
-            if disguises is not None:
+            if isinstance(disguises, list):
+                for spelled in disguises:
+                    text = text.replace(spelled, MASK)
+            elif disguises is not None:
                 text = disguises.sub(MASK, text)
         return text
 
     def found_in(self, payload: bytes) -> bool:
-        """Whether JSON bytes hold a configured secret, the token learned last, or what may be a JWT.
+        """Whether JSON bytes hold a configured secret, a token that is known, or what may be a JWT.
 
-        Quick: it is asked of every event.
+        Of tokens below 15 bytes only the newest `MOST_SHORT` are looked for. Quick, however many tokens were learned:
+        it is asked of every event.
         """
-        return b"eyJ" in payload or self._newest in payload or any(value in payload for value in self._in_json)
+        if b"eyJ" in payload or any(value in payload for value in self._in_json):
+            return True
+        if any(value in payload for value in self._learned_short):
+            return True
+        # Any of a thousand tokens may still be valid, and to search for each takes a millisecond. So first: does one
+        # of the payload's blocks occur at the end of a token? As good as never, unless the token is there.
+        blocks = memoryview(payload)[: len(payload) // _BLOCK * _BLOCK].cast("Q").tolist()
+        if self._learned_blocks.isdisjoint(blocks):
+            return False
+        return any(spelled in payload for spellings in self._learned_json.values() for spelled in spellings)
 
     def mask_tree(self, value: object) -> object:
         """The same for every string inside dicts, lists and tuples; other values are returned as they are.
@@ -138,17 +162,49 @@ class Masker:
     def _arrange(self) -> None:
         known = self._given | self._learned
         self._longest_first = sorted(known.items(), key=lambda entry: len(entry[0]), reverse=True)
+        spelled = [spelling for spellings in self._learned_json.values() for spelling in spellings]
+        self._learned_short = [one for one in spelled if len(one) < _SURE][-self.MOST_SHORT :]
+        self._learned_blocks = {block for one in spelled if len(one) >= _SURE for block in _blocks(one)}
 
 
 def _maskable(value: str) -> bool:
     return len(value) >= Masker.SHORTEST
 
 
-def _disguises(value: str) -> re.Pattern[str] | None:
-    """Finds `value` in any mixture of spellings; None when all its characters are spelled the same everywhere."""
+def _json_spellings(value: str) -> set[bytes]:
+    """How JSON may hold `value`, and `value` as it is."""
+    return {
+        spelled[1:-1].encode("utf-8", "surrogatepass")
+        for spelled in (json.dumps(value), json.dumps(value, ensure_ascii=False), f'"{value}"')
+    }
+
+
+def _blocks(spelled: bytes) -> Iterator[int]:
+    """The blocks at its end, one of which stands in every text that holds `spelled`, wherever it begins."""
+    end = spelled[-_SURE:]
+    for start in range(_BLOCK):
+        # Read as `found_in` reads the payload, whatever this machine's byte order.
+        yield memoryview(end)[start : start + _BLOCK].cast("Q")[0]
+
+
+def _disguises(value: str) -> _Disguises:
+    """Finds `value` in any mixture of spellings; None when all its characters are spelled the same everywhere.
+
+    Above `LONGEST_MIXED` characters: the texts that `value` becomes when JSON or URLs spell all of it, longest first.
+    """
     if _UNRESERVED.fullmatch(value):
         return None
+    if len(value) > LONGEST_MIXED:
+        return _whole_spellings(value)
     return re.compile("".join(map(_spellings, value)))
+
+
+def _whole_spellings(value: str) -> list[str]:
+    quoted = {quote(value, errors="surrogatepass"), quote_plus(value, errors="surrogatepass")}
+    quoted.add(quote(value, safe="", errors="surrogatepass"))
+    quoted |= {re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), one) for one in quoted}
+    escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1]}
+    return sorted(quoted | escaped | {one.replace("/", r"\/") for one in escaped}, key=len, reverse=True)
 
 
 def _spellings(char: str) -> str:

@@ -114,11 +114,11 @@ def records(
     """
     operation = frame.get("operation") if isinstance(frame, dict) else None
     payload = frame.get("payload") if isinstance(frame, dict) else None
-    raw = _legible(payload if isinstance(frame, dict) and "payload" in frame else frame)
+    told = payload if isinstance(frame, dict) and "payload" in frame else frame
     name = _subscription_of(operation) if isinstance(operation, str) else None
     one = next((known for known in subscriptions if known.name == name), None)
     if one is None:
-        raise Malformed("the live frame belongs to no subscription that is configured", raw=raw)
+        raise Malformed("the live frame belongs to no subscription that is configured", raw=_legible(told))
     what = f"subscription {one.name}"
     if payload == {"data": {}}:
         # What graphql-ruby answers when a subscription begins: nothing has happened yet.
@@ -126,7 +126,8 @@ def records(
     try:
         return list(_read(one, payload, what, shapes or {}, failures))
     except Malformed as error:
-        raise Malformed(f"{what}: {error}", raw=raw) from None
+        # Only now: to spell a large frame again takes longer than all the rest.
+        raise Malformed(f"{what}: {error}", raw=_legible(told)) from None
 
 
 def observed(operation: str, now_ms: int) -> tuple[str, dict[str, Json]]:

@@ -13,6 +13,12 @@ from bridge.core.record import Json
 DEEPEST = 100
 """Nesting beyond this is refused: no vendor needs it, and it would exhaust the stack of whoever handles it later."""
 
+MOST_CONTAINERS = 200_000
+BYTES_EACH = 16
+"""A text may always hold `MOST_CONTAINERS` brackets that open a list or an object, and beyond that one for each 16 of
+its bytes. Records have fewer, however long the page; what has more is made to cost time: an empty list takes two
+bytes on the wire, and a hundred times as much here."""
+
 _CONTAINERS = frozenset({dict, list})
 _BOM = b"\xef\xbb\xbf"
 
@@ -27,6 +33,9 @@ def decode(data: bytes) -> Json:
     data = data.removeprefix(_BOM)
     if not data.strip():
         raise Malformed("empty body", raw=data)
+    opening = data.count(b"[") + data.count(b"{")
+    if opening > max(MOST_CONTAINERS, len(data) // BYTES_EACH):
+        raise Malformed(f"JSON of {opening} lists and objects in {len(data)} bytes: no record is like that", raw=data)
     try:
         value = _decoder.decode(data)
     except RecursionError:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 import anyio
 import anyio.lowlevel
@@ -122,9 +123,9 @@ class WebSockets:
             return made[-1]
 
         contexts: dict[str, Any] = {}
-        if session.url.startswith("wss:"):
+        if _scheme(session.url) == "wss":
             contexts["ssl"] = self._tls
-        if session.proxy is not None and session.proxy.startswith("https:"):
+        if session.proxy is not None and _scheme(session.proxy) == "https":
             contexts["proxy_ssl"] = self._tls
         wire = await Connect(
             session.url,
@@ -158,11 +159,13 @@ class WebSocket:
         self._taken = 0
 
     async def send(self, frame: Json) -> None:
-        """Send one JSON text frame, `Secret` values revealed. Raises Disconnected.
+        """Send one JSON text frame, `Secret` values revealed. Raises Disconnected; Retry for what cannot be spelled.
 
         Waits while the peer does not read: set a deadline.
         """
-        data = encode(revealed(frame))
+        data = _spelled(frame)
+        if data is None:
+            raise Retry("a frame for the peer is no JSON in UTF-8, and was not sent")
         try:
             await self._wire.send(data, text=True)
         except ConnectionClosed as closed:
@@ -211,6 +214,14 @@ class WebSocket:
         return Disconnected(1006, "the peer broke the rules of the protocol")
 
 
+def _spelled(frame: Json) -> bytes | None:
+    """Its bytes; None where UTF-8 has no spelling for them (half of a surrogate pair). The error quotes the text."""
+    try:
+        return encode(revealed(frame))
+    except ValueError:
+        return None
+
+
 def _read(message: str | bytes) -> tuple[Json, int, str]:
     if isinstance(message, bytes):
         return None, len(message), "a binary frame"
@@ -229,8 +240,16 @@ def _refused(response: Response | None, agreed: str | None = None) -> UpgradeRef
     return UpgradeRefused(response.status_code if response is not None else 101, found, agreed)
 
 
+def _scheme(url: str) -> str:
+    """In lower case, however it was written; "" for what is no URL."""
+    try:
+        return urlsplit(url).scheme
+    except ValueError:
+        return ""
+
+
 def _proxy_problem(proxy: str | None) -> str:
-    if proxy is None or (proxy.startswith(("http://", "https://")) and host_of(proxy)):
+    if proxy is None or (_scheme(proxy) in ("http", "https") and "://" in proxy and host_of(proxy)):
         return ""
     return "`ws_proxy` is not a URL of the form http://host:port"
 

@@ -239,3 +239,42 @@ def test_any_word_of_the_vendor_leaves_a_wait_that_ends(
     wait = budget.wait(0.0, need=need, spares=spares)
     assert 0.0 <= wait < 1e6
     assert budget.wait(wait + 1e-6, need=need, spares=spares) == 0.0
+
+
+TOLD = st.builds(
+    lambda burst, share, reset_s: Allowance(burst, round(burst * share), reset_s),
+    st.sampled_from([1, 2, 25, 26, 27, 260, 2_600, 260_000, 26_000_000]) | st.integers(1, 10**9),
+    st.sampled_from([0.0, 1.0]) | st.floats(0, 1),
+    st.sampled_from([0.0, 3.0, 3_600.0, 999_999_999.0]) | st.floats(0, 1e9),
+)
+
+
+@given(st.lists(st.tuples(TOLD, st.booleans(), st.floats(0, 100)), max_size=12))
+def test_whatever_is_told_nothing_waits_for_more_than_an_hour(
+    answers: list[tuple[Allowance, bool, float]],
+) -> None:
+    """However answers contradict one another, and whether requests go in between."""
+    budget, now = Budget(Limit(1_000, 3_600.0, 26)), 0.0
+    for told, goes, later in answers:
+        if goes:
+            now += budget.wait(now)
+            budget.spend(now)
+        budget.observe(now, told)
+        assert budget.wait(now) <= 3_600
+        assert budget.wait(now, spares=13) <= 3_600.001
+        assert budget.burst <= 2_600
+        now += later
+
+
+def test_two_answers_that_contradict_one_another() -> None:
+    """A hundredfold burst, used up for ever, and then the truth: after it the source goes on as if nothing was."""
+    budget = observed((0.0, Allowance(2_600, 0, 999_999_999.0)), (0.0, Allowance(26, 25, 3.0)))
+    assert budget.wait(0.0) == pytest.approx(2 * 3_600 / 975)
+    assert budget.wait(100.0) == 0.0
+    assert budget.wait(100.0, need=20) == 0.0
+
+
+def test_what_was_believed_is_measured_by_what_is_configured() -> None:
+    """Not by what was told last: a hundredfold and again a hundredfold is too much."""
+    budget = observed((0.0, Allowance(2_600, 2_600, 0.0)), (0.0, Allowance(260_000, 260_000, 0.0)))
+    assert budget.burst == 2_600

@@ -125,6 +125,25 @@ def test_another_hosts_token_endpoint_gets_nothing(url: str) -> None:
     assert "nothing was sent there" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("issuer", "url"),
+    [
+        ("https://konten.bücher.example", "https://konten.bächer.example/token"),
+        (f"https://{'a.' * 100}example.com", f"https://{'a.' * 100}evil.example/token"),
+    ],
+)
+def test_hosts_are_compared_letter_by_letter(issuer: str, url: str) -> None:
+    """Not as texts show them, with other letters as `?` and cut at 200 characters."""
+    error = failure(answer({"issuer": issuer, "token_endpoint": url}), issuer=issuer)
+    assert "nothing was sent there" in str(error)
+    assert str(error).isascii()
+    if "bücher" in issuer:
+        assert r"its host is konten.b\xe4cher.example and the issuer's is konten.b\xfccher.example" in str(error)
+    same = issuer.upper().replace("HTTPS", "https") + "/token"
+    (_, second), _ = drive([answer({"issuer": issuer, "token_endpoint": same}), answer(GOOD)], issuer=issuer)
+    assert second.url == same
+
+
 def test_the_refusal_names_both_hosts() -> None:
     """The operator reads where it would have gone and what to do if that is right; no more of the document."""
     text = str(failure(answer({**DOCUMENT, "token_endpoint": "https://evil.example/oauth?steal=1"})))
@@ -277,6 +296,9 @@ def test_only_bearer_tokens() -> None:
         ({"created_at": 1_704_110_400 - 7_199}, NOON, 1.0),
         ({"created_at": 1_704_110_400 - 9_000}, NOON, 7200.0),  # they count from now
         ({"created_at": 1_804_110_400}, NOON, 7200.0),  # issued in the future: it cannot live longer than it says
+        ({"created_at": 10**400}, NOON, 7200.0),  # beyond the year 9999
+        ({"created_at": -(10**400)}, NOON, 7200.0),
+        ({"created_at": float("inf")}, NOON, 7200.0),
         ({"expires_in": None}, NOON, 600.0),
         ({"expires_in": 90.5, "created_at": 1_704_110_400}, NOON, 90.5),
     ],

@@ -48,6 +48,14 @@ def test_a_page_that_does_not_advance_is_an_error() -> None:
         following(Ask(WALK, None, {"cursor": "c", "seen": 10}), 10, "c")
 
 
+@pytest.mark.parametrize("last", ["a\ud800", "a" * 16_385, "ü" * 8_193])
+def test_a_cursor_that_cannot_be_sent_back_is_an_error(last: str) -> None:
+    """Half of a surrogate pair has no bytes, and beyond 16 kB a cursor is none."""
+    with pytest.raises(Retry, match=r"walk w: more rows follow, but the cursor .* is not UTF-8 of at most 16384 bytes"):
+        following(Ask(WALK, None), 10, last)
+    assert following(Ask(WALK, None), 10, "ü" * 8_192) == {"cursor": "ü" * 8_192, "seen": 10}
+
+
 def test_a_foreign_position_is_the_first_page() -> None:
     """Positions never outlive a pass, so one we did not make is none."""
     for position in (None, "c", 5, {}, {"cursor": 5}):

@@ -40,6 +40,9 @@ def test_a_page_says_itself_whether_more_follows() -> None:
         (connection([], hasNextPage=True, endCursor=""), "endCursor is empty"),
         (connection([], hasNextPage=True, endCursor=7), "endCursor is a number"),
         (connection([], hasNextPage=True, endCursor="c1"), "the cursor it was asked to start after"),
+        (connection([], hasNextPage=True, endCursor="a\ud800"), "endCursor is not UTF-8 of at most 16384 bytes"),
+        (connection([], hasNextPage=True, endCursor="a" * 16_385), "endCursor is not UTF-8 of at most 16384 bytes"),
+        (connection([], hasNextPage=True, endCursor="ü" * 8_193), "endCursor is not UTF-8 of at most 16384 bytes"),
         (connection(None), "nodes is null"),
     ],
 )
@@ -101,6 +104,20 @@ def test_an_id_asked_for_itself_is_nobodys_alias() -> None:
     assert look_up([{"id": "b"}, {"id": "a"}], "a", "b") == Page([{"id": "b"}, {"id": "a"}])
     assert look_up([{"id": "new"}, {"id": "new"}], "old", "new") == Page([{"id": "new"}])
     assert look_up([{"id": "n"}, {"id": "n"}], "a", "b") == Page([{"id": "n"}], aliases={"n": "a"})
+
+
+@pytest.mark.parametrize("id_", ["a\ud800", "x" * 1025, ""])
+def test_an_id_that_cannot_be_asked_for_is_no_alias(id_: str) -> None:
+    """The row is read all the same, and set aside there."""
+    assert look_up([{"id": id_}, {"id": "new"}], "a", "b") == Page([{"id": id_}, {"id": "new"}], aliases={"new": "b"})
+    longest = "😀" * 1024
+    assert look_up([{"id": longest}], "a").aliases == {longest: "a"}
+
+
+def test_a_cursor_may_be_long() -> None:
+    """Up to 16 kB it is sent back as it came."""
+    body = connection([], hasNextPage=True, endCursor="c" * 16_384)
+    assert relay.page(ask(), answer(body), "events").next == {"cursor": "c" * 16_384}
 
 
 def test_unreadable_nodes_are_rows_all_the_same() -> None:

@@ -6,6 +6,7 @@ import copy
 import html
 import json
 import pickle
+import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -225,11 +226,52 @@ def test_a_fingerprint_tells_equal_from_different_and_nothing_else() -> None:
     assert int(mark, 16) >= 0
 
 
-def test_found_in_knows_the_token_learned_last() -> None:
-    """A token that came while running, in the spelling of JSON; nothing is found where nothing was learned."""
+def test_found_in_knows_every_token_that_was_learned() -> None:
+    """Another source's, and the old one during a handover: long or short, wherever it stands, as JSON spells it."""
     masker = Masker()
     assert not masker.found_in(b'{"x": "learned \\"token\\" 1"}')
     masker.add(Secret('learned "token" 1'))
-    assert masker.found_in(b'{"x": "learned \\"token\\" 1"}')
-    masker.add(Secret("learned-token-2"))
-    assert masker.found_in(b'{"x": "learned-token-2"}')
+    masker.add(Secret("short-1"))
+    masker.add(Secret("exactly-15-byte"))
+    for number in range(60):
+        masker.add(Secret(f"other-{number}"))
+        masker.add(Secret(f"another-source's-token-{number:03d}"))
+    for padding in range(17):
+        before = b"x" * padding
+        assert masker.found_in(before + b'learned \\"token\\" 1')
+        assert masker.found_in(before + b'learned "token" 1')
+        assert masker.found_in(before + b"exactly-15-byte")
+        assert masker.found_in(before + b"short-1" + before)
+        assert masker.found_in(before + b"another-source's-token-000" + before)
+        assert masker.found_in(before + b"another-source's-token-059")
+        # Its last block stands there, the rest does not.
+        assert not masker.found_in(before + b"s-token-000" + before)
+    assert not masker.found_in(b"")
+    assert not masker.found_in(b"x" * 2000)
+
+
+def test_found_in_forgets_what_masking_forgets() -> None:
+    """The oldest token beyond the bound; one that was learned again is no longer the oldest."""
+    masker = Masker()
+    masker.add(Secret("the-oldest-token-of-all"))
+    masker.add(Secret("the-second-oldest-token"))
+    masker.add(Secret("the-oldest-token-of-all"))
+    for number in range(1023):
+        masker.add(Secret(f"renewed-token-{number:05d}"))
+    assert masker.found_in(b"the-oldest-token-of-all")
+    assert masker.mask("the-oldest-token-of-all") == MASK
+    assert not masker.found_in(b"the-second-oldest-token")
+    assert masker.found_in(b"renewed-token-00000")
+
+
+LONG = "/+" * 8190
+
+
+@pytest.mark.parametrize("spell", [spell for spell in SPELLINGS if spell is not html.escape])
+def test_a_very_long_secret_is_masked_and_costs_no_time(spell: Callable[[str], str]) -> None:
+    """A token as long as any header takes is learned within a moment, and masked as JSON or URLs spell it."""
+    masker = Masker()
+    began = time.process_time()
+    masker.add(Secret(LONG))
+    assert time.process_time() - began < 0.5
+    assert masker.mask(f"before {spell(LONG)} after") == f"before {MASK} after"

@@ -297,3 +297,16 @@ def test_what_the_stream_remembers() -> None:
 def test_an_answer_without_any_data_is_no_event() -> None:
     """So graphql-ruby says that a subscription has begun."""
     assert read({"data": {}}) == []
+
+
+def test_a_frame_that_can_be_read_is_not_spelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large frame would hold up every source for as long as that takes; only one set aside is kept raw."""
+
+    def spelled(value: Json) -> bytes:
+        raise AssertionError("the payload was spelled as bytes")
+
+    monkeypatch.setattr(subscription, "canonical", spelled)
+    assert len(read({"data": {"changed": {"id": "a"}}}, sub())) == 1
+    assert read({"data": {}}, sub()) == []
+    with pytest.raises(AssertionError):
+        read({"data": {"changed": 5}}, sub())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from types import MappingProxyType
 
 import pytest
@@ -95,3 +96,33 @@ def test_one_odd_value_does_not_make_the_page_unreadable() -> None:
     """Half a surrogate pair, or a number beyond all bounds, is for the one record's quarantine to deal with."""
     assert decode(b'[{"name": "\\ud83d"}, {"name": "fine"}]') == [{"name": "\ud83d"}, {"name": "fine"}]
     assert decode(b"[1e999, 1]") == [float("inf"), 1]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[" + b"[]," * 200_000 + b"[]]",
+        b"[" + b"{}," * 2_790_000 + b"{}]",
+        b'["\\ud800",' + b"[]," * 2_790_000 + b"[]]",
+        b"[" + b"[]," * 2_790_000 + b"}",
+    ],
+)
+def test_more_lists_and_objects_than_records_have_are_refused(data: bytes) -> None:
+    """Eight megabytes of them would hold up every source for seconds, JSON or not."""
+    began = time.process_time()
+    with pytest.raises(
+        Malformed, match=r"JSON of \d+ lists and objects in \d+ bytes: no record is like that"
+    ) as caught:
+        decode(data)
+    assert caught.value.raw == data
+    assert time.process_time() - began < 0.3
+
+
+def test_a_long_page_of_honest_records_passes() -> None:
+    """Thirty-two megabytes of the shortest rows that pages have; and 200,000 empty ones."""
+    row = b'{"cursor":"Mg","node":{"id":"%016d"}},'
+    rows = 32 * 1024 * 1024 // len(row % 1)
+    found = decode(b"[" + b"".join(row % number for number in range(rows)) + b"{}]")
+    assert isinstance(found, list)
+    assert len(found) == rows + 1
+    assert decode(b"[" + b"[]," * 199_998 + b"[]]") == [[]] * 199_999

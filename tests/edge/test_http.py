@@ -163,6 +163,7 @@ async def test_every_status_is_an_answer(client: HttpClient, status: int) -> Non
         (b'{"a": "\xff"}', "JSON with invalid UTF-8"),
         (b"[NaN]", "not JSON: invalid character (byte 1)"),
         (b"[" * 10_000 + b"]" * 10_000, "JSON nested deeper than 100 levels"),
+        (b"[" + b"{}," * 300_000 + b"{}]", "JSON of 300002 lists and objects in 900004 bytes: no record is like that"),
     ],
 )
 async def test_what_is_not_json_is_an_answer_with_a_problem(client: HttpClient, body: bytes, problem: str) -> None:

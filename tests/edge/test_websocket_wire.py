@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -299,6 +300,49 @@ async def test_tls_by_a_configured_authority(tmp_path: Path) -> None:
         )
 
 
+async def test_schemes_in_capitals_get_the_same_tls(tmp_path: Path) -> None:
+    """The configured authority is asked, for the vendor as for the proxy, however the address is written."""
+    authority = Authority(tmp_path)
+    tls = server_tls(*authority.issue("server", "127.0.0.1"))
+    sockets, asked = WebSockets(ca_file=str(authority.path)), list[bytes]()
+    async with graphql_server(greeting, tls=tls) as server, _proxy(asked, tls) as port:
+        for scheme in ("WSS", "wsS"):
+            url = server.url().replace("wss", scheme, 1)
+            async with sockets.connect(session(url)) as connected:
+                assert (await connected.receive())[0]["hello"]
+            async with sockets.connect(session(url, proxy=f"HTTPS://127.0.0.1:{port}")) as connected:
+                assert (await connected.receive())[0]["hello"]
+    assert len(asked) == 2
+
+
+async def test_a_frame_that_has_no_bytes_is_not_sent() -> None:
+    """Half of a surrogate pair: tried again later, and the text quotes nothing of it; the connection stays usable."""
+
+    async def echo(peer: Peer) -> None:
+        while True:
+            await peer.send(await peer.receive())
+
+    async with graphql_server(echo) as server, shared().connect(session(server.url())) as connected:
+        with pytest.raises(Retry, match="a frame for the peer is no JSON in UTF-8") as caught:
+            await connected.send({"a": "\ud800", "token": Secret(TOKEN)})
+        assert caught.value.__context__ is None
+        await connected.send({"a": 1})
+        assert (await connected.receive())[0] == {"a": 1}
+
+
+async def test_a_frame_of_nothing_but_brackets_is_named() -> None:
+    """It is not decoded: that would hold up every source for seconds."""
+
+    async def brackets(peer: Peer) -> None:
+        await peer.send("[" + "{}," * 300_000 + "{}]")
+        await peer.receive()
+
+    async with graphql_server(brackets) as server, shared().connect(session(server.url())) as connected:
+        frame, size, why = await connected.receive()
+    assert (frame, size) == (None, 900_004)
+    assert why == "JSON of 300002 lists and objects in 900004 bytes: no record is like that"
+
+
 async def test_plain_where_tls_was_expected() -> None:
     """The text says what the port should speak."""
 
@@ -453,7 +497,7 @@ async def _visit(server: GraphqlServer, times: int) -> None:
 
 
 @asynccontextmanager
-async def _proxy(asked: list[bytes]) -> AsyncIterator[int]:
+async def _proxy(asked: list[bytes], tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
     """A proxy that understands CONNECT."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -465,7 +509,7 @@ async def _proxy(asked: list[bytes]) -> AsyncIterator[int]:
             group.start_soon(_pipe, reader, out)
             group.start_soon(_pipe, there, writer)
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     try:
         yield server.sockets[0].getsockname()[1]
     finally:

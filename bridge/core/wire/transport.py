@@ -5,10 +5,15 @@ Source: https://github.com/enisdenjo/graphql-ws/blob/master/PROTOCOL.md.
 
 from __future__ import annotations
 
+import json
+
 from bridge.core.facts import GraphqlSession, Operation
 from bridge.core.record import Json
 from bridge.core.wire.moves import Beat, Move, Phase, Ready, Send
 from bridge.core.wire.operations import Exchange, Frame, Table, request
+
+LONGEST_ECHO = 4096
+"""Bytes of a ping's payload that come back in our pong; the protocol demands none of it."""
 
 
 class Transport(Exchange):
@@ -44,8 +49,9 @@ class Transport(Exchange):
 
     def _pinged(self, frame: Frame) -> list[Move]:
         answer: dict[str, Json] = {"type": "pong"}
-        if frame.get("payload") is not None:
-            answer["payload"] = frame["payload"]
+        payload = frame.get("payload")
+        if payload is not None and _returnable(payload):
+            answer["payload"] = payload
         return [Send(answer), Beat()]
 
     def _alive(self, _frame: Frame) -> list[Move]:
@@ -58,3 +64,20 @@ class Transport(Exchange):
     def _stranger(self) -> list[Move]:
         """The protocol demands that the socket be closed: a server that says more speaks another one."""
         return self._garbled("a message that graphql-transport-ws does not have; check which sub-protocol it speaks")
+
+
+# One that may stop halfway: what is given up costs no more than what is sent.
+_spell = json.JSONEncoder(ensure_ascii=False, allow_nan=False).iterencode
+
+
+def _returnable(payload: Json) -> bool:
+    """Whether it can be sent at all (half of a surrogate pair cannot), and in few bytes."""
+    size = 0
+    try:
+        for part in _spell(payload):
+            size += len(part.encode())
+            if size > LONGEST_ECHO:
+                return False
+    except (ValueError, RecursionError):
+        return False
+    return True

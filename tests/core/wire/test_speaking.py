@@ -144,6 +144,16 @@ def test_a_ping_is_echoed(payload: Json) -> None:
         assert sent(moves) == [{"type": "pong", "payload": payload}]
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [{"a": "\ud800"}, {"\udfff": 1}, {"a": "x" * 5_000}, ["ü" * 2_050], [[1]] * 1_000_000, [float("inf")], [10**5_000]],
+)
+def test_a_ping_that_cannot_be_echoed_gets_a_pong_without(payload: Json) -> None:
+    """Text without a spelling in UTF-8, no JSON, or more than 4 kB: the protocol demands no payload."""
+    moves = in_phase("graphql-transport-ws", Phase.READY).received({"type": "ping", "payload": payload})
+    assert sent(moves) == [{"type": "pong"}]
+
+
 def test_a_ping_without_payload_gets_a_pong_without() -> None:
     """Strict servers take no null for an object."""
     machine = in_phase("graphql-transport-ws", Phase.GREETING)
