@@ -19,7 +19,10 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 EVENTS = (ROOT / "docs/events.md").read_text("utf-8")
 
-TOKENS = {"PCVISIT_INTEGRATOR_TOKEN": "integrator-token", "PCVISIT_USER_TOKEN": "user-token"}
+TOKENS = {
+    "PCVISIT_INTEGRATOR_TOKEN": "integrator-token", "PCVISIT_USER_TOKEN": "user-token",
+    "X_ASSIST_CLIENT_SECRET": "client-secret",
+}  # fmt: skip
 
 
 def test_the_readme_lists_every_command() -> None:
@@ -94,18 +97,17 @@ def test_documented_tokens_and_subjects() -> None:
 
 
 def test_the_way_to_a_subscription_can_be_followed(tmp_path: Path) -> None:
-    """The tables in `docs/subscriptions.md` and the one left out in the example file load as they are."""
+    """The tables in `docs/subscriptions.md` and those left out in the example file load as they are."""
     text = (ROOT / "docs/subscriptions.md").read_text("utf-8")
     examples = [re.sub("^   ", "", block, flags=re.M) for block in re.findall(r"```toml\n(.*?)```", text, re.S)]
     example = (ROOT / "config" / "bridged.example.toml").read_text("utf-8")
     before, table, after = example.partition("# [[source.subscription]]")
     examples.append(before + re.sub("^# ?", "", table + after, flags=re.M))
-    assert len(examples) == 2
-    for example in examples:
+    for example, count in zip(examples, (1, 2), strict=True):
         file = tmp_path / "bridged.toml"
         file.write_text(example, "utf-8")
-        (source,) = config.load(file, TOKENS).sources
-        assert len(source.subscription) == 1  # type: ignore[attr-defined]
+        sources = config.load(file, TOKENS).sources
+        assert [len(source.subscription) for source in sources] == [1] * count  # type: ignore[attr-defined]
 
 
 def test_every_key_of_a_session_is_documented() -> None:

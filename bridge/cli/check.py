@@ -11,6 +11,7 @@ from bridge.adapter import BaseSettings, Secret, Token
 from bridge.cli import configuration, output
 from bridge.cli.exits import Exit
 from bridge.edge.config.convert import fields_of
+from bridge.edge.config.schema import default_of
 
 if TYPE_CHECKING:
     from bridge.edge.config.loader import Config
@@ -58,6 +59,11 @@ def _source(config: Config, source: BaseSettings) -> dict[str, Any]:
     fields = fields_of(type(source)).items()
     listens = config.adapter(source).listens
     secrets = {key: getattr(source, key) for key, _ in fields if isinstance(getattr(source, key), Secret)}
+    inferred = {
+        key: field
+        for key, (field, _) in fields
+        if field.metadata.get("inferred") and (listens or not field.metadata.get("live"))
+    }
     return {
         "name": source.name,
         "adapter": source.adapter,
@@ -71,11 +77,8 @@ def _source(config: Config, source: BaseSettings) -> dict[str, Any]:
         "omit_from": "adapter" if source.omit is None else "configuration",
         "raw": source.raw,
         "secrets": {key: secret.origin for key, secret in secrets.items()},
-        "inferred": {
-            key: getattr(source, key)
-            for key, (field, _) in fields
-            if field.metadata.get("inferred") and (listens or not field.metadata.get("live"))
-        },
+        "inferred": {key: getattr(source, key) for key in inferred},
+        "inferred_set": [key for key, field in inferred.items() if getattr(source, key) != default_of(field)],
     }
 
 
@@ -124,9 +127,13 @@ def _rows(source: dict[str, Any]) -> list[tuple[str, str]]:
     rows.append(("omits", f"{', '.join(source['omit']) or 'nothing'} ({origin})"))
     rows.append(("raw", "the vendor's own records are published too" if source["raw"] else "not published"))
     rows += [("secret", f"{key} from {where}") for key, where in source["secrets"].items()]
-    inferred = [f"{key} = {output.compact(value)}" for key, value in source["inferred"].items()]
-    if inferred:
-        rows.append(("inferred", f"{', '.join(inferred)} (the vendor documents none of these)"))
+    inferred, ours = source["inferred"], source["inferred_set"]
+    if ours:
+        told = ", ".join(f"{key} = {output.compact(inferred[key])}" for key in ours)
+        rows.append(("inferred", f"{told} (set here; the vendor documents none of these)"))
+    if count := len(inferred) - len(ours):
+        defaults = "1 inferred setting at its default" if count == 1 else f"{count} inferred settings at their defaults"
+        rows.append(("inferred", f"{defaults}, see `bridged adapters {source['adapter']}`"))
     return rows
 
 

@@ -15,7 +15,7 @@ from bridge.edge.config.loader import Config
 def look(config: Config, why: str) -> list[Finding]:
     """Whether the daemon could start it. `why`: how it was found out that it is not running."""
     return [
-        passed("nats", f"{why}\nso the stream was not looked at; `bridged run` verifies it when it starts"),
+        passed("nats", f"{why}\nthe stream was not looked at: `bridged run` verifies it when it starts"),
         _binary(),
         writable(Path(config.daemon.state_dir)),
     ]

@@ -6,6 +6,7 @@ One line per check, in the order in which the daemon would need them; what depen
 from __future__ import annotations
 
 import argparse
+import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 
 import anyio
 
+from bridge import __version__
 from bridge.cli import output
 from bridge.cli.check import report
 from bridge.cli.check_embedded import look
@@ -23,6 +25,7 @@ from bridge.cli.findings import Finding, failed, passed
 from bridge.cli.loop import exit_code
 from bridge.cli.loop import run as run_loop
 from bridge.cli.plain import plain
+from bridge.cli.sessions import Sessions
 from bridge.cli.visit import visiting
 from bridge.core.errors import BridgeError
 from bridge.core.secret import Masker
@@ -31,6 +34,7 @@ from bridge.edge.http import HttpClient
 from bridge.edge.nats.connection import Denied, NatsConnection
 from bridge.edge.operator.inspection import Found, Inspection
 from bridge.edge.operator.overview import Observer
+from bridge.edge.websocket import WebSockets
 from bridge.engine.quota import Quotas
 
 _WEIGHT = (Exit.CONFIG, Exit.NOPERM, Exit.UNAVAILABLE)
@@ -147,12 +151,13 @@ def _stream(found: Found, config: Config) -> Finding:
 async def _sources(config: Config, masker: Masker, observed: Mapping[str, Any]) -> list[Finding]:
     quotas = Quotas()
     results: dict[str, list[Finding]] = {}
+    sessions = Sessions(WebSockets(agent=f"bridged/{__version__}"), random.SystemRandom().random)
     try:
         async with HttpClient() as http, anyio.create_task_group() as group:
 
             async def one(settings: Any) -> None:
                 adapter, seen = config.adapter(settings), observed.get(settings.name)
-                results[settings.name] = await try_source(adapter, http, quotas, masker, seen)
+                results[settings.name] = await try_source(adapter, http, quotas, masker, sessions, seen)
 
             for settings in config.sources:
                 group.start_soon(one, settings)

@@ -1,17 +1,23 @@
-"""Tries one source: logs in, and reads the first page of its first walk. Nothing is stored, no record is shown."""
+"""Tries one source: logs in, reads the first page of its first walk, and opens its live session.
+
+Nothing is stored, no record is shown.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import anyio
 
 from bridge.adapter import Adapter, Json, Page, Token, Walk
+from bridge.cli.check_live import try_live
 from bridge.cli.check_subscriptions import try_subscriptions
 from bridge.cli.daemon import wall
 from bridge.cli.exits import Exit
 from bridge.cli.findings import Finding, failed, passed
+from bridge.cli.sessions import Sessions
 from bridge.core.budget import Limit
 from bridge.core.errors import BridgeError, Malformed, Refused
 from bridge.core.facts import Ask
@@ -30,9 +36,10 @@ async def try_source(
     http: Http,
     quotas: Quotas,
     masker: Masker,
+    sessions: Sessions,
     observed: Mapping[str, Json] | None = None,
 ) -> list[Finding]:
-    """Login, first page, each subscription, budget. `masker` learns the token.
+    """Login, first page, each subscription, live session, budget. `masker` learns the token.
 
     `observed` is what the stream remembers of the source's subscriptions; None: not known.
     """
@@ -41,6 +48,7 @@ async def try_source(
     reader = Reader(adapter, http, quota, wall, masker.add)
     findings: list[Finding] = []
     what = f"{name}: login"
+    token: Token | None = None
     with anyio.move_on_after(PATIENCE_S) as patience:
         try:
             token = await reader.keeper.token()
@@ -53,6 +61,10 @@ async def try_source(
         except BridgeError as error:
             code = Exit.NOPERM if isinstance(error, Refused) else Exit.UNAVAILABLE
             findings.append(failed(what, str(error), code))
+        if token is not None:
+            # It needs no more than the token: what is read may fail where what is pushed does not.
+            what = f"{name}: live session"
+            findings += await try_live(adapter, sessions, token)
     if patience.cancelled_caught:
         findings.append(failed(what, _slow(quota), Exit.UNAVAILABLE))
     return [*findings, passed(f"{name}: budget", _budget(adapter.limit, quota))]
@@ -89,9 +101,17 @@ def _page(adapter: Adapter[Any], walk: Walk, page: Page) -> str:
 
 def _slow(quota: Quota) -> str:
     text = f"no result within {PATIENCE_S:.0f} s"
+    wait_s = quota.budget.wait(anyio.current_time())
     if quota.refusals:
-        return f"{text}: the vendor refused {quota.refusals} times for quota; try again later"
+        text += f": the vendor refused {quota.refusals} times for quota"
+        return f"{text}; {_wait(wait_s)}" if wait_s else f"{text}; try again later"
+    if wait_s:
+        return f"{text}: the quota is spent; {_wait(wait_s)}"
     return f"{text}: the vendor is slow, or the quota is shared by too many sources; see `request_timeout_s`"
+
+
+def _wait(seconds: float) -> str:
+    return f"the next request may go in {math.ceil(seconds)} s: try again then"
 
 
 def _budget(assumed: Limit, quota: Quota) -> str:

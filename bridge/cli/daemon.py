@@ -126,7 +126,7 @@ async def daemon(config: Config, masker: Masker) -> AsyncIterator[Daemon]:
         world = World(
             ledger=ledger,
             http=http,
-            quotas=Quotas(),
+            quotas=Quotas(wall),
             encode=encode,
             wall=wall,
             roll=roll,

@@ -15,7 +15,7 @@ from bridge.cli.daemon import wall
 from bridge.cli.exits import Exit
 from bridge.cli.introspection import Closed, vendor_schema
 from bridge.cli.loop import run as run_loop
-from bridge.cli.plain import plain
+from bridge.cli.plain import json_line, plain
 from bridge.core.errors import BridgeError, Refused
 from bridge.core.secret import Masker
 from bridge.edge import logging
@@ -55,16 +55,16 @@ async def _run(args: argparse.Namespace, config: Config) -> int:
     logging.configure("error", config.daemon.log_format, masker)
     try:
         schema = await _ask(adapter, masker)
+        sdl, fields = masker.mask(schema.sdl()), schema.subscriptions()
     except Closed as error:
         return _failed(masker, f"{args.source}: {error}; ask the vendor for its subscriptions", Exit.UNAVAILABLE)
     except Refused as error:
         return _failed(masker, f"{args.source}: {error}", Exit.NOPERM)
     except BridgeError as error:
         return _failed(masker, f"{args.source}: {error}", Exit.UNAVAILABLE)
-    sdl, fields = masker.mask(schema.sdl()), schema.subscriptions()
     if args.json:
         told = masker.mask_tree([asdict(one) for one in fields])
-        output.emit({"source": args.source, "sdl": sdl, "subscriptions": told})
+        output.say(json_line({"source": args.source, "sdl": sdl, "subscriptions": told}))
     else:
         _show(sdl, fields)
     return Exit.OK

@@ -8,15 +8,17 @@ from typing import Any
 
 from bridge.adapter import BaseSettings
 from bridge.cli import configuration, output
+from bridge.cli.ages import age, span
 from bridge.cli.daemon import ledger_names
 from bridge.cli.exits import Exit
 from bridge.cli.intervals import Intervals
 from bridge.cli.loop import run as run_loop
 from bridge.cli.plain import json_line, plain
+from bridge.cli.problems import owned_since, problems
 from bridge.cli.visit import visiting
 from bridge.core.subscription import first_seen
 from bridge.edge.config.loader import Config
-from bridge.edge.operator.overview import NEVER, Observer, Overview, cursor_times
+from bridge.edge.operator.overview import NEVER, Observer, Overview, cursor_times, refused_since
 
 LATE_INTERVALS = 2.0
 LATE_SLACK_S = 60.0
@@ -63,19 +65,24 @@ async def _run(args: argparse.Namespace, config: Config) -> int:
 def describe(view: Overview, intervals: Intervals, now: datetime, settings: BaseSettings) -> Json:
     """One source as JSON. `problems`: what somebody should look at, in words; none when all is well.
 
-    `subscriptions`: those configured. One is `verified` once anything of it was stored, `first` says when.
+    `subscriptions`: those configured. One is `verified` once anything of it was stored, `first` says when; `off` says
+    since when the vendor refuses it, and `reason` why.
     """
     walks = [_walk(name, cursor, intervals, now) for name, cursor in sorted(view.walks.items())]
+    subscriptions = [_subscription(one.name, view) for one in getattr(settings, "subscription", ())]
     return {
         "name": view.name,
         "vendor": view.vendor,
         "condition": view.condition,
         "since": view.since,
         "reason": view.reason,
-        "problems": _problems(view, walks, now),
+        "half": view.half,
+        "failing_since": view.failing_since,
+        "again": view.again,
+        "problems": problems(view, walks, subscriptions, now),
         "owner": view.owner or None,
         "walks": walks,
-        "subscriptions": [_subscription(one.name, view) for one in getattr(settings, "subscription", ())],
+        "subscriptions": subscriptions,
         "last_event": view.last_event,
         "open_gaps": view.open_gaps,
         "quarantined": view.quarantined,
@@ -84,8 +91,10 @@ def describe(view: Overview, intervals: Intervals, now: datetime, settings: Base
 
 
 def _subscription(name: str, view: Overview) -> Json:
-    first = first_seen(view.subscriptions.get(name))
-    return {"name": name, "verified": first is not None, "first": first}
+    cursor = view.subscriptions.get(name, {})
+    first, off = first_seen(cursor), refused_since(cursor)
+    reason = str(cursor.get("reason") or "") if off else ""
+    return {"name": name, "verified": first is not None, "first": first, "off": off, "reason": reason}
 
 
 def _walk(name: str, cursor: Json, intervals: Intervals, now: datetime) -> Json:
@@ -95,27 +104,6 @@ def _walk(name: str, cursor: Json, intervals: Intervals, now: datetime) -> Json:
     if completed_ms is not None and every_s is not None:
         late = now.timestamp() - completed_ms / 1000 > LATE_INTERVALS * every_s + LATE_SLACK_S
     return {"name": name, "completed": completed, "every_s": every_s, "late": late}
-
-
-def _problems(view: Overview, walks: list[Json], now: datetime) -> list[str]:
-    found = []
-    if view.condition == NEVER:
-        found.append("it has never been read: start `bridged run`, and see its log" if not view.owner else NEVER)
-    elif view.condition in ("lost", "blocked"):
-        what = "the vendor cannot be reached" if view.condition == "lost" else "the vendor refuses, a human is needed"
-        found.append(f"{what}, for {_age(view.since, now)}: {view.reason}")
-    late = [walk for walk in walks if walk["late"]]
-    found += [
-        f"{walk['name']} was last complete {_age(walk['completed'], now)} ago, and should be every "
-        f"{_span(walk['every_s'])}"
-        for walk in late
-    ]
-    if late and len(late) == len(walks) and view.condition not in ("lost", "blocked"):
-        found.append("nothing of it is read: is `bridged run` running?")
-    found += [
-        f"a gap is open since {gap.get('from')} ({gap.get('feed')}): {gap.get('reason')}" for gap in view.open_gaps
-    ]
-    return found
 
 
 def _show(report: Json, now: datetime) -> None:
@@ -134,49 +122,43 @@ def _show(report: Json, now: datetime) -> None:
 
 def _condition(source: Json, now: datetime) -> str:
     if source["condition"] == NEVER:
-        return NEVER
+        since = owned_since(source["owner"] or {})
+        return f"{NEVER}, for {age(since, now)}" if since else NEVER
+    if source["condition"] in ("lost", "blocked"):
+        for_ = age(source["failing_since"] or source["since"], now)
+        live = source["half"] == "live"
+        return (
+            f"polled, its live session {source['condition']} for {for_}"
+            if live
+            else f"{source['condition']} for {for_}"
+        )
     word = "connected" if source["condition"] == "recovered" else source["condition"]
-    return f"{word} for {_age(source['since'], now)}"
+    return f"{word} for {age(source['since'], now)}"
 
 
 def _rows(source: Json, now: datetime) -> list[tuple[str, str]]:
     rows = [("PROBLEM", problem) for problem in source["problems"]]
     for walk in source["walks"]:
-        every = f", every {_span(walk['every_s'])}" if walk["every_s"] else ""
-        done = f"complete {_age(walk['completed'], now)} ago" if walk["completed"] else "first reading under way"
+        every = f", every {span(walk['every_s'])}" if walk["every_s"] else ""
+        done = f"complete {age(walk['completed'], now)} ago" if walk["completed"] else "first reading under way"
         rows.append(("walk", f"{walk['name']}: {done}{every}"))
     for one in source["subscriptions"]:
-        told = f"first event {_age(one['first'], now)} ago" if one["verified"] else NEVER_TOLD
+        told = f"first event {age(one['first'], now)} ago" if one["verified"] else NEVER_TOLD
+        told += f"; refused for {age(one['off'], now)}" if one["off"] else ""
         rows.append(("subscription", f"{one['name']}: {told}"))
     if last := source["last_event"]:
-        rows.append(("last event", f"{_age(last['observed'], now)} ago: {last['subject']}"))
+        rows.append(("last event", f"{age(last['observed'], now)} ago: {last['subject']}"))
     if source["quarantined"]:
         last = source["last_quarantine"] or {}
         rows.append(
-            ("quarantine", f"{source['quarantined']} unreadable; the last {_age(last.get('observed'), now)} ago: "
+            ("quarantine", f"{source['quarantined']} unreadable; the last {age(last.get('observed'), now)} ago: "
              f"{last.get('reason')}; see bridged tail 'bridge.*.quarantine' --since 90d")
         )  # fmt: skip
     if owner := source["owner"]:
         since_ms = owner.get("since_ms")
-        since = f", for {_span(now.timestamp() - since_ms / 1000)}" if isinstance(since_ms, int) else ""
+        since = f", for {span(now.timestamp() - since_ms / 1000)}" if isinstance(since_ms, int) else ""
         rows.append(("owner", f"{owner.get('instance')}, build {owner.get('build')}{since}"))
     return rows
-
-
-def _age(stamp: Any, now: datetime) -> str:
-    try:
-        return _span((now - datetime.fromisoformat(str(stamp))).total_seconds())
-    except (ValueError, TypeError):
-        return "an unknown time"
-
-
-def _span(seconds: float) -> str:
-    seconds = max(0.0, seconds)
-    for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
-        if seconds >= size:
-            text = f"{seconds / size:.1f}" if seconds < 10 * size else f"{seconds / size:.0f}"
-            return f"{text.removesuffix('.0')} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _bytes(size: int) -> str:

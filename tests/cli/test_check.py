@@ -55,8 +55,20 @@ def test_people_read_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "nothing (set here)" in out
     assert "the vendor's own records are published too" in out
     assert "token from env ACME_TOKEN" in out
-    assert "page_size = 50" in out
+    assert "1 inferred setting at its default, see `bridged adapters acme`" in out
+    assert "page_size" not in out
     assert f'warning: {path}:4: source["one"].http_url: the connection is not encrypted' in out
+
+
+def test_inferred_settings_of_ones_own_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was set is shown with its value, what was not is counted; a program gets all of them."""
+    path = write(tmp_path, SOURCE + "page_size = 51\n")
+    assert main(["check", "--config", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "page_size = 51 (set here; the vendor documents none of these)" in out
+    assert "at its default" not in out
+    (source,) = report(tmp_path, SOURCE + "page_size = 51\n", capsys)["sources"]
+    assert (source["inferred"], source["inferred_set"]) == ({"page_size": 51}, ["page_size"])
 
 
 def test_online_is_offered_once_its_module_exists(

@@ -10,8 +10,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+import bridge.sandbox
 from bridge.cli import check_embedded
+from bridge.cli.check_source import _slow
+from bridge.core.budget import Limit
+from bridge.core.errors import Throttled
 from bridge.edge.ledger.layout import LedgerNames, state_config, stream_config
+from bridge.engine.quota import Quota
 from tests.support.asking import plain_client, plain_jetstream
 from tests.support.certificates import Authority
 from tests.support.command import Setup
@@ -22,6 +27,8 @@ from tests.support.waiting import wait_until
 from tests.support.web import server_tls, serving
 
 pytestmark = pytest.mark.anyio
+
+SUBSCRIPTIONS = (Path(bridge.sandbox.__file__).parent / "pcvisit_subscriptions.toml").read_text("utf-8")
 
 
 @pytest.fixture
@@ -250,3 +257,84 @@ async def test_a_running_embedded_server_is_looked_at(vendor: PlayedVendor, tmp_
         daemon.close()
     assert "is what it must be" in found["stream BRIDGE"]["says"]
     assert "is what it must be" in found["stream KV_bridge-state"]["says"]
+
+
+# --- the live session ------------------------------------------------------------------------------------------
+
+
+def listening(server: NatsServer, vendor: PlayedVendor, folder: Path, tables: str = SUBSCRIPTIONS) -> Setup:
+    setup = Setup(folder, vendor, nats=f'url = "{server.url}"', ws_settle_s=0.3)
+    setup.write(tables)
+    return setup
+
+
+async def test_the_live_session_is_really_opened(server: NatsServer, vendor: PlayedVendor, tmp_path: Path) -> None:
+    """Everything is subscribed to over the sub-protocol configured, and given up again; nothing is stored."""
+    setup = listening(server, vendor, tmp_path)
+    found = await checks(setup, 0)
+    assert list(found)[-3:] == ["acme: subscription online-state-changed", "acme: live session", "acme: budget"]
+    count = len(vendor.facts["companies"]) * 3
+    assert found["acme: live session"]["says"] == f"{count} subscriptions held over graphql-ws"
+    counters = await vendor.counters()
+    assert counters["sockets_opened"] == 1
+    assert counters.get("subscriptions", 0) == 0
+    assert await everything(server) == {}
+    setup.text += 'ws_subprotocol = "graphql-transport-ws"\n'
+    setup.write(SUBSCRIPTIONS)
+    found = await checks(setup, 0)
+    assert found["acme: live session"]["says"].endswith("held over graphql-transport-ws")
+
+
+async def test_a_refused_upgrade(server: NatsServer, vendor: PlayedVendor, tmp_path: Path) -> None:
+    """401 is exit 77, a fault of the vendor's 69; what is read is checked all the same."""
+    setup = listening(server, vendor, tmp_path)
+    for status, code in ((401, 77), (503, 69)):
+        await vendor.call("POST", "faults", {"kind": "upgrade_refused", "status": status, "times": 1})
+        found = await checks(setup, code)
+        assert failing(found) == ["acme: live session"]
+        assert f"answered with HTTP status {status}" in found["acme: live session"]["says"]
+        assert found["acme: live session"]["exit"] == code
+
+
+async def test_a_live_session_is_tried_where_nothing_can_be_read(
+    server: NatsServer, vendor: PlayedVendor, tmp_path: Path
+) -> None:
+    """A page that fails says nothing of what is pushed."""
+    await vendor.call("POST", "faults", {"kind": "failure", "on": "page", "error": "AccessDenied", "times": None})
+    found = await checks(listening(server, vendor, tmp_path), 77)
+    assert failing(found) == ["acme: first page"]
+    assert "held over graphql-ws" in found["acme: live session"]["says"]
+
+
+async def test_an_invalid_subscription(server: NatsServer, vendor: PlayedVendor, tmp_path: Path) -> None:
+    """It is named with the vendor's words, among others that are held or alone; no secret is shown."""
+    tables = SUBSCRIPTIONS.replace("computerId online changedAt }", "computerId online changedAt nonesuch }")
+    setup = listening(server, vendor, tmp_path, tables)
+    found = await checks(setup, 78)
+    live = found["acme: live session"]
+    companies = sorted(vendor.facts["companies"])
+    assert live["says"] == f"the vendor refuses {len(companies)} of {len(companies) * 3} subscriptions:"
+    assert [line.split(": ")[0] for line in live["details"]] == [f"online-state-changed.{one}" for one in companies]
+    assert all("the vendor's schema does not fit" in line for line in live["details"])
+    assert live["exit"] == 77
+    alone = tables[tables.index('[[source.subscription]]\nname = "online-state-changed"') :]
+    setup.write(alone)
+    live = (await checks(setup, 78))["acme: live session"]
+    assert "every operation is refused" in live["says"]
+    assert live["details"][0].startswith(f"online-state-changed.{companies[0]}: ")
+    assert not any(secret in str(live) for secret in vendor.secrets)
+
+
+async def test_a_check_that_took_too_long_says_how_long_the_quota_waits() -> None:
+    """By what the budget knows: spent by others, refused by the vendor, or neither."""
+    assert "is slow" in _slow(Quota(Limit(1, 60.0, 1)))
+    spent = Quota(Limit(1, 60.0, 1))
+    await spent.take()
+    assert _slow(spent) == (
+        "no result within 60 s: the quota is spent; the next request may go in 60 s: try again then"
+    )
+    refused = Quota(Limit(1, 60.0, 1))
+    refused.throttled(Throttled("no", after=500.0))
+    assert _slow(refused) == (
+        "no result within 60 s: the vendor refused 1 times for quota; the next request may go in 500 s: try again then"
+    )

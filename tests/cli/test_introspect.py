@@ -209,7 +209,8 @@ async def test_check_offline_says_what_it_does_not_know(tmp_path: Path) -> None:
     unknown = "unverified: not known here; see status"
     assert f"listens session-changed: session, the adapter's own mapping; {unknown}" in words
     assert f"listens online-state-changed: computer, mapped here; {unknown}" in words
-    assert "ws_subprotocol" in words
+    assert "inferred settings at their defaults, see `bridged adapters pcvisit`" in words
+    assert "ws_subprotocol" not in words
     (source,) = (await setup.run("check", "--json")).json["sources"]
     assert [(one["name"], one["entity"], one["verified"]) for one in source["listens"]] == [
         ("session-changed", "session", None), ("participants-changed", "participants", None),
@@ -224,7 +225,10 @@ async def test_check_offline_says_what_it_does_not_know(tmp_path: Path) -> None:
 async def test_check_online_validates_against_the_vendor(
     server: NatsServer, vendor: PlayedVendor, tmp_path: Path
 ) -> None:
-    """What fits is said to, with the memory of the stream; what does not is 78 with line and column."""
+    """What fits is said to, with the memory of the stream; what does not is 78 with line and column.
+
+    The vendor refuses it, too, when it is subscribed to.
+    """
     async with handmade_stream(server.url) as stream:
         await stream.make()
         await remember(stream)
@@ -237,7 +241,9 @@ async def test_check_online_validates_against_the_vendor(
     assert found["acme: subscription online-state-changed"]["says"] == f"fits the vendor's schema; {UNVERIFIED}"
     setup.write(SANDBOX.replace("computerId online changedAt", "computerId online changed changedAt"))
     found = await online(setup, 78)
-    assert [name for name, check in found.items() if not check["ok"]] == ["acme: subscription online-state-changed"]
+    assert [name for name, check in found.items() if not check["ok"]] == [
+        "acme: subscription online-state-changed", "acme: live session"
+    ]  # fmt: skip
     (detail,) = found["acme: subscription online-state-changed"]["details"]
     assert "line 5, column 51 of the document: Cannot query field 'changed'" in detail
 
@@ -247,8 +253,9 @@ async def test_a_closed_schema_is_no_failure_of_the_check(server: NatsServer, tm
     answer = {"errors": [{"message": "introspection is disabled"}]}
     setup = Setup(tmp_path, nats=f'url = "{server.url}"')
     done, asked = await closed(setup, answer, 200, "check", "--online", "--json")
-    assert done.code == 0, done
     found = {check["check"]: check for check in done.json["checks"]}
+    # This vendor has no WebSocket.
+    assert [name for name, check in found.items() if not check["ok"]] == ["acme: live session"]
     for name in NAMES:
         says = found[f"acme: subscription {name}"]["says"]
         assert says.startswith("only its form was checked: the vendor's schema is closed to introspection")
@@ -282,9 +289,9 @@ async def test_status_says_which_have_never_told_anything(server: NatsServer, tm
     assert "walk subscription-" not in words
     (source,) = (await setup.run("status", "--json")).json["sources"]
     assert source["subscriptions"] == [
-        {"name": "session-changed", "verified": True, "first": "2026-01-01T00:00:00.000Z"},
-        {"name": "participants-changed", "verified": False, "first": None},
-        {"name": "online-state-changed", "verified": False, "first": None},
+        {"name": "session-changed", "verified": True, "first": "2026-01-01T00:00:00.000Z", "off": None, "reason": ""},
+        {"name": "participants-changed", "verified": False, "first": None, "off": None, "reason": ""},
+        {"name": "online-state-changed", "verified": False, "first": None, "off": None, "reason": ""},
     ]
     assert [walk["name"] for walk in source["walks"]] == ["sessions-fast-c1"]
     assert (await setup.run("resync", "acme", "--json")).json["walks"] == ["sessions-fast-c1"]

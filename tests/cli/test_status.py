@@ -27,8 +27,8 @@ SHAPE = {
     "nats": {"server", "version"},
     "stream": {"name", "messages", "bytes", "first_seq", "last_seq", "first_ts", "last_ts"},
     "source": {
-        "name", "vendor", "condition", "since", "reason", "problems", "owner", "walks", "subscriptions", "last_event",
-        "open_gaps", "quarantined", "last_quarantine",
+        "name", "vendor", "condition", "since", "reason", "half", "failing_since", "again", "problems", "owner",
+        "walks", "subscriptions", "last_event", "open_gaps", "quarantined", "last_quarantine",
     },
     "walk": {"name", "completed", "every_s", "late"},
 }  # fmt: skip
@@ -177,3 +177,84 @@ def test_walks_that_bear_names_from_the_login_are_known(tmp_path: Path) -> None:
     assert intervals.of("sessions-fast-x") == 30.0
     assert intervals.of("sessions-fast-") is None
     assert intervals.of("other") is None
+
+
+def test_a_live_session_that_is_down_is_no_vendor_that_is(tmp_path: Path) -> None:
+    """It is polled meanwhile, so walks that are late need another explanation; since the first failure."""
+    view = {
+        "condition": "lost", "since": "2026-01-01T23:30:00Z", "reason": "closed with 1006", "half": "live",
+        "failing_since": "2026-01-01T22:00:00.000Z",
+    }  # fmt: skip
+    assert described(tmp_path, **view)["problems"] == ["live session down for 2 h, polled meanwhile: closed with 1006"]
+    late = {"things": {"completed_ms": NOW_MS - 200_000}}
+    assert described(tmp_path, **view, walks=late)["problems"][2:] == [
+        "nothing of it is read: is `bridged run` running?"
+    ]
+    view |= {"half": "reading"}
+    assert described(tmp_path, **view)["problems"] == [
+        "the vendor cannot be read, what is pushed goes on, for 2 h: closed with 1006"
+    ]
+    older = {"condition": "lost", "since": "2026-01-01T23:30:00Z", "reason": "timeout"}
+    assert described(tmp_path, **older)["problems"] == ["the vendor cannot be reached, for 30 min: timeout"]
+
+
+def test_a_refused_source_says_when_it_is_tried_again(tmp_path: Path) -> None:
+    """Where the stream knows, and without a promise once that has passed."""
+    view = {"condition": "blocked", "since": "2026-01-01T23:30:00Z", "reason": "no"}
+    refused = "the vendor refuses, a human is needed, for 30 min: no"
+    assert described(tmp_path, **view)["problems"] == [refused]
+    soon = "2026-01-02T00:15:00Z"
+    assert described(tmp_path, **view, again=soon)["problems"] == [f"{refused}; tried again in 15 min ({soon})"]
+    over = "2026-01-01T23:45:00Z"
+    assert described(tmp_path, **view, again=over)["problems"] == [f"{refused}; was to be tried again at {over}"]
+    assert described(tmp_path, **view, again="soon")["problems"] == [refused]
+    assert described(tmp_path, **view, again=soon, half="live")["problems"] == [
+        "live session down for 30 min, polled meanwhile: no; the vendor refuses it, a human is needed; "
+        f"tried again in 15 min ({soon})"
+    ]
+
+
+def test_never_connected_says_since_when_and_what_it_does(tmp_path: Path) -> None:
+    """Who has it and since when, and whether its first reading is under way; or that nobody has it."""
+    owner = {"instance": "night:7", "since_ms": NOW_MS - 300_000}
+    begin = "never connected, though night:7 has had it since 2026-01-01T23:55:00.000Z (5 min); "
+    told = described(tmp_path, condition="never connected", owner=owner)
+    assert told["problems"] == [
+        f"{begin}nothing is read yet: it logs in, or waits for the vendor or its quota; see the log of `bridged run`"
+    ]
+    told = described(tmp_path, condition="never connected", owner=owner, walks={"things": {"pass_ms": NOW_MS}})
+    assert told["problems"] == [f"{begin}its first reading is under way: things"]
+    told = described(tmp_path, condition="never connected", owner={"instance": "night:7"})
+    assert told["problems"][0].startswith("never connected, though night:7 has had it; nothing is read yet")
+
+
+async def test_a_refused_subscription_is_a_problem(server: NatsServer, stream: HandmadeStream, tmp_path: Path) -> None:
+    """Beside its first event or instead of one: marked, with since when, why and what to ask; the exit code is 0."""
+    setup = Setup(tmp_path, nats=f'url = "{server.url}"')
+    table = """
+[[source.subscription]]
+name = "{0}"
+entity = "a-{0}"
+id = "id"
+fields = {{ id = "id" }}
+document = "subscription {{ a {{ id }} }}"
+"""
+    setup.write("".join(map(table.format, ("first", "second", "third"))))
+    now = time.time_ns() // 1_000_000
+    await stream.event("bridge.acme.source.connected.acme", {"reason": ""}, now)
+    off = {"off": "2026-01-01T00:00:00.000Z", "off_ms": 1_767_225_600_000, "reason": "no such field"}
+    await stream.put("cursor.acme.subscription-first", {"first_ms": now, "first": "2025-01-01T00:00:00.000Z", **off})
+    await stream.put("cursor.acme.subscription-second", {"off_ms": 1_767_225_600_000})
+    report = (await setup.run("status", "--json")).json
+    (source,) = report["sources"]
+    assert not report["ok"]
+    assert source["problems"] == [
+        "first: refused since 2026-01-01T00:00:00.000Z: no such field; ask `bridged check --online`",
+        "second: refused since 2026-01-01T00:00:00.000Z: no reason given; ask `bridged check --online`",
+    ]
+    assert [(one["verified"], one["off"], one["reason"]) for one in source["subscriptions"]] == [
+        (True, "2026-01-01T00:00:00.000Z", "no such field"), (False, "2026-01-01T00:00:00.000Z", ""), (False, None, "")
+    ]  # fmt: skip
+    done = await setup.run("status")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.count("\n! acme (pcvisit): connected for") == 1

@@ -53,7 +53,10 @@ def read_identity(folder: Path) -> Identity:
         port = int(str(data["url"]).rpartition(":")[2])
         return Identity(port, str(data["user"]), Secret(str(data["password"]), str(path)))
     except FileNotFoundError:
-        text = f"{path} does not exist: no embedded NATS server has been started with this state directory"
+        text = (
+            f"{path} does not exist: no embedded NATS server has been started with this state directory; "
+            "start `bridged run`"
+        )
         raise EmbeddedNatsFailed(text) from None
     except OSError as error:
         raise EmbeddedNatsFailed(f"{path} cannot be read: {error.strerror}; it is for the daemon's user only") from None

@@ -26,8 +26,10 @@ class Overview:
     """One source. Times are RFC 3339 texts in UTC; None or empty where the stream knows nothing.
 
     `condition`: the last that was announced of it (`connected`, `lost`, `blocked`, `recovered`), or `never connected`.
-    `walks`: the cursors, by walk name. `subscriptions`: what the stream remembers of those that have ever told us
-    something, by name (see `bridge.core.subscription.observed`).
+    `half`: what of it failed, `live` or `reading`; "" where that is all of it, or not known. `failing_since`: since
+    when there has been nothing but failures. `again`: when a source that is refused was to be tried again.
+    `walks`: the cursors, by walk name. `subscriptions`: what the stream remembers of them, by name: when they first
+    told us something (see `bridge.core.subscription.observed`); of one the vendor refuses `off`, `off_ms`, `reason`.
     `last_event`: the vendor's last, with `subject`, `seq` and `observed`.
     `quarantined`: how many records could not be read; `last_quarantine`: the `observed` and `reason` of the last.
     """
@@ -38,6 +40,9 @@ class Overview:
     condition: str = NEVER
     since: str | None = None
     reason: str = ""
+    half: str = ""
+    failing_since: str | None = None
+    again: str | None = None
     walks: dict[str, dict[str, Json]] = field(default_factory=dict)
     subscriptions: dict[str, dict[str, Json]] = field(default_factory=dict)
     last_event: dict[str, Json] | None = None
@@ -85,7 +90,11 @@ class Observer:
         told = await self._last(f"{own}.source.*.{token(source)}")
         if told is not None:
             view.condition = told.subject.split(".")[4]
-            view.reason = str(_after(told).get("reason") or "")
+            after = _after(told)
+            view.reason = str(after.get("reason") or "")
+            view.half = _string(after.get("half")) or ""
+            view.failing_since = _string(after.get("failing_since"))
+            view.again = _string(after.get("again"))
             view.since = _observed(told)
         view.walks, view.subscriptions = await self._cursors(source)
         last = await self._last(f"{EVENTS}.{token(vendor)}.{token(source)}.>")
@@ -138,6 +147,14 @@ def cursor_times(cursor: dict[str, Json]) -> tuple[int | None, str | None]:
     return (completed, timestamp(completed)) if isinstance(completed, int) else (None, None)
 
 
+def refused_since(cursor: dict[str, Json]) -> str | None:
+    """Since when the vendor refuses a subscription, as RFC 3339 text; None if it does not."""
+    off, off_ms = cursor.get("off"), cursor.get("off_ms")
+    if isinstance(off, str) and off:
+        return off
+    return timestamp(off_ms) if isinstance(off_ms, int) and not isinstance(off_ms, bool) else None
+
+
 def _observed(message: Message) -> str | None:
     """When the bridge observed it: carried in the event itself."""
     return message.headers.get("ce-observedtime")
@@ -154,6 +171,11 @@ def _text(subject_token: str) -> str:
 def _after(message: Message) -> dict[str, Json]:
     after = _object(message).get("after")
     return after if isinstance(after, dict) else {}
+
+
+def _string(value: Json) -> str | None:
+    """An older build leaves it out."""
+    return value if isinstance(value, str) and value else None
 
 
 def _object(message: Message) -> dict[str, Json]:

@@ -177,7 +177,9 @@ async def last_sequence(nc: Client, *, stream: str, prefix: str) -> int:
 def explained(error: ApiError, stream: str) -> BridgeError:
     """What JetStream's refusal to let us look at `stream` means."""
     if error.err_code == STREAM_NOT_FOUND:
-        return StreamMissing(f"stream {stream} does not exist yet: the first `bridged run` makes it; check nats.stream")
+        return StreamMissing(
+            f"stream {stream} does not exist yet: start `bridged run`, the first one makes it; or check nats.stream"
+        )
     if error.err_code in (NOT_ENABLED, NOT_ENABLED_FOR_ACCOUNT):
         return JetStreamOff("JetStream is switched off for this NATS account: use the account the daemon uses")
     return NoAnswer(f"stream {stream} cannot be read now: {error}")

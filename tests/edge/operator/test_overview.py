@@ -12,7 +12,7 @@ from nats.aio.client import Client
 
 from bridge.core.gap import Gap
 from bridge.edge.ledger.layout import JetStreamOff, LedgerNames, stream_config
-from bridge.edge.operator.overview import NEVER, Observer, Overview
+from bridge.edge.operator.overview import NEVER, Observer, Overview, refused_since
 from bridge.edge.operator.tail import StreamMissing
 from tests.support.asking import ask, plain_client
 from tests.support.nats_server import nats_server
@@ -110,3 +110,21 @@ async def test_what_is_remembered_of_subscriptions_is_no_walk(client: Client) ->
     assert view.walks == {"fast": {"completed_ms": 1}}
     assert view.subscriptions == await observer.subscriptions(SOURCE) == {"states": told}
     assert await observer.subscriptions("another") == {}
+
+
+async def test_which_half_fails_and_until_when(client: Client) -> None:
+    """What an event of the bridge's own says beside the reason; what is no text counts as left out."""
+    after = {"reason": "r", "half": "live", "failing_since": "2026-01-01T00:00:00Z", "again": "2026-01-01T01:00:00Z"}
+    await put(client, f"in.bridge.{TOKEN}.source.blocked.{TOKEN}", {"after": after})
+    view = await Observer(client, LedgerNames()).source("acme", SOURCE)
+    assert (view.half, view.failing_since, view.again) == ("live", "2026-01-01T00:00:00Z", "2026-01-01T01:00:00Z")
+    await put(client, f"in.bridge.{TOKEN}.source.lost.{TOKEN}", {"after": {"half": None, "failing_since": 5}})
+    view = await Observer(client, LedgerNames()).source("acme", SOURCE)
+    assert (view.condition, view.half, view.failing_since, view.again) == ("lost", "", None, None)
+
+
+def test_since_when_a_subscription_is_refused() -> None:
+    """As text, else from milliseconds, else not at all."""
+    assert refused_since({"off": "2026-01-01T00:00:00Z", "off_ms": 5}) == "2026-01-01T00:00:00Z"
+    assert refused_since({"off_ms": 5}) == "1970-01-01T00:00:00.005Z"
+    assert refused_since({"first": "2026-01-01T00:00:00Z"}) is None

@@ -1,0 +1,89 @@
+"""What somebody should look at in a source, in words: from what the stream tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bridge.cli.ages import age, span, until
+from bridge.core.event import timestamp
+from bridge.edge.operator.overview import NEVER, Overview
+
+FAILING = ("lost", "blocked")
+
+
+def problems(
+    view: Overview,
+    walks: Sequence[Mapping[str, Any]],
+    subscriptions: Sequence[Mapping[str, Any]],
+    now: datetime,
+) -> list[str]:
+    """The worst first; none when all is well. `walks` and `subscriptions` are as in `status --json`."""
+    found = []
+    if view.condition == NEVER:
+        found.append(_never(view, walks, now))
+    elif view.condition in FAILING:
+        found.append(_failing(view, now))
+    late = [walk for walk in walks if walk["late"]]
+    found += [
+        f"{walk['name']} was last complete {age(walk['completed'], now)} ago, and should be every "
+        f"{span(walk['every_s'])}"
+        for walk in late
+    ]
+    # A source whose live session failed is polled meanwhile.
+    unread = view.condition in FAILING and view.half != "live"
+    if late and len(late) == len(walks) and not unread:
+        found.append("nothing of it is read: is `bridged run` running?")
+    found += [
+        f"{one['name']}: refused since {one['off']}: {one['reason'] or 'no reason given'}; ask `bridged check --online`"
+        for one in subscriptions
+        if one["off"]
+    ]
+    found += [
+        f"a gap is open since {gap.get('from')} ({gap.get('feed')}): {gap.get('reason')}" for gap in view.open_gaps
+    ]
+    return found
+
+
+def owned_since(owner: Mapping[str, Any]) -> str | None:
+    """Since when a daemon has had the source, as RFC 3339 text; None where its record does not say."""
+    since_ms = owner.get("since_ms")
+    return timestamp(since_ms) if isinstance(since_ms, int) else None
+
+
+def _never(view: Overview, walks: Sequence[Mapping[str, Any]], now: datetime) -> str:
+    if not view.owner:
+        return "it has never been read: start `bridged run`, and see its log"
+    since = owned_since(view.owner)
+    text = f"{NEVER}, though {view.owner.get('instance', 'a daemon')} has had it"
+    text += f" since {since} ({age(since, now)})" if since else ""
+    reading = ", ".join(walk["name"] for walk in walks if not walk["completed"])
+    if reading:
+        return f"{text}; its first reading is under way: {reading}"
+    if walks:
+        return f"{text}; it has been read before, and now logs in or waits: see the log of `bridged run`"
+    return (
+        f"{text}; nothing is read yet: it logs in, or waits for the vendor or its quota; see the log of `bridged run`"
+    )
+
+
+def _failing(view: Overview, now: datetime) -> str:
+    for_ = age(view.failing_since or view.since, now)
+    refused = view.condition == "blocked"
+    if view.half == "live":
+        text = f"live session down for {for_}, polled meanwhile: {view.reason}"
+        text += "; the vendor refuses it, a human is needed" if refused else ""
+    elif refused:
+        text = f"the vendor refuses, a human is needed, for {for_}: {view.reason}"
+    elif view.half == "reading":
+        text = f"the vendor cannot be read, what is pushed goes on, for {for_}: {view.reason}"
+    else:
+        text = f"the vendor cannot be reached, for {for_}: {view.reason}"
+    left_s = until(view.again, now) if view.again else None
+    if left_s is None:
+        return text
+    if left_s > 0:
+        return f"{text}; tried again in {span(left_s)} ({view.again})"
+    # It is announced once, however often it is refused: later attempts leave no trace in the stream.
+    return f"{text}; was to be tried again at {view.again}"
