@@ -11,8 +11,9 @@ from anyio.abc import TaskStatus
 
 from bridge.adapter import Json, Record
 from bridge.core.errors import Malformed, Overrun, Retry
+from bridge.core.event import timestamp
 from bridge.core.gap import Gap
-from bridge.core.subscription import observed
+from bridge.core.subscription import observed, subscription_of
 from bridge.engine.groups import task_group
 from bridge.engine.herald import announce_gap
 from bridge.engine.inbox import Inbox
@@ -81,6 +82,7 @@ class Live:
                     self._blind_since_ms = reading.walker.last_completed_ms()
                 self._first = False
                 await self._close_blind_gap(reading.walker)
+                await self._note_refused(reading.walker)
                 for entity in reading.walker.lanes.main.arrivals.doubt_again():
                     reading.look(entity)
                 group.start_soon(self._pump, inbox, reading, caught_up)
@@ -172,8 +174,28 @@ class Live:
     async def _note_observed(self, name: str, walker: Walker) -> None:
         """The stream remembers that the vendor has told us something by this subscription."""
         walk, cursor = observed(name, self._world.wall())
-        if not walker.lanes.main.cursor(walk).value:
-            await walker.lanes.main.mark(walk, cursor)
+        known = walker.lanes.main.cursor(walk).value
+        if "first_ms" not in known:
+            await walker.lanes.main.mark(walk, {**known, **cursor})
+
+    async def _note_refused(self, walker: Walker) -> None:
+        """The stream remembers which subscriptions the vendor refuses, until it takes them again."""
+        statistics = self._status.session
+        if statistics is None:
+            return
+        main = walker.lanes.main
+        # One subscription may be several operations, one for each company; what is refused of one is said of it.
+        refused = {observed(name, 0)[0]: reason for name, reason in statistics.off.items()}
+        known = [name for name in walker.lanes.cursors() if subscription_of(name) is not None]
+        for walk in dict.fromkeys([*refused, *known]):
+            value = main.cursor(walk).value
+            kept = {key: value[key] for key in ("first_ms", "first") if key in value}
+            if walk in refused and "off" not in value:
+                now_ms = self._world.wall()
+                reason = self._world.masker.mask(refused[walk])
+                await main.mark(walk, {**kept, "off_ms": now_ms, "off": timestamp(now_ms), "reason": reason})
+            elif walk not in refused and "off" in value:
+                await main.mark(walk, kept)
 
     async def _close_blind_gap(self, walker: Walker) -> None:
         """A vendor that cannot be asked again told us nothing while the session was down."""

@@ -15,6 +15,7 @@ from bridge.engine.live import CONNECT_DEADLINE_S
 from bridge.engine.ports import Feed, Offer
 from bridge.engine.runner import Runner
 from bridge.engine.source import Source
+from bridge.engine.vigil import SessionStatistics
 from tests.support.engine import Bench, on_virtual_clock
 from tests.support.sim_vendor import SimAdapter, SimSettings
 from tests.support.sim_vendor import status as answer_status
@@ -43,9 +44,11 @@ class Stage(Bench):
         self._walks = walks
 
         self.pushed_only = False
+        self.statistics: SessionStatistics | None = None
 
     def _fresh(self) -> Runner:
-        return Runner(Source(OneWay(self._settings, self._walks, self.pushed_only), self._feed), self._world)
+        adapter = OneWay(self._settings, self._walks, self.pushed_only)
+        return Runner(Source(adapter, self._feed, session=self.statistics), self._world)
 
     def _feed(self, token: Token) -> Feed:
         self.tokens.append(token)
@@ -541,6 +544,33 @@ def test_a_failure_the_vendor_pushes_is_a_reason_to_read() -> None:
     run(bench, 110, check)
     assert len(bench.tokens) == 1
     bench.check()
+
+
+def test_a_subscription_that_is_refused_is_remembered_until_it_is_taken() -> None:
+    """In the stream, where `status` reads it, beside what was known of it."""
+    statistics = SessionStatistics()
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        statistics.off = {"things.c-1": "not in the schema"} if len(bench.tokens) < 2 else {}
+        status.started()
+        await anyio.sleep(100)
+        raise Retry("hung up")
+
+    bench = Stage(hold)
+    bench.statistics = statistics
+    seen: list[Json] = []
+
+    async def script() -> None:
+        await anyio.sleep(50)
+        seen.append(bench.ledger.cursor("acme", "subscription-things"))
+        await anyio.sleep(100)
+        seen.append(bench.ledger.cursor("acme", "subscription-things"))
+
+    on_virtual_clock(lambda: bench.during(script))
+    refused, taken = seen
+    assert refused["reason"] == "not in the schema"
+    assert refused["off"].startswith("2023-11-14T22:13:2")
+    assert taken == {}
 
 
 def test_the_first_push_of_a_subscription_is_remembered() -> None:
