@@ -39,6 +39,9 @@ _FORM = (
 """The rules that need no schema."""
 _NO_SCHEMA = graphql.build_schema("type Query { nothing: Int }")
 _QUOTED = re.compile(r"\b(String|BlockString|Int|Float) (['\"]).*\2")
+_UNREADABLE = "what the vendor calls its schema cannot be read"
+_NO_SENSE = (graphql.GraphQLError, TypeError, ValueError, LookupError, AttributeError, RecursionError, StopIteration)
+"""What the library raises for a schema that contradicts itself; much of it is built only when it is asked for."""
 _MOST = 10
 """Of more problems in one document only so many are told."""
 
@@ -85,15 +88,24 @@ class VendorSchema:
         self._data = data
         try:
             self._schema = graphql.build_client_schema(data)
-        except (graphql.GraphQLError, TypeError, ValueError, KeyError, AttributeError):
-            raise Malformed("what the vendor calls its schema cannot be read") from None
+        except _NO_SENSE:
+            raise Malformed(_UNREADABLE) from None
 
     def sdl(self) -> str:
-        """The schema as text, in the schema definition language."""
-        return graphql.print_schema(self._schema)
+        """The schema as text, in the schema definition language. Raises Malformed: some faults show only here."""
+        try:
+            return graphql.print_schema(self._schema)
+        except _NO_SENSE:
+            raise Malformed(_UNREADABLE) from None
 
     def subscriptions(self) -> list[SubscriptionField]:
-        """What can be subscribed to, by name; none where the schema has no subscription type."""
+        """What can be subscribed to, by name; none where the schema has no subscription type. Raises Malformed."""
+        try:
+            return self._subscriptions()
+        except _NO_SENSE:
+            raise Malformed(_UNREADABLE) from None
+
+    def _subscriptions(self) -> list[SubscriptionField]:
         root = self._schema.subscription_type
         if root is None:
             return []
@@ -115,7 +127,10 @@ class VendorSchema:
         if found := problems(one):
             return found
         document = _parsed(one.document)
-        errors = graphql.validate(self._schema, document)
+        try:
+            errors = graphql.validate(self._schema, document)
+        except _NO_SENSE:
+            raise Malformed(_UNREADABLE) from None
         return [_problem(error, _texts(document)) for error in errors[:_MOST]]
 
 
@@ -167,7 +182,7 @@ def _shape(document: graphql.DocumentNode, one: Subscription) -> Iterator[Docume
     if operation.operation is not graphql.OperationType.SUBSCRIPTION:
         yield _at(operation, f"expected a subscription, found a {operation.operation.value}")
         return
-    roots = list(_fields(operation.selection_set, fragments))
+    roots = list(_fields(operation.selection_set, fragments, set()))
     if len({_name(root) for root in roots}) != 1:
         yield _at(roots[1] if roots else operation, f"expected one root field, found {len(roots)}")
         return
@@ -221,21 +236,25 @@ def _selected(
     sets: Sequence[SelectionSetNode], steps: Sequence[str], fragments: Mapping[str, FragmentDefinitionNode]
 ) -> bool:
     step, *rest = steps
-    found = [node for one in sets for node in _fields(one, fragments) if _name(node) == step]
+    seen: set[str] = set()
+    found = [node for one in sets for node in _fields(one, fragments, seen) if _name(node) == step]
     inner = [node.selection_set for node in found if node.selection_set is not None]
     # Without a selection it is a scalar, and some scalars are JSON objects.
     return bool(found) and (not rest or len(inner) < len(found) or _selected(inner, rest, fragments))
 
 
-def _fields(selection: SelectionSetNode, fragments: Mapping[str, FragmentDefinitionNode]) -> Iterator[FieldNode]:
-    """The fields of a selection, those of its fragments among them. Fragments contain no cycle: that is checked."""
+def _fields(
+    selection: SelectionSetNode, fragments: Mapping[str, FragmentDefinitionNode], seen: set[str]
+) -> Iterator[FieldNode]:
+    """The fields of a selection, those of its fragments among them, each fragment once: those `seen` add nothing."""
     for node in selection.selections:
         if isinstance(node, FieldNode):
             yield node
         elif isinstance(node, InlineFragmentNode):
-            yield from _fields(node.selection_set, fragments)
-        elif isinstance(node, FragmentSpreadNode):
-            yield from _fields(fragments[node.name.value].selection_set, fragments)
+            yield from _fields(node.selection_set, fragments, seen)
+        elif isinstance(node, FragmentSpreadNode) and node.name.value not in seen:
+            seen.add(node.name.value)
+            yield from _fields(fragments[node.name.value].selection_set, fragments, seen)
 
 
 def _name(node: FieldNode) -> str:

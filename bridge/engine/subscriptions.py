@@ -38,6 +38,11 @@ LEAVE_S = 2.0
 RESTART_FIRST_S = 1.0
 RESTART_LONGEST_S = 60.0
 """The back-off for an operation that the server keeps ending. It starts over once one ran for the longest delay."""
+HELD_S = RESTART_LONGEST_S
+"""An operation that ran for so long has proved itself."""
+UNSTEADY_ENDS = 3
+"""An operation that was ended so often in a row is told of: whoever waits for its news must know."""
+_ASK = "ask `bridged check --online`"
 
 log = structlog.get_logger()
 
@@ -118,6 +123,7 @@ class _Holding:
         self._roll = roll
         self._machine = machines.make(session)
         self._vigil = Vigil(session.beat_timeout_s, session.idle_timeout_s, statistics)
+        self._log = log.bind(session=place(session.url))
         self._where = f"live session with {place(session.url)}"
         self._ready = False
         self._news: anyio.Event | None = None
@@ -137,6 +143,8 @@ class _Holding:
                 group.start_soon(self._watch)
                 await self._read()
         finally:
+            for run in self._runs.values():
+                self._note_age(run)
             await self._leave()
 
     # --- the parts ---
@@ -173,9 +181,12 @@ class _Holding:
             error = run.error
             if isinstance(error, Refused):
                 return
-            if anyio.current_time() - run.since >= RESTART_LONGEST_S:
+            if anyio.current_time() - run.since >= HELD_S:
                 run.backoff.reset()
-            await anyio.sleep(run.backoff.next(at_least=error.after if isinstance(error, Retry) else None))
+            delay_s = run.backoff.next(at_least=error.after if isinstance(error, Retry) else None)
+            if run.backoff.failures >= UNSTEADY_ENDS:
+                self._doubt(run)
+            await anyio.sleep(delay_s)
             run = await self._start(run.operation, run.backoff)
             self._statistics.resubscriptions += 1
             await self._settle([run])
@@ -184,7 +195,26 @@ class _Holding:
                     f"{self._where}: the server ended operation {name} ({error or 'without a reason'}), "
                     "which has been started again"
                 )
+            if name in self._statistics.off:
+                with anyio.move_on_after(max(0.0, run.since + HELD_S - anyio.current_time())):
+                    await self._until(lambda run=run: run.ended)  # type: ignore[misc]
+                if not run.ended:
+                    del self._statistics.off[name]
+                    self._log.info("session.operation_steady", operation=name)
         run.tended = False
+
+    def _doubt(self, run: _Run) -> None:
+        """The server ends an operation again and again: it is said once, and what is read must do meanwhile."""
+        name, ends = run.operation.name, run.backoff.failures
+        reason = f"the server has ended it {ends} times in a row: {run.error or 'without a reason'}"
+        told = name in self._statistics.off
+        self._statistics.off[name] = reason
+        if not told:
+            self._log.warning(
+                "session.operation_unsteady", operation=name, reason=reason,
+                advice=f"{_ASK}; it is started again all the same, at least once a minute",
+            )  # fmt: skip
+            self._offer.missed(f"{self._where}: operation {name} does not run: {reason}")
 
     # --- steps ---
 
@@ -216,11 +246,13 @@ class _Holding:
         if self._session.subprotocol not in CONFIRMING:
             await anyio.sleep(self._session.settle_s)
             return
+        # Rails confirms some milliseconds before it listens, so the pause is needed here, too.
         with anyio.move_on_after(self._session.ack_timeout_s):
             await self._until(lambda: all(run.settled for run in runs))
         missing = ", ".join(run.operation.name for run in runs if not run.settled)
         if missing:
             raise Retry(f"{self._where}: not confirmed within {self._session.ack_timeout_s:g} s: {missing}")
+        await anyio.sleep(self._session.settle_s)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         """Wait for something that a move brings about."""
@@ -255,7 +287,7 @@ class _Holding:
                     self._end(run, move.error)
             case Odd():
                 self._statistics.odd += 1
-                log.debug("session.odd", session=place(self._session.url), what=move.what)
+                self._log.debug("session.odd", what=move.what)
             case Close():
                 self._ending = move
                 raise move.error
@@ -265,18 +297,35 @@ class _Holding:
         run.error = error
         run.settled = run.ended = True
         self._tell()
+        name = run.operation.name
+        self._note_age(run)
         if isinstance(error, Unauthorized):
-            raise error
+            error = run.error = self._forbidden(name, error)
         if isinstance(error, Refused):
-            name = run.operation.name
             self._off.add(name)
             self._statistics.off[name] = str(error)
-            log.warning("session.operation_off", session=place(self._session.url), operation=name, reason=str(error))
+            self._log.warning("session.operation_off", operation=name, reason=str(error), advice=_ASK)
             if len(self._off) == len(self._session.operations):
                 raise Refused(f"{self._where}: every operation is refused, at last {name}: {error}", after=error.after)
         if not run.tended:
             run.tended = True
             self._group.start_soon(self._tend, run)
+
+    def _forbidden(self, name: str, error: Unauthorized) -> Refused:
+        """The token does not do for one operation. Raises what makes the engine renew it, unless that was no use.
+
+        Then only this operation is refused, as long as there are others: they need not suffer for it.
+        """
+        others = len(self._off | {name}) < len(self._session.operations)
+        if others and name in self._statistics.renewed_for:
+            return Refused(f"{error}; and so with a new token: the credentials may not do this")
+        self._statistics.renewed_for.update(operation.name for operation in self._session.operations)
+        raise error
+
+    def _note_age(self, run: _Run) -> None:
+        """Whoever ran for long had a token that did; if it does no longer, it has merely expired."""
+        if anyio.current_time() - run.since >= HELD_S:
+            self._statistics.renewed_for.discard(run.operation.name)
 
     async def _send(self, move: Send) -> None:
         try:

@@ -22,7 +22,8 @@ class SessionStatistics:
     """What live sessions have seen, for status and metrics. Times are seconds of the event loop's clock.
 
     `odd`: frames that were ignored. `resubscriptions`: operations started again on a session that went on.
-    `off`: operations the vendor refuses, and why; they stay off until the next session.
+    `off`: operations that do not run, and why: refused, until the next session, or ended again and again, until they
+    hold. `renewed_for`: operations that a renewed token is to help, and that have not run long since.
     """
 
     sessions: int = 0
@@ -33,6 +34,7 @@ class SessionStatistics:
     last_frame: float | None = None
     last_beat: float | None = None
     off: dict[str, str] = field(default_factory=dict)
+    renewed_for: set[str] = field(default_factory=set)
 
 
 class Vigil:

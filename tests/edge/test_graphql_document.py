@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import graphql
@@ -178,3 +179,16 @@ def test_what_is_no_schema(data: Json) -> None:
     """Malformed, whatever the vendor sends."""
     with pytest.raises(Malformed, match="cannot be read"):
         VendorSchema(data)
+
+
+def test_fragments_that_double_are_looked_at_once() -> None:
+    """Thirty levels, of which each asks twice for the next: a thousand million ways to one field."""
+    flat = " ".join(f"fragment f{n} on T {{ ...f{n + 1} ...f{n + 1} }}" for n in range(30))
+    deep = " ".join(f"fragment f{n} on T {{ a {{ ...f{n + 1} }} a {{ ...f{n + 1} }} }}" for n in range(30))
+    for fragments, id_ in ((flat, "id"), (deep, ".".join(["a"] * 30 + ["id"]))):
+        document = f"subscription {{ root {{ ...f0 }} }} {fragments} fragment f30 on T {{ id }}"
+        given: dict[str, Any] = {"shape": None, "entity": "x", "id": id_, "fields": {"id": id_}}
+        began = time.process_time()
+        assert told(document, **given) == []
+        assert told(document, **given | {"id": f"{id_}x"})
+        assert time.process_time() - began < 10

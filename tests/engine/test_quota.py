@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import anyio
 import pytest
+from structlog.testing import capture_logs
 
 from bridge.core.budget import Allowance, Limit
 from bridge.core.errors import Throttled
@@ -171,5 +172,58 @@ def test_what_answers_tell_holds_for_all_who_share_the_quota() -> None:
         start = anyio.current_time()
         await quota.take()
         assert anyio.current_time() - start > 3.6
+
+    on_virtual_clock(main)
+
+
+def test_a_long_wait_is_logged_once_and_so_is_its_end() -> None:
+    """However many wait, and for whatever reason: seconds, until when, and what to do; nothing of the key."""
+
+    async def main() -> None:
+        quota = Quotas(lambda: 1_767_225_600_000).of("the-key", Limit(1_000, 3_600.0, 26))
+        with capture_logs() as logs:
+            quota.throttled(Throttled("429", after=40))
+            quota.throttled(Throttled("429", after=40))
+            async with anyio.create_task_group() as group:
+                for _ in range(5):
+                    group.start_soon(quota.take)
+            quota.passed()
+            quota.passed()
+        assert [line["event"] for line in logs] == ["quota.paused", "quota.resumed"]
+        paused, resumed = logs
+        assert (paused["seconds"], paused["until"]) == (40, "2026-01-01T00:00:40.000Z")
+        assert paused["quota"] == "1000 requests in 3600 s"
+        assert paused["advice"]
+        assert resumed["seconds"] == 40
+        assert "the-key" not in str(logs)
+
+    on_virtual_clock(main)
+
+
+def test_a_spent_quota_is_logged_and_its_usual_pace_is_not() -> None:
+    """A minute for each request is said once and not with each; a wait of ten seconds or less never."""
+
+    async def main() -> None:
+        with capture_logs() as logs:
+            slow, brisk = Quota(Limit(1, 60.0)), Quota(Limit(1, 10.0))
+            for quota in (slow, brisk):
+                for _ in range(20):
+                    await quota.take()
+                    quota.passed()
+        assert [(line["event"], line["seconds"]) for line in logs] == [("quota.paused", 60)]
+        assert "until" not in logs[0]
+
+    on_virtual_clock(main)
+
+
+def test_a_pause_that_grows_is_said_again() -> None:
+    """A vendor that refuses for a minute, and then for an hour."""
+
+    async def main() -> None:
+        quota = Quota(Limit(1_000, 3_600.0, 26))
+        with capture_logs() as logs:
+            for after in (60, 3_600):
+                quota.throttled(Throttled("429", after=after))
+        assert [line["seconds"] for line in logs] == [60, 3_600]
 
     on_virtual_clock(main)

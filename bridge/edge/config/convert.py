@@ -13,7 +13,7 @@ import os
 import re
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -30,6 +30,9 @@ T = TypeVar("T")
 
 INVALID: Any = object()
 """Stands for a value that was reported and is not to be used."""
+
+DEEPEST = 100
+"""A value nested deeper is a mistake, and more than others can read."""
 
 # Bounds of the keys every source has; adapters declare their own.
 _AT_LEAST = {"max_body_mb": 1, "request_timeout_s": 0.1}
@@ -132,6 +135,9 @@ class Converter:
             return [self._value(inner[0], item, (*path, index)) for index, item in enumerate(value)]
         if origin is dict and isinstance(value, dict) and _is_ours(inner[1]):
             return {name: self._value(inner[1], item, (*path, name)) for name, item in value.items()}
+        if _deeper(value, DEEPEST):
+            self.fail(path, f"nested more than {DEEPEST} deep")
+            return INVALID
         self._no_userinfo(value, path)
         return self._plain(hint, value, path)
 
@@ -284,3 +290,15 @@ def _is_ours(hint: Any) -> bool:
 def _is_loopback(url: str) -> bool:
     host = url.split("://", 1)[1].lower()
     return bool(re.match(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(?=[:/?#]|\Z)", host))
+
+
+def _deeper(value: Any, most: int) -> bool:
+    """Whether tables and lists are nested in one another more than `most` deep; without recursion."""
+    level = [value]
+    for _ in range(most + 1):
+        level = [inner for outer in level if isinstance(outer, (dict, list)) for inner in _items(outer)]
+    return bool(level)
+
+
+def _items(outer: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return outer.values() if isinstance(outer, dict) else outer

@@ -118,3 +118,13 @@ def test_who_writes_no_graphql_does_not_wait_for_it(tmp_path: Path, monkeypatch:
     assert "bridge.edge.graphql_document" not in sys.modules
     loaded(tmp_path, PCVISIT + GOOD)
     assert "bridge.edge.graphql_document" in sys.modules
+
+
+def test_variables_nested_without_end(tmp_path: Path) -> None:
+    """An error at the key, not a crash: by dotted keys a short line nests as deep as it likes."""
+    deep = GOOD.replace('variables = { company = "{company}" }', f'variables.company{".a" * 3_000} = "{{company}}"')
+    (problem,) = refused(tmp_path, PCVISIT + deep)
+    assert problem.startswith("bridged.toml:")
+    assert problem.endswith(': source["one"].subscription[0].variables: nested more than 100 deep')
+    fine = GOOD.replace('variables = { company = "{company}" }', f'variables.company{".a" * 90} = "{{company}}"')
+    assert loaded(tmp_path, PCVISIT + fine).sources
