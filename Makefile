@@ -15,7 +15,7 @@ help:
 	@echo 'make demo    watch events flow: NATS, a played vendor and the bridge, all on this machine'
 	@echo 'make test    lint, types and the tests; under eight minutes on two cores'
 	@echo 'make lint    ruff and mypy alone'
-	@echo 'make interop our live sessions against npm packages and Rails; part of make test where they are to be had'
+	@echo 'make interop our live sessions against npm packages and Rails: servers and official clients'
 	@echo 'make chaos   the long fault suite: kills at random moments, then compares'
 	@echo 'make bench   figures of this machine'
 	@echo 'make clean   removes .venv and every cache'
