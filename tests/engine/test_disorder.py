@@ -17,7 +17,7 @@ from tests.support.desk import Desk, thing
 from tests.support.engine import on_virtual_clock
 from tests.support.laggard import Facts, Laggard
 
-SEEDS = int(os.environ.get("BRIDGED_DISORDER_SEEDS", "12"))
+SEEDS = int(os.environ.get("BRIDGED_DISORDER_SEEDS", "8"))
 
 
 class Disorderly(Facts):

@@ -19,7 +19,7 @@ from tests.support import sim_vendor as sim
 from tests.support.engine import Bench, on_virtual_clock
 from tests.support.memory_ledger import Fault
 
-EXAMPLES = int(os.environ.get("BRIDGED_MODEL_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("BRIDGED_MODEL_EXAMPLES", "100"))
 
 edits = st.tuples(
     st.floats(0.0, 25.0),

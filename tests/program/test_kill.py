@@ -102,7 +102,7 @@ PACES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("pace", PACES)
+@pytest.mark.parametrize("pace", [pytest.param("alike", marks=pytest.mark.chaos), "unlike", "in turn"])
 async def test_two_daemons_for_one_source_double_nothing(tmp_path: Path, pace: str) -> None:
     """One is killed, one sleeps while the other goes on and wakes with old knowledge: without any agreement between
     them, and with one, nothing is lost, doubled, or overwritten by something older."""

@@ -57,7 +57,9 @@ PROTOCOLS: dict[str, tuple[str, dict[str, Any], dict[str, Any], int]] = {
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    "protocol", ["graphql-ws", pytest.param("graphql-transport-ws", marks=pytest.mark.chaos), "actioncable"]
+)
 async def test_nothing_a_server_sends_or_refuses_ends_a_source(tmp_path: Path, protocol: str) -> None:
     """Every odd frame, failure and refusal, each at another source: all live on, everything is stored once, what
     cannot be read is in quarantine once, `status` shows it, and the other vendor's source notices nothing."""

@@ -51,6 +51,7 @@ async def test_minutes_of_it_and_the_stream_equals_the_ledger(tmp_path: Path) ->
     await endured(tmp_path, seed=SEED, rounds=6, seconds=MINUTES * 60)
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(180)
 async def test_ids_encoded_anew_while_it_runs_create_nothing(tmp_path: Path) -> None:
     """X-Assist hands out all ids anew, under changes, by query and by push: nothing is created a second time, nor
