@@ -119,9 +119,9 @@ def test_more_lists_and_objects_than_records_have_are_refused(data: bytes) -> No
 
 
 def test_a_long_page_of_honest_records_passes() -> None:
-    """Thirty-two megabytes of the shortest rows that pages have; and 200,000 empty ones."""
+    """Eight megabytes of the shortest rows that pages have; and 200,000 empty ones."""
     row = b'{"cursor":"Mg","node":{"id":"%016d"}},'
-    rows = 32 * 1024 * 1024 // len(row % 1)
+    rows = 8 * 1024 * 1024 // len(row % 1)
     found = decode(b"[" + b"".join(row % number for number in range(rows)) + b"{}]")
     assert isinstance(found, list)
     assert len(found) == rows + 1

@@ -42,10 +42,9 @@ def test_a_plan_comes_from_its_seed_alone() -> None:
         assert {blow.kind for blow in drawn.nats} == set(AT_NATS)
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize(
-    "one_bucket", [True, pytest.param(False, marks=pytest.mark.chaos)], ids=["leases", "no_leases"]
-)
+@pytest.mark.parametrize("one_bucket", [True, False], ids=["leases", "no_leases"])
 async def test_a_short_fight_leaves_every_history_whole(tmp_path: Path, one_bucket: bool) -> None:
     """One blow of each kind: every entity's history is the vendor's, each change once, the chain unbroken."""
     verdict = await fought(tmp_path, seed=61, seconds=SHORT_S, one_bucket=one_bucket)
