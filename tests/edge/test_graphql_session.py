@@ -317,16 +317,20 @@ async def test_a_ping_with_a_payload_is_answered_with_it(when: str) -> None:
 @speaks_all
 async def test_a_drop_while_streaming(subprotocol: Subprotocol, code: int, kind: type[BridgeError]) -> None:
     """Scenario 08: what arrived before it was offered, and the code says what happens next."""
+    arrived = anyio.Event()
 
     async def talk(speaker: Speaker) -> None:
         await serve(speaker, *({"data": {"n": n}} for n in range(5)))
         if code == 1006:
-            await anyio.sleep(0.1)
+            # What is still on its way when a socket is cut off is lost with it.
+            await arrived.wait()
             speaker.peer.drop()
         else:
             await speaker.peer.close(code)
 
     async with stage(subprotocol, talk) as play, holding(play.feed(settle_s=0)) as hold:
+        await wait_until(lambda: len(hold.taken.frames) == 5)
+        arrived.set()
         error = await hold.ended()
         assert type(error) is kind
         assert f"close code {code}" in str(error)
