@@ -28,6 +28,8 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from tests.support.freezing import freeze
+
 BEAT_S = 4.0
 """Between two signs of life of a server; `/silent` and `/beating` have shorter ones."""
 SHORT_BEAT_S = 0.3
@@ -56,7 +58,7 @@ class Peer:
 
     def freeze(self) -> None:
         """Stop the process; its kernel goes on accepting what is sent."""
-        os.kill(self.pid, signal.SIGSTOP)
+        freeze(self.pid)
 
 
 @asynccontextmanager

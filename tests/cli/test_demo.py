@@ -105,7 +105,7 @@ async def test_ctrl_c_ends_with_the_verdict(tmp_path: Path) -> None:
         process = child._child
         assert process is not None
         process.send_signal(signal.SIGINT)
-        await wait_until(lambda: process.poll() is not None, 60, "the verdict")
+        await wait_until(lambda: process.poll() is not None, 150, "the verdict")
         assert process.returncode == 0, child.text()
     finally:
         child.close()

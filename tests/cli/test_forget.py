@@ -41,7 +41,7 @@ def arguments(folder: Path, url: str, *more: str, nats: str = "") -> list[str]:
 
 
 async def program(folder: Path, url: str, *more: str, nats: str = "") -> subprocess.CompletedProcess[bytes]:
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         return await anyio.run_process(
             arguments(folder, url, *more, nats=nats),
             stdin=subprocess.DEVNULL,
@@ -55,7 +55,7 @@ async def on_a_terminal(folder: Path, url: str, answer: str, *more: str) -> tupl
     ours, theirs = pty.openpty()
     try:
         os.write(ours, answer.encode())
-        with anyio.fail_after(60):
+        with anyio.fail_after(120):
             result = await anyio.run_process(
                 arguments(folder, url, *more), stdin=theirs, check=False, env={**os.environ, **ENVIRON}
             )

@@ -304,7 +304,7 @@ async def remember(stream: HandmadeStream) -> None:
 
 
 async def online(setup: Setup, code: int) -> dict[str, dict[str, Any]]:
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         done = await setup.run("check", "--online", "--json", hurry=True)
     assert done.code == code, done
     return {check["check"]: check for check in json.loads(done.out)["checks"]}

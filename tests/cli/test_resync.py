@@ -25,7 +25,7 @@ from tests.support.sim_vendor import SimAdapter, wall
 from tests.support.source_rig import SourceRig, source_rig
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
 SOURCE = (
     '[[source]]\nname = "acme"\nadapter = "acme"\nhttp_url = "https://acme.example"\ntoken = { env = "ACME_TOKEN" }\n'
@@ -68,7 +68,7 @@ def windows(rig: SourceRig, walk: str) -> list[int]:
 async def program(folder: Path, server: NatsServer, *more: str) -> subprocess.CompletedProcess[bytes]:
     config = write(folder, f'[nats]\nurl = "{server.url}"\n{SOURCE}')
     command = [sys.executable, "-m", "bridge.cli.main", "resync", "--config", str(config), *more]
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         return await anyio.run_process(command, check=False, env={**os.environ, **ENVIRON})
 
 

@@ -53,7 +53,7 @@ async def test_its_configuration_is_shown_to_people(tmp_path: Path) -> None:
     """On a terminal: where it is, what to export, and the configuration itself."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "bridge.cli.main", "sandbox", "x_assist", "--seconds", "0.1"]
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         done = await anyio.run_process(command, stdout=theirs, check=False)
     os.close(theirs)
     shown = os.read(ours, 65536).decode()
@@ -110,7 +110,7 @@ async def test_what_it_cannot_do(tmp_path: Path) -> None:
 async def test_without_the_extra_it_says_what_to_install(command: list[str]) -> None:
     """Exit 69 where the GraphQL server's library is not installed."""
     code = "import sys; sys.modules['ariadne'] = None; from bridge.cli.main import main; sys.exit(main(sys.argv[1:]))"
-    with anyio.fail_after(30):
+    with anyio.fail_after(90):
         done = await anyio.run_process([sys.executable, "-c", code, *command], check=False)
     assert done.returncode == 69
     assert b"install bridged[demo]" in done.stderr

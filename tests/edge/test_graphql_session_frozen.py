@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -22,6 +20,7 @@ from bridge.core.facts import GraphqlSession, Operation
 from bridge.edge.websocket import WebSockets
 from bridge.engine.subscriptions import GraphqlFeed
 from tests.support.dialects import TRANSPORT, Peer, Speaker
+from tests.support.freezing import freeze
 from tests.support.graphql_server import graphql_server
 from tests.support.holding import holding
 from tests.support.waiting import wait_until
@@ -56,7 +55,7 @@ async def server_process() -> AsyncIterator[tuple[Process, int]]:
     )
     try:
         assert process.stdout is not None
-        with anyio.fail_after(60):
+        with anyio.fail_after(120):
             port = int(await process.stdout.readline())
         yield process, port
     finally:
@@ -66,7 +65,7 @@ async def server_process() -> AsyncIterator[tuple[Process, int]]:
 
 
 def stop(process: Process) -> None:
-    os.kill(process.pid, signal.SIGSTOP)
+    freeze(process.pid)
 
 
 async def never_reads(peer: Peer) -> None:
@@ -157,7 +156,7 @@ async def test_leaving_in_each_state(state: str) -> None:
         try:
             port = listener.sockets[0].getsockname()[1] if state == "connecting" else server.port
             async with holding(feed(port, settle_s=0.0 if state == "live" else 60.0)) as hold:
-                with anyio.fail_after(20):
+                with anyio.fail_after(120):
                     await here.wait()
                     if state == "live":
                         await hold.settled.wait()

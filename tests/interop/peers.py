@@ -6,7 +6,6 @@ import json
 import os
 import selectors
 import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from typing import Any
 from bridge.core.facts import Subprotocol
 from tests.interop.packages import FOLDER
 from tests.support.dialects import CABLE, LEGACY, TRANSPORT
+from tests.support.freezing import freeze
 
 TOKEN = "hunter2-hunter2"
 PATIENCE_S = 30.0
@@ -66,7 +66,7 @@ class Program:
 
     def freeze(self) -> None:
         """It stands still; its connections stay open."""
-        os.kill(self._child.pid, signal.SIGSTOP)
+        freeze(self._child.pid)
 
     def kill(self) -> None:
         """It is gone, without a word."""

@@ -43,7 +43,7 @@ def test_a_plan_comes_from_its_seed_alone() -> None:
 
 
 @pytest.mark.chaos
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("one_bucket", [True, False], ids=["leases", "no_leases"])
 async def test_a_short_fight_leaves_every_history_whole(tmp_path: Path, one_bucket: bool) -> None:
     """One blow of each kind: every entity's history is the vendor's, each change once, the chain unbroken."""

@@ -14,7 +14,7 @@ from tests.support.ordeal import ordeal
 from tests.support.program import elapse
 from tests.support.stream import duplicate_window_s, narrow_duplicate_window
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
 WINDOW_S = 0.5
 

@@ -107,7 +107,7 @@ async def stage(folder: Path, faces: list[str]) -> AsyncIterator[tuple[LiveScene
             yield scene, issuer, stolen
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_a_token_endpoint_that_cannot_be_trusted_is_refused_and_alarmed(tmp_path: Path) -> None:
     """Redirects and other hosts' token endpoints get no secret, garbage makes no token; each is said, those that need
     a human are announced, the good source works on; once it is put right and restarted, all are live."""

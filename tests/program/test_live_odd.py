@@ -54,7 +54,7 @@ PROTOCOLS: dict[str, tuple[str, dict[str, Any], dict[str, Any], int]] = {
     "actioncable": ("x_assist", {"history": 3}, {"transport": "actioncable"}, 5),
 }
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from tests.support.program import SOURCE, Child
 from tests.support.stream import stream_reader
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
 
 async def backed_up(url: str) -> Backup:
@@ -73,7 +73,7 @@ async def resync(daemon: Child, *more: str) -> subprocess.CompletedProcess[bytes
     """`bridged resync` with the daemon's own configuration."""
     config = daemon.folder / f"{daemon.name}.toml"
     command = [sys.executable, "-m", "bridge.cli.main", "resync", "--json", "--config", str(config), *more]
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         return await anyio.run_process(command, check=False, env={**os.environ, **daemon._environ})
 
 
@@ -99,7 +99,7 @@ async def test_what_the_windows_never_held_is_found_by_a_resync(tmp_path: Path) 
             async def found() -> bool:
                 return late <= {event.data["id"] for event in await reader.events() if event.change == "created"}
 
-            await wait_until(found, 60, "what was booked late")
+            await wait_until(found, 150, "what was booked late")
         await scene.vendor.calm()
         await resync(daemon, SOURCE)
         verdict = await scene.verdict()

@@ -22,7 +22,7 @@ from tests.support.program import Child, PlayedVendor
 from tests.support.waiting import wait_until
 from tests.support.web import server_tls, serving
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
 PASSWORD = "pass/wörd&with\"quotes'and%percent"
 WRONG = "another-wrong-password"
@@ -153,7 +153,7 @@ async def meet(bird: Parrot, daemon: Child, mode: str) -> None:
     """Returns when the vendor has misbehaved like this towards the daemon; it behaves again then."""
     met = bird.served[mode]
     bird.mode = mode
-    await wait_until(lambda: bird.served[mode] > met, 60, f"the daemon to meet {mode}")
+    await wait_until(lambda: bird.served[mode] > met, 150, f"the daemon to meet {mode}")
     bird.mode = "pass_on"
     assert daemon.running, daemon.tail()
 

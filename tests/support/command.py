@@ -45,7 +45,7 @@ sys.exit(main())
 
 
 async def bridged(
-    *arguments: str, environ: Mapping[str, str] | None = None, deadline_s: float = 60, hurry: bool = False
+    *arguments: str, environ: Mapping[str, str] | None = None, deadline_s: float = 150, hurry: bool = False
 ) -> Done:
     """`bridged ARGUMENTS`, in a process of its own, while this event loop goes on.
 
@@ -102,7 +102,7 @@ class Setup:
         self.path.write_text(self.text + more, encoding="utf-8")
 
     async def run(
-        self, *arguments: str, environ: Mapping[str, str] | None = None, deadline_s: float = 60, hurry: bool = False
+        self, *arguments: str, environ: Mapping[str, str] | None = None, deadline_s: float = 150, hurry: bool = False
     ) -> Done:
         """One command with this configuration; see `bridged`."""
         given = {**self.environ, **(environ or {})}

@@ -32,7 +32,7 @@ from tests.support.proxy import Proxy, proxy
 from tests.support.stream import STREAM, Stored, StreamReader, chain_faults, judge, stream_reader, view_faults
 from tests.support.waiting import wait_until
 
-START_S = 60.0
+START_S = 150.0
 SETTLE_S = 90.0
 ELECTION_S = 15.0
 LEASES = "bridge-leases"

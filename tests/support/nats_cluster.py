@@ -89,7 +89,7 @@ async def step_down(js: JetStream, stream: str) -> str:
     """Another server becomes the stream's leader; returns its name when it answers."""
     former = await leader(js, stream)
     await js.call(f"STREAM.LEADER.STEPDOWN.{stream}")
-    await wait_until(lambda: _is_another(js, stream, former), 60, f"another leader of {stream}")
+    await wait_until(lambda: _is_another(js, stream, former), 150, f"another leader of {stream}")
     return await leader(js, stream)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bridge.edge.embedded import parentlink
 from bridge.edge.embedded.files import free_port
+from tests.support.freezing import freeze
 from tests.support.waiting import wait_until, wait_until_blocking
 
 __all__ = ["NatsServer", "free_port", "nats_server", "nats_server_binary", "nats_server_blocking"]
@@ -128,7 +129,7 @@ class NatsServer:
     def pause(self) -> None:
         """SIGSTOP: connections stay open and nothing answers."""
         assert self._child is not None, "the server is not running"
-        self._child.send_signal(signal.SIGSTOP)
+        freeze(self._child.pid)
 
     def resume(self) -> None:
         """SIGCONT."""

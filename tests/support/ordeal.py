@@ -25,7 +25,7 @@ from tests.support.program import SOURCE, Child, PlayedVendor, elapse, pcvisit_d
 from tests.support.stream import Stored, StreamReader, chain_faults, judge, recovery_ms, stream_reader, view_faults
 from tests.support.waiting import wait_until, wait_until_blocking
 
-SETTLE_S = 60.0
+SETTLE_S = 120.0
 FAULTS: list[dict[str, Any]] = [
     {"kind": "http_503", "probability": 0.02},
     {"kind": "cut", "probability": 0.02},

@@ -20,6 +20,7 @@ import anyio
 
 from bridge.edge.embedded import parentlink
 from bridge.sandbox.ledger import Change
+from tests.support.freezing import freeze
 from tests.support.waiting import wait_until
 
 START_DEADLINE_S = 60.0
@@ -108,7 +109,7 @@ class Child:
 
     def pause(self) -> None:
         """SIGSTOP: it is there and does nothing."""
-        self._living().send_signal(signal.SIGSTOP)
+        freeze(self._living().pid)
         self.pauses += 1
 
     def resume(self) -> None:

@@ -59,7 +59,7 @@ class Proxy:
             self._listening.cancel()
             self._listening = None
             self.refusals += 1
-            with anyio.fail_after(30):
+            with anyio.fail_after(90):
                 await self._closed.wait()
 
     async def accept(self) -> None:

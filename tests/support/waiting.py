@@ -10,7 +10,7 @@ import anyio
 
 Condition = Callable[[], object] | Callable[[], Awaitable[object]]
 
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 """A guard, never a measure: a machine that is busy, or stands still for some seconds, must not break a test."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.1
 """Asking costs time that what is waited for could use: the longer it takes, the less often it is asked."""

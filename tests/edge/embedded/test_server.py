@@ -22,6 +22,7 @@ import structlog
 from bridge.edge.embedded.server import EmbeddedNatsFailed, embedded_nats, read_embedded_options
 from bridge.edge.nats.connection import connect
 from tests.support.asking import plain_jetstream
+from tests.support.freezing import freeze
 from tests.support.nats_server import free_port
 from tests.support.waiting import wait_until
 
@@ -216,11 +217,11 @@ async def test_a_child_that_does_not_get_ready_in_time(tmp_path: Path) -> None:
 
 async def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     """Stopping has a deadline: after it comes SIGKILL."""
-    with structlog.testing.capture_logs() as logs, anyio.fail_after(30):
+    with structlog.testing.capture_logs() as logs, anyio.fail_after(90):
         async with embedded_nats(tmp_path, stop_deadline_s=0.3) as server:
             pid = server.pid
             assert pid is not None
-            os.kill(pid, signal.SIGSTOP)
+            freeze(pid)
     assert not alive(pid)
     assert "nats_server.killed" in [entry["event"] for entry in logs]
 

@@ -62,7 +62,7 @@ async def write_under(
             group.start_soon(walker.run)
         for n in range(changes + kills):
             target = pages * (n + 1) // (changes + kills + 1)
-            await wait_until(lambda target=target: max(w.page for w in walkers) >= target, 60, f"page {target}")
+            await wait_until(lambda target=target: max(w.page for w in walkers) >= target, 150, f"page {target}")
             if n < changes:
                 await step_down(js, "BRIDGE")
             else:
@@ -128,7 +128,7 @@ async def test_a_write_in_flight_means_look_again(tmp_path: Path) -> None:
 
 async def opened(rigged: Rig) -> Book:
     """A book; while a cluster settles, an opening may take several tries."""
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         while True:
             try:
                 await rigged.ledger.wait_ready()

@@ -190,7 +190,7 @@ def test_a_view_with_replicas_takes_one_entry_more() -> None:
 
 async def break_down(connection: NatsConnection, names: LedgerNames, admin: JetStream) -> None:
     """Do everything, as far as one gets. Only what the bridge calls a condition may stop it."""
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         try:
             await exercise(connection, names, admin)
         except (Away, Unfit):

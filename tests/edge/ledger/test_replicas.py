@@ -136,7 +136,7 @@ async def write(of: JetStreamLedger, source: str, *ids: str) -> None:
 
 async def opened(of: JetStreamLedger, source: str = SOURCE) -> Book:
     """A book. A consumer that was made just now may have nobody yet to answer for it: then once more."""
-    with anyio.fail_after(60):
+    with anyio.fail_after(120):
         while True:
             try:
                 return await of.open(VENDOR, source, {"instance": "test"})

@@ -143,7 +143,7 @@ async def test_from_now_on(client: Client) -> None:
     start = await last_sequence(client, stream="BRIDGE", prefix=API) + 1
     async with tail(client, start=start) as reading, anyio.create_task_group() as group:
         group.start_soon(put, client, 1, "acme.main.thing.created.{}")
-        with anyio.fail_after(30):
+        with anyio.fail_after(90):
             found: list[Seen] = []
             while not found:
                 found = await reading.take()
@@ -220,7 +220,7 @@ async def test_a_stream_made_anew_is_read_from_its_beginning(client: Client) -> 
 async def test_a_stream_that_is_not_there(client: Client) -> None:
     """A sentence, at once, from both ways of asking."""
     await call(client, "STREAM.DELETE.BRIDGE")
-    with anyio.fail_after(30):
+    with anyio.fail_after(90):
         with pytest.raises(StreamMissing, match="BRIDGE does not exist yet"):
             await last_sequence(client, stream="BRIDGE", prefix=API)
         async with tail(client) as reading:
