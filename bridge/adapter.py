@@ -26,15 +26,17 @@ from bridge.core.errors import (
 )
 from bridge.core.facts import Ask, GraphqlSession, Operation, Page, Request, Response, Subprotocol, Token, Walk, Window
 from bridge.core.oauth import OAuthSettings
-from bridge.core.record import Json, Record
+from bridge.core.record import Json, Look, Record
 from bridge.core.secret import Secret
-from bridge.core.settings import BadSetting, BaseSettings, GraphqlSettings, Subscription, setting
+from bridge.core.session import Session, SocketioSession, StreamSession
+from bridge.core.settings import BadSetting, BaseSettings, GraphqlSettings, LiveSettings, Subscription, setting
 
 __all__ = [
     "Adapter", "Allowance", "Ask", "BadSetting", "BaseSettings", "BridgeError", "CursorExpired", "GraphqlSession",
-    "GraphqlSettings", "Json", "Limit", "Login", "Malformed", "OAuthSettings", "Operation", "Page", "Record",
-    "Refused", "Request", "Response", "Retry", "Secret", "Subprotocol", "Subscription", "Throttled", "Token",
-    "TooComplex", "Unauthorized", "Walk", "Window", "answer", "fields", "graphql", "iso8601", "jwt", "oauth",
+    "GraphqlSettings", "Json", "Limit", "LiveSettings", "Login", "Look", "Malformed", "OAuthSettings", "Operation",
+    "Page", "Record", "Refused", "Request", "Response", "Retry", "Secret", "Session", "SocketioSession",
+    "StreamSession", "Subprotocol", "Subscription", "Throttled", "Token", "TooComplex", "Unauthorized", "Walk",
+    "Window", "answer", "fields", "graphql", "iso8601", "jwt", "oauth",
     "paging", "relay", "selection", "setting", "subscription",
 ]  # fmt: skip
 
@@ -126,7 +128,7 @@ class Adapter(abc.ABC, Generic[S]):
     @property
     def push_disorder_s(self) -> float:
         """Pushes about one entity that come within so many seconds may come in the wrong order; 0: they never do."""
-        return self.settings.push_disorder_s if isinstance(self.settings, GraphqlSettings) else 0.0
+        return self.settings.push_disorder_s if isinstance(self.settings, LiveSettings) else 0.0
 
     @property
     def live_only(self) -> bool:
@@ -134,12 +136,14 @@ class Adapter(abc.ABC, Generic[S]):
         settings = self.settings
         return isinstance(settings, GraphqlSettings) and any(one.shape is None for one in settings.subscription)
 
-    def session(self, token: Token) -> GraphqlSession:  # noqa: ARG002 - a default that refuses
+    def session(self, token: Token) -> Session:  # noqa: ARG002 - a default that refuses
         """The live session to hold while this token is valid. Asked only if the source `listens`."""
         raise Refused(f"{self.vendor} has no live session")
 
-    def live(self, frame: Json) -> Sequence[Record]:
+    def live(self, frame: Json) -> Sequence[Record | Look]:
         """Map one live frame. Raises Malformed (quarantine), Unauthorized, Retry, Refused.
+
+        Frames of Socket.IO are `{"name", "args"}`; those of a stream are what the server sent.
 
         The default reads `{"operation", "payload"}` by the source's subscriptions; what their `shape` names goes
         through `record`, with an `Ask` of a walk called `live` over that entity.

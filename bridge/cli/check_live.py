@@ -5,13 +5,15 @@ What is pushed meanwhile is dropped.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from bridge.adapter import Adapter, Token
+from bridge.adapter import Adapter, GraphqlSession, Token
 from bridge.cli.exits import Exit
 from bridge.cli.findings import Finding, failed, passed
 from bridge.cli.sessions import Sessions
 from bridge.core.errors import BridgeError, Refused, Unauthorized
+from bridge.core.url import place
 from bridge.engine.groups import task_group
 from bridge.engine.source import Source
 
@@ -19,7 +21,7 @@ from bridge.engine.source import Source
 class Drop:
     """Implements `Offer`: a check keeps nothing."""
 
-    def __call__(self, frame: Any, size: int) -> None:
+    def __call__(self, frame: Any, size: int, stored: Callable[[], None] | None = None) -> None:
         """Forget it."""
 
     def missed(self, reason: str) -> None:
@@ -45,6 +47,8 @@ async def try_live(adapter: Adapter[Any], sessions: Sessions, token: Token) -> l
         # The token is a minute old at most: one that is refused has not merely expired.
         code = Exit.NOPERM if isinstance(error, (Refused, Unauthorized)) else Exit.UNAVAILABLE
         return [failed(what, f"{error}{_each(source)}", code)]
+    if not isinstance(session, GraphqlSession):
+        return [passed(what, f"held with {place(session.url)}")]
     count = len(session.operations)
     if off := source.session.off if source.session else {}:
         return [failed(what, f"the vendor refuses {len(off)} of {_subscriptions(count)}:{_each(source)}", Exit.NOPERM)]

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
-from bridge.adapter import Adapter, GraphqlSettings, Token
+from bridge.adapter import Adapter, GraphqlSession, LiveSettings, Token
 from bridge.core.url import place
 from bridge.engine.pace import KNOCKS, Paced
 from bridge.engine.ports import Feed, Sockets
@@ -33,9 +33,10 @@ class Sessions:
 
         def feed(token: Token) -> Feed:
             session = adapter.session(token)
+            assert isinstance(session, GraphqlSession)
             graphql = GraphqlFeed(session, self._sockets, self._numbers, statistics=statistics, roll=self._roll)
             return Paced(graphql, self._doors.of(place(session.url), KNOCKS))
 
         settings = adapter.settings
-        hands_over = isinstance(settings, GraphqlSettings) and settings.ws_reconnect_before_expiry
+        hands_over = isinstance(settings, LiveSettings) and settings.ws_reconnect_before_expiry
         return Source(adapter, feed, hands_over=hands_over, session=statistics)

@@ -111,6 +111,8 @@ class Walk:
     record without version that disagrees with what was learned less than that ago is left alone and read again.
     `again_s`: how long after each connect the walk is read once more, for the same reason.
     `batch`: the walk reads known entities by their ids, so many at a time (`Ask.ids`), and all of them in one pass.
+    `of`: it reads not these entities but what belongs to them, such as the packets of objects: the known ones of this
+    kind are asked for by their ids, and for each the pages may be many. It goes with `batch`.
     `spares`: how many requests of the quota's burst it leaves to others. `on_connect`: whether it is read at once
     after each connect of the live session, or only when it is due.
     """
@@ -130,6 +132,7 @@ class Walk:
     lag_s: float = 0.0
     again_s: Sequence[float] = ()
     batch: int = 0
+    of: str = ""
     spares: int = 0
     on_connect: bool = True
 

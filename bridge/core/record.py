@@ -47,6 +47,13 @@ class Record:
     telemetry: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """In place of a record: a push that says only that something of this entity has changed. The vendor is asked."""
+
+    entity: str
+
+
 @dataclass(slots=True)
 class Head:
     """The last event of an entity, as far as its headers tell: all the differ needs to know.

@@ -1,4 +1,4 @@
-"""What a source may be told, as plain data: the keys every `[[source]]` has, and those of every live GraphQL session.
+"""What a source may be told, as plain data: the keys every `[[source]]` has, and those of every live session.
 
 The classes are the one declaration: the loader, the JSON Schema, `check` and `adapters` are made from their types,
 defaults and `doc` texts. What a `[[source.subscription]]` table means is in `bridge/core/subscription.py`.
@@ -131,31 +131,11 @@ class Subscription:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GraphqlSettings(BaseSettings):
-    """The keys of every source that may hold a live GraphQL session. Without a subscription it is polled only."""
+class LiveSettings(BaseSettings):
+    """The keys of every source that may hold a live session over a WebSocket."""
 
-    subscription: list[Subscription] = setting([], doc="what to listen to; empty: the source is polled only")
-    ws_url: str | None = setting(None, doc="the WebSocket address, ws:// or wss://", live=True)
-    ws_subprotocol: Subprotocol = setting(
-        "graphql-ws",
-        doc="how GraphQL is spoken on the WebSocket; graphql-ws is the older one",
-        inferred=True,
-        live=True,
-    )
     ws_reconnect_before_expiry: bool = setting(
         True, doc="whether a new session replaces the old one before its token expires", inferred=True, live=True
-    )
-    ka_timeout_s: float | None = setting(
-        None, doc="silence after the first sign of life that means a dead peer; default: three times its interval",
-        inferred=True, at_least=1, live=True,
-    )  # fmt: skip
-    ws_idle_timeout_s: float | None = setting(
-        None, doc="silence that means a dead peer also where it never gave a sign of life; default: any is fine",
-        inferred=True, at_least=1, live=True,
-    )  # fmt: skip
-    ws_ping_interval_s: float = setting(20.0, doc="how often we ping; 0: never", inferred=True, at_least=0, live=True)
-    ws_ping_timeout_s: float = setting(
-        20.0, doc="how long an answer to a ping may take; 0: for ever", inferred=True, at_least=0, live=True
     )
     ws_settle_s: float = setting(
         2.0, doc="pause between subscribing and catching up, as no server says when it listens", inferred=True,
@@ -174,17 +154,51 @@ class GraphqlSettings(BaseSettings):
         inferred=True, live=True,
     )  # fmt: skip
 
+    @property
+    def close_codes(self) -> dict[int, str]:
+        """`ws_close_codes` by number."""
+        return {int(code): meaning for code, meaning in self.ws_close_codes.items()}
+
     def __post_init__(self) -> None:
+        for code in self.ws_close_codes:
+            if not re.fullmatch(r"[1-4]\d{3}", code):
+                raise BadSetting("expected a close code of four digits", "ws_close_codes", code)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GraphqlSettings(LiveSettings):
+    """The keys of every source that may hold a live GraphQL session. Without a subscription it is polled only."""
+
+    subscription: list[Subscription] = setting([], doc="what to listen to; empty: the source is polled only")
+    ws_url: str | None = setting(None, doc="the WebSocket address, ws:// or wss://", live=True)
+    ws_subprotocol: Subprotocol = setting(
+        "graphql-ws",
+        doc="how GraphQL is spoken on the WebSocket; graphql-ws is the older one",
+        inferred=True,
+        live=True,
+    )
+    ka_timeout_s: float | None = setting(
+        None, doc="silence after the first sign of life that means a dead peer; default: three times its interval",
+        inferred=True, at_least=1, live=True,
+    )  # fmt: skip
+    ws_idle_timeout_s: float | None = setting(
+        None, doc="silence that means a dead peer also where it never gave a sign of life; default: any is fine",
+        inferred=True, at_least=1, live=True,
+    )  # fmt: skip
+    ws_ping_interval_s: float = setting(20.0, doc="how often we ping; 0: never", inferred=True, at_least=0, live=True)
+    ws_ping_timeout_s: float = setting(
+        20.0, doc="how long an answer to a ping may take; 0: for ever", inferred=True, at_least=0, live=True
+    )
+
+    def __post_init__(self) -> None:
+        LiveSettings.__post_init__(self)
         seen: set[str] = set()
         for index, one in enumerate(self.subscription):
             if one.name in seen:
                 raise BadSetting("another subscription of this source has that name", "subscription", index, "name")
             seen.add(one.name)
-        for code in self.ws_close_codes:
-            if not re.fullmatch(r"[1-4]\d{3}", code):
-                raise BadSetting("expected a close code of four digits", "ws_close_codes", code)
         if self.ws_url is not None and not self.ws_url.lower().startswith(("ws://", "wss://")):
             raise BadSetting("expected an address such as wss://host/path", "ws_url")
 
 
-__all__ = ["BadSetting", "BaseSettings", "GraphqlSettings", "Json", "Subscription", "setting"]
+__all__ = ["BadSetting", "BaseSettings", "GraphqlSettings", "Json", "LiveSettings", "Subscription", "setting"]

@@ -72,7 +72,7 @@ def session(
         ping_timeout_s=s.ws_ping_timeout_s or None,
         max_message_mb=s.ws_max_message_mb,
         proxy=s.ws_proxy,
-        close_codes={int(code): meaning for code, meaning in s.ws_close_codes.items()},
+        close_codes=s.close_codes,
     )
 
 

@@ -24,8 +24,8 @@ from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
 from bridge.core.errors import Malformed, Refused, Retry
-from bridge.core.facts import GraphqlSession
 from bridge.core.record import Json
+from bridge.core.session import Upgrade
 from bridge.core.url import host_of, place, printable, problem
 from bridge.edge.codec import decode, encode
 from bridge.edge.outgoing import header_problem, revealed, tls, unreachable
@@ -59,8 +59,8 @@ class WebSockets:
         self._agent = agent
 
     @asynccontextmanager
-    async def connect(self, session: GraphqlSession) -> AsyncIterator[WebSocket]:
-        """Connect, with exactly the session's sub-protocol offered and agreed; closed when the block is left.
+    async def connect(self, session: Upgrade) -> AsyncIterator[WebSocket]:
+        """Connect, with exactly the session's sub-protocol, or none, offered and agreed; closed when the block is left.
 
         Raises UpgradeRefused; Retry for everything that kept an answer from arriving (name, connection, TLS,
         time-out); Refused for what must not or cannot be tried: no URL, ws:// to another machine, a header value
@@ -86,7 +86,7 @@ class WebSockets:
         finally:
             await socket.close()
 
-    async def _attempt(self, session: GraphqlSession) -> Wire | UpgradeRefused | str:
+    async def _attempt(self, session: Upgrade) -> Wire | UpgradeRefused | str:
         """The open connection, the refusal, or why there was no answer.
 
         Returned, not raised: the library's exceptions, and these frames, hold the headers with the secrets
@@ -117,7 +117,7 @@ class WebSockets:
                     failed.drop()
         return wire
 
-    async def _open(self, session: GraphqlSession, made: list[Wire]) -> Wire:
+    async def _open(self, session: Upgrade, made: list[Wire]) -> Wire:
         def make(*args: Any, **options: Any) -> Wire:
             made.append(Wire(*args, **options))
             return made[-1]
@@ -129,7 +129,7 @@ class WebSockets:
             contexts["proxy_ssl"] = self._tls
         wire = await Connect(
             session.url,
-            subprotocols=[Subprotocol(session.subprotocol)],
+            subprotocols=None if session.subprotocol is None else [Subprotocol(session.subprotocol)],
             # An inflating context for each connection would cost more memory than all the rest of it.
             compression=None,
             additional_headers={name: revealed(value) for name, value in session.headers.items()},
@@ -163,7 +163,14 @@ class WebSocket:
 
         Waits while the peer does not read: set a deadline.
         """
-        data = _spelled(frame)
+        await self._send(_spelled(frame))
+
+    async def send_text(self, text: str, json: Json = None) -> None:
+        """Send one text frame: `text`, then `json` unless it is None. As `send` otherwise."""
+        data = b"" if json is None else _spelled(json)
+        await self._send(None if data is None else text.encode() + data)
+
+    async def _send(self, data: bytes | None) -> None:
         if data is None:
             raise Retry("a frame for the peer is no JSON in UTF-8, and was not sent")
         try:
@@ -179,15 +186,17 @@ class WebSocket:
 
         Raises Disconnected once everything that arrived before the end has been taken. Cancelling loses nothing.
         """
+        return _read(await self.receive_raw())
+
+    async def receive_raw(self) -> str | bytes:
+        """Wait for one frame, as it came. As `receive` otherwise."""
         self._taken += 1
         if self._taken % BREATH == 0:
             await anyio.lowlevel.checkpoint()
         try:
-            message = await self._wire.recv()
+            return await self._wire.recv()
         except ConnectionClosed as closed:
             gone = self._gone(closed)
-        else:
-            return _read(message)
         raise gone
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
@@ -254,7 +263,7 @@ def _proxy_problem(proxy: str | None) -> str:
     return "`ws_proxy` is not a URL of the form http://host:port"
 
 
-def _explain(error: Exception, session: GraphqlSession) -> str:
+def _explain(error: Exception, session: Upgrade) -> str:
     """What happened, and what to do. Never the exception's own text: that may quote URLs and headers."""
     host = host_of(session.proxy or session.url)
     if isinstance(error, InvalidProxyStatus):

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import anyio
 
 from bridge.core.errors import Overrun
+
+
+class Arrived(NamedTuple):
+    """A frame, when it came (seconds of the event loop's clock), and whom to tell that the ledger has it."""
+
+    frame: Any
+    at: float
+    stored: Callable[[], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +41,15 @@ class Inbox:
     def __init__(self, *, frames: int = 10_000, size: int = 16 * 1024 * 1024) -> None:
         self._limit = frames
         self._size_limit = size
-        self._frames: deque[tuple[Any, int, float]] = deque()
+        self._frames: deque[tuple[Arrived, int]] = deque()
         self._size = 0
         self._overrun = False
         self._missed = ""
         self._arrived = anyio.Event()
         self._offered = self._forgotten = self._overruns = 0
 
-    def __call__(self, frame: Any, size: int) -> None:
-        """Hand over one frame of `size` bytes. Never waits, never raises."""
+    def __call__(self, frame: Any, size: int, stored: Callable[[], None] | None = None) -> None:
+        """Hand over one frame of `size` bytes. Never waits, never raises. See `Offer`."""
         self._offered += 1
         if self._overrun or len(self._frames) >= self._limit or self._size + size > self._size_limit:
             if not self._overrun:
@@ -50,7 +59,7 @@ class Inbox:
             self._frames.clear()
             self._size = 0
         else:
-            self._frames.append((frame, size, anyio.current_time()))
+            self._frames.append((Arrived(frame, anyio.current_time(), stored), size))
             self._size += size
         self._arrived.set()
 
@@ -62,10 +71,10 @@ class Inbox:
     @property
     def oldest_at(self) -> float | None:
         """When the frame arrived that has waited longest (seconds of the event loop's clock); None if none waits."""
-        return self._frames[0][2] if self._frames else None
+        return self._frames[0][0].at if self._frames else None
 
-    async def take(self, at_most: int = 256) -> list[tuple[Any, float]]:
-        """Wait for frames and return them in order with when they arrived, at least one.
+    async def take(self, at_most: int = 256) -> list[Arrived]:
+        """Wait for frames and return them in order, at least one.
 
         Raises Overrun once per overrun or miss.
         """
@@ -83,9 +92,9 @@ class Inbox:
             raise Overrun(reason)
         taken = []
         for _ in range(min(at_most, len(self._frames))):
-            frame, size, arrived_at = self._frames.popleft()
+            arrived, size = self._frames.popleft()
             self._size -= size
-            taken.append((frame, arrived_at))
+            taken.append(arrived)
         return taken
 
     def statistics(self) -> InboxStatistics:

@@ -9,14 +9,14 @@ import anyio.lowlevel
 import structlog
 from anyio.abc import TaskStatus
 
-from bridge.adapter import Json, Record
+from bridge.adapter import Look, Record
 from bridge.core.errors import Malformed, Overrun, Retry
 from bridge.core.event import timestamp
 from bridge.core.gap import Gap
 from bridge.core.subscription import observed, subscription_of
 from bridge.engine.groups import task_group
 from bridge.engine.herald import announce_gap
-from bridge.engine.inbox import Inbox
+from bridge.engine.inbox import Arrived, Inbox
 from bridge.engine.ports import Feed
 from bridge.engine.reading import Reading
 from bridge.engine.source import Source, Status, World
@@ -131,7 +131,7 @@ class Live:
             # Lets a page that waits for one of these entities have its turn.
             await anyio.lowlevel.checkpoint()
 
-    async def _store(self, frames: Sequence[tuple[Json, float]], reading: Reading) -> None:
+    async def _store(self, frames: Sequence[Arrived], reading: Reading) -> None:
         walker = reading.walker
         main = walker.lanes.main
         records: list[Record] = []
@@ -139,26 +139,41 @@ class Live:
         unreadable: list[Malformed] = []
         failures: list[Retry] = []
         told: dict[str, None] = {}
-        for frame, arrived_at in frames:
+        hints: list[str] = []
+        owed: list[tuple[Callable[[], None], Sequence[Record]]] = []
+        for frame, arrived_at, stored in frames:
             try:
+                if isinstance(frame, Malformed):
+                    raise frame
                 found = self._adapter.live(frame)
             except Malformed as error:
                 unreadable.append(error)
+                found = ()
             except Retry as error:
                 # The vendor had something to tell and could not: the session is well, and catch-up will find it.
                 failures.append(error)
-            else:
-                familiar, strange = walker.aliases.familiar(found)
-                records += [record for record in familiar if not main.outdated(record, arrived_at)]
-                strangers += strange
-                if found and isinstance(frame, dict) and isinstance(name := frame.get("operation"), str):
-                    told[name] = None
+                continue
+            looks = [one.entity for one in found if isinstance(one, Look)]
+            familiar, strange = walker.aliases.familiar([one for one in found if isinstance(one, Record)])
+            fresh = [record for record in familiar if not main.outdated(record, arrived_at)]
+            records += fresh
+            strangers += strange
+            hints += looks
+            if stored is not None and not looks and not strange:
+                owed.append((stored, fresh))
+            if found and isinstance(frame, dict) and isinstance(name := frame.get("operation"), str):
+                told[name] = None
         if failures:
             self._note_failures(failures)
             reading.missed()
         doubtful = await walker.lanes.live(records, unreadable, feed=FEED)
-        for entity in dict.fromkeys(record.entity for record in [*strangers, *doubtful]):
+        for entity in dict.fromkeys([*hints, *(record.entity for record in [*strangers, *doubtful])]):
             reading.look(entity)
+        unsure = {id(record) for record in doubtful}
+        for tell, told_of in owed:
+            # What is doubted may yet turn out otherwise: only what lies in the ledger is acknowledged.
+            if not any(id(record) in unsure for record in told_of):
+                tell()
         for name in told:
             await self._note_observed(name, walker)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -11,10 +11,10 @@ from anyio.abc import TaskStatus
 
 from bridge.adapter import Request, Response
 from bridge.core.event import Event
-from bridge.core.facts import GraphqlSession
 from bridge.core.heads import Heads
 from bridge.core.lease import Claim, Seen
 from bridge.core.record import Head, Json, Key
+from bridge.core.session import Upgrade
 
 
 @dataclass(slots=True)
@@ -215,6 +215,17 @@ class Socket(Protocol):
         """Send one JSON text frame, `Secret` values revealed. Raises Disconnected."""
         ...
 
+    async def send_text(self, text: str, json: Json = None, /) -> None:
+        """Send one text frame: `text` as it is, then `json` unless it is None, `Secret` values revealed.
+
+        Raises Disconnected.
+        """
+        ...
+
+    async def receive_raw(self) -> str | bytes:
+        """Wait for one frame, text or binary, as it came. Otherwise like `receive`."""
+        ...
+
     async def receive(self) -> tuple[Json, int, str]:
         """Wait for one frame: decoded, its size in bytes, and why it is not JSON text ("" if it is).
 
@@ -230,7 +241,7 @@ class Socket(Protocol):
 class Sockets(Protocol):
     """Opens WebSocket connections. Follows no redirect, takes no proxy from the environment."""
 
-    def connect(self, session: GraphqlSession) -> AbstractAsyncContextManager[Socket]:
+    def connect(self, session: Upgrade) -> AbstractAsyncContextManager[Socket]:
         """Connect, with exactly the session's sub-protocol offered and agreed; closed when the block is left.
 
         Raises UpgradeRefused, and Retry for everything that kept an answer from arriving.
@@ -252,8 +263,12 @@ class Feed(Protocol):
 class Offer(Protocol):
     """Takes a frame without waiting: the one place where push becomes pull."""
 
-    def __call__(self, frame: Any, size: int) -> None:
-        """Hand over one frame of `size` bytes. Never raises; an overrun is remembered by the inbox."""
+    def __call__(self, frame: Any, size: int, stored: Callable[[], None] | None = None) -> None:
+        """Hand over one frame of `size` bytes. Never raises; an overrun is remembered by the inbox.
+
+        A `Malformed` in place of a frame is a frame that could not be read, for the quarantine. `stored` is called,
+        once and without waiting, when the ledger holds all that the frame told, and never if that is not to be.
+        """
         ...
 
     def missed(self, reason: str) -> None:

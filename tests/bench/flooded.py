@@ -62,7 +62,7 @@ async def bridge(port: int, ca: str, wanted: int) -> dict[str, float]:
 
     async def watch_quiet() -> None:
         while True:
-            for frame, _ in await quiet.take():
+            for frame, *_ in await quiet.take():
                 late.append((time.perf_counter_ns() - frame["payload"]["data"]["ns"]) / 1e6)
 
     async with anyio.create_task_group() as group:
@@ -83,7 +83,7 @@ async def bridge(port: int, ca: str, wanted: int) -> dict[str, float]:
                 overruns += 1
                 continue
             kept += len(taken)
-            for frame, _ in taken:
+            for frame, *_ in taken:
                 data = frame["payload"]["data"]
                 report = data if "pings" in data else report
             if not found and inbox.statistics().offered >= wanted:

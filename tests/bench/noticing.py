@@ -14,6 +14,7 @@ from anyio.abc import TaskStatus
 
 from bridge.core.errors import Retry
 from bridge.core.facts import GraphqlSession, Operation
+from bridge.core.session import Upgrade
 from bridge.edge.websocket import WebSocket, WebSockets
 from bridge.engine.inbox import Inbox
 from bridge.engine.ports import Socket
@@ -43,7 +44,7 @@ class Watched:
     gave_up_at: float | None = None
 
     @asynccontextmanager
-    async def connect(self, session: GraphqlSession) -> AsyncIterator[Socket]:
+    async def connect(self, session: Upgrade) -> AsyncIterator[Socket]:
         """See `Sockets`."""
         async with self.inner.connect(session) as socket:
             yield _Watched(socket, self)
@@ -59,6 +60,12 @@ class _Watched:
 
     async def receive(self) -> tuple[Any, int, str]:
         return await self.inner.receive()
+
+    async def send_text(self, text: str, json: Any = None, /) -> None:
+        await self.inner.send_text(text, json)
+
+    async def receive_raw(self) -> str | bytes:
+        return await self.inner.receive_raw()
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         self.by.gave_up_at = self.by.gave_up_at or anyio.current_time()

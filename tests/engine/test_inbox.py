@@ -16,7 +16,7 @@ def fill(inbox: Inbox, frames: int, size: int = 1) -> None:
 
 
 async def taken(inbox: Inbox, at_most: int = 256) -> list[object]:
-    return [frame for frame, _ in await inbox.take(at_most)]
+    return [one.frame for one in await inbox.take(at_most)]
 
 
 def test_frames_come_out_in_order_and_in_parts() -> None:
@@ -175,7 +175,7 @@ def test_frames_know_when_they_arrived() -> None:
         await anyio.sleep(5)
         inbox("second", 1)
         assert inbox.oldest_at == start
-        assert await inbox.take() == [("first", start), ("second", start + 5)]
+        assert await inbox.take() == [("first", start, None), ("second", start + 5, None)]
         assert inbox.oldest_at is None
 
     on_virtual_clock(main)

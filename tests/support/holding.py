@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,10 +20,12 @@ class Taken:
         self.frames: list[Any] = []
         self.sizes: list[int] = []
         self.reasons: list[str] = []
+        self.stored: list[Callable[[], None] | None] = []
 
-    def __call__(self, frame: Any, size: int) -> None:
+    def __call__(self, frame: Any, size: int, stored: Callable[[], None] | None = None) -> None:
         self.frames.append(frame)
         self.sizes.append(size)
+        self.stored.append(stored)
 
     def missed(self, reason: str) -> None:
         """See `Offer`."""

@@ -12,7 +12,7 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from bridge.core.errors import Malformed
-from bridge.core.facts import GraphqlSession
+from bridge.core.session import Upgrade
 from bridge.edge.codec import decode
 from bridge.edge.outgoing import revealed
 from bridge.engine.ports import Disconnected, UpgradeRefused
@@ -65,7 +65,7 @@ class Line:
 class MemoryPeer:
     """The server's end; implements `Peer`."""
 
-    def __init__(self, number: int, session: GraphqlSession) -> None:
+    def __init__(self, number: int, session: Upgrade) -> None:
         self.number = number
         self.headers = {name.lower(): str(revealed(value)) for name, value in session.headers.items()}
         self.received: list[Json] = []
@@ -109,7 +109,7 @@ class MemoryPeer:
 class MemorySocket:
     """Implements `Socket`."""
 
-    def __init__(self, peer: MemoryPeer, session: GraphqlSession) -> None:
+    def __init__(self, peer: MemoryPeer, session: Upgrade) -> None:
         self._peer = peer
         self._session = session
         self._heard_at = anyio.current_time()
@@ -117,9 +117,13 @@ class MemorySocket:
 
     async def send(self, frame: Json) -> None:
         """See `Socket`."""
+        await self.send_text(json.dumps(revealed(frame)))
+
+    async def send_text(self, text: str, json_: Json = None) -> None:
+        """See `Socket`."""
         await anyio.lowlevel.checkpoint()
         there, back = self._peer.to_server, self._peer.to_client
-        text = json.dumps(revealed(frame))
+        text += "" if json_ is None else json.dumps(revealed(json_))
         while self._peer.frozen and there.size + len(text) > BUFFERS and back.end is None:
             await there.change()
         if back.end is not None:
@@ -127,6 +131,17 @@ class MemorySocket:
         there.put(text)
 
     async def receive(self) -> tuple[Json, int, str]:
+        """See `Socket`."""
+        frame = await self.receive_raw()
+        data = frame.encode() if isinstance(frame, str) else frame
+        if isinstance(frame, bytes):
+            return None, len(data), "a binary frame"
+        try:
+            return decode(data), len(data), ""
+        except Malformed as error:
+            return None, len(data), str(error)
+
+    async def receive_raw(self) -> str | bytes:
         """See `Socket`."""
         await anyio.lowlevel.checkpoint()
         line, session = self._peer.to_client, self._session
@@ -149,12 +164,7 @@ class MemorySocket:
             line.frames.clear()
             self._peer.to_server.finish(1009)
             raise Disconnected(1009)
-        if isinstance(frame, bytes):
-            return None, len(data), "a binary frame"
-        try:
-            return decode(data), len(data), ""
-        except Malformed as error:
-            return None, len(data), str(error)
+        return frame
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
         """See `Socket`."""
@@ -182,13 +192,13 @@ class MemorySockets:
         self._script = script
         self.refusals: list[Exception | None] = []
         self.peers: list[MemoryPeer] = []
-        self.sessions: list[GraphqlSession] = []
+        self.sessions: list[Upgrade] = []
         self.attempts: list[float] = []
         self.open = 0
         self.latency_s = 0.0
 
     @asynccontextmanager
-    async def connect(self, session: GraphqlSession) -> AsyncIterator[MemorySocket]:
+    async def connect(self, session: Upgrade) -> AsyncIterator[MemorySocket]:
         """See `Sockets`."""
         self.attempts.append(anyio.current_time())
         self.sessions.append(session)

@@ -12,7 +12,8 @@ from typing import Literal, get_args
 
 from bridge.core.answer import harmless, retry_after
 from bridge.core.errors import BridgeError, Refused, Retry, Throttled, Unauthorized
-from bridge.core.facts import GraphqlSession, Subprotocol
+from bridge.core.facts import Subprotocol
+from bridge.core.session import Upgrade
 
 SLOW_S = 900.0
 """What only a human can mend is tried again after this long."""
@@ -63,7 +64,7 @@ CODES: Mapping[int, tuple[Reaction, str, str]] = {
 }
 
 
-def closed(code: int, reason: str, session: GraphqlSession) -> BridgeError:
+def closed(code: int, reason: str, session: Upgrade) -> BridgeError:
     """The error for a session closed with this code; `session.close_codes` go first, unknown codes are a Retry.
 
     `reason` is the server's and quoted only where it is one plain sentence. Unauthorized, Retry, or Refused with
@@ -80,9 +81,7 @@ def closed(code: int, reason: str, session: GraphqlSession) -> BridgeError:
     return Refused(text, after=SLOW_S) if reaction == "slow" else Retry(text)
 
 
-def upgrade_refused(
-    status: int, headers: Mapping[str, str], subprotocol: str | None, session: GraphqlSession
-) -> BridgeError:
+def upgrade_refused(status: int, headers: Mapping[str, str], subprotocol: str | None, session: Upgrade) -> BridgeError:
     """The error for an upgrade request that was answered, but not with a session in our sub-protocol.
 
     `headers`: lower-case names. `subprotocol`: what the server agreed to instead (status 101; None: nothing).
@@ -91,8 +90,9 @@ def upgrade_refused(
     if status == 101:
         chosen = "none" if not subprotocol else subprotocol if subprotocol in get_args(Subprotocol) else "another one"
         return Refused(
-            f"the server agreed to the connection with sub-protocol {chosen}, {session.subprotocol} was asked for; "
-            "check the setting `ws_subprotocol`",
+            f"the server agreed to the connection with sub-protocol {chosen}, "
+            f"{session.subprotocol or 'none'} was asked for; "
+            + ("check the setting `ws_subprotocol`" if session.subprotocol else "check the configured URL"),
             after=SLOW_S,
         )
     said = f"the upgrade to a WebSocket was answered with HTTP status {status}"

@@ -1,0 +1,90 @@
+"""Live sessions that are no GraphQL, as data: where to connect and when to give up. Times are seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from bridge.core.facts import GraphqlSession
+from bridge.core.record import Json
+from bridge.core.secret import Secret
+
+EngineioRevision = Literal[3, 4]
+"""Of the Engine.IO protocol. Revision 3 is spoken by Socket.IO 1 and 2, revision 4 by Socket.IO 3 and 4."""
+
+
+class Upgrade(Protocol):
+    """What opening a WebSocket takes, whatever is spoken on it. `subprotocol` None: none is offered, none may come."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def subprotocol(self) -> str | None: ...
+    @property
+    def headers(self) -> Mapping[str, str | Secret]: ...
+    @property
+    def connect_timeout_s(self) -> float: ...
+    @property
+    def ping_interval_s(self) -> float | None: ...
+    @property
+    def ping_timeout_s(self) -> float | None: ...
+    @property
+    def max_message_mb(self) -> float: ...
+    @property
+    def proxy(self) -> str | None: ...
+    @property
+    def close_codes(self) -> Mapping[int, str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class SocketioSession:
+    """A Socket.IO session. `url` is whole, with `EIO=` and `transport=websocket` in its query.
+
+    `auth` is the payload of the namespace's CONNECT packet, which only revision 4 sends; it may hold `Secret` values.
+    `accept_timeout_s`: how long the open packet and the namespace may take together. `longest_silence_s`: the most
+    that `pingInterval` or `pingTimeout` may ask of us; a server that names more is held to this. `settle_s`: how
+    long after that the catch-up begins. `wanted`: the names of the events to pass on (None: all); the others are
+    counted and dropped.
+    """
+
+    url: str
+    revision: EngineioRevision = 3
+    namespace: str = "/"
+    headers: Mapping[str, str | Secret] = field(default_factory=dict)
+    auth: Json = field(default=None, repr=False)
+    connect_timeout_s: float = 10.0
+    accept_timeout_s: float = 10.0
+    settle_s: float = 2.0
+    longest_silence_s: float = 300.0
+    max_message_mb: float = 8.0
+    proxy: str | None = None
+    close_codes: Mapping[int, str] = field(default_factory=dict)
+    wanted: frozenset[str] | None = None
+    subprotocol: None = None
+    ping_interval_s: None = None
+    ping_timeout_s: None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSession:
+    """A plain WebSocket on which the server sends one JSON value in each text message, and we send nothing.
+
+    `idle_timeout_s`: silence from the start that means a dead peer, the server's own pings not counted (None: any is
+    fine). `ping_interval_s`, `ping_timeout_s`: WebSocket pings of our own (None: none).
+    """
+
+    url: str
+    headers: Mapping[str, str | Secret] = field(default_factory=dict)
+    connect_timeout_s: float = 10.0
+    settle_s: float = 2.0
+    idle_timeout_s: float | None = None
+    ping_interval_s: float | None = 20.0
+    ping_timeout_s: float | None = 20.0
+    max_message_mb: float = 8.0
+    proxy: str | None = None
+    close_codes: Mapping[int, str] = field(default_factory=dict)
+    subprotocol: None = None
+
+
+Session = GraphqlSession | SocketioSession | StreamSession
