@@ -32,6 +32,7 @@ class Bare(NamedTuple):
     client: Client
     js: JetStream
     publisher: Publisher
+    replicas: int
 
     async def batch(self, name: str, *messages: tuple[str, dict[str, str]]) -> list[Answer | None]:
         """The answer to each message of one batch."""
@@ -65,7 +66,7 @@ async def bare(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
         connection = await stack.enter_async_context(connect(NatsOptions(urls=urls)))
         js = JetStream(connection.client, deadline_s=30)
         await js.call("STREAM.CREATE.BRIDGE", stream_config(LedgerNames(replicas=replicas, max_age_s=2)))
-        yield Bare(connection.client, js, Publisher(connection.client, deadline_s=30))
+        yield Bare(connection.client, js, Publisher(connection.client, deadline_s=30), replicas)
 
 
 async def test_the_server_is_as_it_was_found(bare: Bare) -> None:
@@ -102,3 +103,20 @@ async def test_the_server_is_as_it_was_found(bare: Bare) -> None:
 
 async def _empty(bare: Bare) -> bool:
     return await bare.counts("events.>") == {}
+
+
+async def test_a_fence_around_a_source_cannot_be_pipelined_on_replicas(bare: Bare) -> None:
+    """Twenty events sent at once, each expecting the one before it anywhere in its source: one server takes them all,
+    three replicas refuse what comes while another is under way. Expectations of each entity's own hold on both."""
+    fenced = {number: {EXPECTED: str(number), f"{EXPECTED}-Subject": "events.v.s.>"} for number in range(20)}
+    answers = await bare.publisher.publish(
+        [Outgoing(f"bridge.in.v.s.e.created.{number}", headers, b"{}") for number, headers in fenced.items()]
+    )
+    codes = [answer.err_code for answer in answers if answer is not None]
+    assert codes[0] == 0
+    assert set(codes[1:]) == {0} if bare.replicas == 1 else 10164 in codes
+    own = [{EXPECTED: "0", f"{EXPECTED}-Subject": f"events.v.s.f.*.{number}"} for number in range(20)]
+    answers = await bare.publisher.publish(
+        [Outgoing(f"bridge.in.v.s.f.created.{number}", headers, b"{}") for number, headers in enumerate(own)]
+    )
+    assert [answer.err_code for answer in answers if answer is not None] == [0] * 20
