@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from bridge.core.differ import judge
 from bridge.core.event import Event
@@ -16,7 +16,7 @@ from bridge.engine.scribe import Note, Scribe
 
 
 class Clerk:
-    """Reads what the sequencer knows, and changes none of it."""
+    """Reads what the sequencer knows; of that it changes only what the stream was found to hold."""
 
     def __init__(self, book: Book, scribe: Scribe, heads: Known, once: Once, counts: Counts) -> None:
         self._book = book
@@ -24,6 +24,17 @@ class Clerk:
         self._heads = heads
         self._once = once
         self._counts = counts
+
+    async def known(self, notes: Iterable[Note]) -> set[Key]:
+        """Of what occurs once, what the stream holds already; it is asked for what we do not remember ourselves."""
+        asked = [note.key for note in notes if note.record.occurred]
+        known = {key for key in asked if key in self._once}
+        unsure = [key for key in asked if key not in known]
+        if unsure:
+            found = await self._book.stored(unsure)
+            self._once.add(found)
+            known |= found
+        return known
 
     async def news(self, notes: Sequence[Note]) -> list[tuple[Note, Event]]:
         """The notes that are news, as events. Fetches `before` for those that need it, side by side."""

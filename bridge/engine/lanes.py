@@ -58,7 +58,7 @@ class Lanes:
             raise ValueError(f"feed {feed}: telemetry must occur once")
         doubtful = await self.main.live([record for record in records if not record.telemetry], unreadable, feed=feed)
         if aside:
-            await (await self._aside()).live(aside, feed=feed)
+            await (await self._aside()).once(aside, feed=feed)
         return doubtful
 
     async def _aside(self) -> Sequencer:

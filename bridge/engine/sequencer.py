@@ -17,6 +17,7 @@ from bridge.core.record import Head, Json, Key, Record, Via
 from bridge.engine.arrivals import Arrivals
 from bridge.engine.batching import BATCH_EVENTS, cut, one_per_entity, rounds, side_by_side
 from bridge.engine.breath import breathe, in_slices
+from bridge.engine.bulk import LEAST, Bulk
 from bridge.engine.clerk import Clerk
 from bridge.engine.counts import Counts as Counts
 from bridge.engine.dispute import explained, undisputed
@@ -40,6 +41,7 @@ class Sequencer:
         self._exclusive = Exclusive()
         self._once = Once()
         self._clerk = Clerk(book, scribe, self._heads, self._once, counts)
+        self._bulk = Bulk(book, self._clerk, counts, self._settle)
         self.arrivals = Arrivals()
         self._tainted: set[Key] = set()
         self._unsure: dict[str, Json] = {}
@@ -97,6 +99,15 @@ class Sequencer:
         await self._store_singly(notes, doubtful)
         self.counts.held += len(doubtful)
         return [note.record for note in doubtful]
+
+    async def once(self, records: Sequence[Record], *, feed: str = "live") -> None:
+        """Store live records that all occurred once, many together. Returns when every one is stored."""
+        if len(records) < LEAST:
+            await self.live(records, feed=feed)
+            return
+        notes, _ = one_per_entity(await in_slices(lambda record: self._scribe.note(record, "live"), records))
+        async with self._exclusive.hold(note.key for note in notes):
+            await self._bulk.store(notes)
 
     def outdated(self, record: Record, arrived_at: float) -> bool:
         """Whether a page has said something newer than a push that arrived then. Versions speak for themselves."""
@@ -221,7 +232,7 @@ class Sequencer:
         self, notes: list[Note], walk: str, cursor: Json, part_cursor: Json, cursor_alone: bool
     ) -> None:
         refusals, size = 0, BATCH_EVENTS
-        known = await self._known_occurred(notes)
+        known = await self._clerk.known(notes)
         await self._clear_doubts(notes)
         sealed = await self._clerk.news([note for note in notes if note.key not in known])
         while True:
@@ -265,16 +276,6 @@ class Sequencer:
             if last:
                 return
             sealed = rest
-
-    async def _known_occurred(self, notes: Iterable[Note]) -> set[Key]:
-        asked = [note.key for note in notes if note.record.occurred]
-        known = {key for key in asked if key in self._once}
-        unsure = [key for key in asked if key not in known]
-        if unsure:
-            found = await self._book.stored(unsure)
-            self._once.add(found)
-            known |= found
-        return known
 
     # --- what a look tells ---
 

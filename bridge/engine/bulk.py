@@ -1,0 +1,56 @@
+"""Live records that occur once, many at a time: one atomic batch costs a fraction of as many single writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bridge.core.errors import Away
+from bridge.core.event import Event
+from bridge.engine.batching import BATCH_EVENTS, cut
+from bridge.engine.clerk import Clerk
+from bridge.engine.counts import Counts
+from bridge.engine.ports import BatchStale, Book
+from bridge.engine.scribe import Note
+
+LEAST = 16
+"""Of fewer records each is written singly: a batch takes the server some 2 ms, whatever is in it."""
+REFUSALS = 3
+
+
+class Bulk:
+    """Stores what occurred once. `settle` is told of each event that lies in the stream, and where.
+
+    Such a write leaves nothing in doubt: whatever became of it, the stream refuses to hold the same event twice, and
+    a look then tells which it holds.
+    """
+
+    def __init__(self, book: Book, clerk: Clerk, counts: Counts, settle: Callable[[Event, int], None]) -> None:
+        self._book = book
+        self._clerk = clerk
+        self._counts = counts
+        self._settle = settle
+
+    async def store(self, notes: Sequence[Note]) -> None:
+        """Returns when every note is in the stream. The notes are of different records. Raises Away."""
+        sealed, refusals, size = await self._clerk.news(notes), 0, BATCH_EVENTS
+        while sealed:
+            part, rest = cut(sealed, size)
+            events = [event for _, event in part]
+            try:
+                receipt = await self._book.commit(events, "", None)
+            except BatchStale:
+                self._counts.refused += 1
+                refusals += 1
+                if refusals >= REFUSALS:
+                    raise Away(
+                        f"a batch of {len(part)} live records was refused {REFUSALS} times, each time after a look; "
+                        "somebody else writes this source's events, so everything is read again"
+                    ) from None
+                known = await self._clerk.known([note for note, _ in part])
+                sealed = [*((note, event) for note, event in part if note.key not in known), *rest]
+                continue
+            refusals = 0
+            self._counts.batches += 1
+            for event, seq in zip(events, receipt.seqs, strict=True):
+                self._settle(event, seq)
+            sealed = rest
