@@ -11,6 +11,9 @@ from websockets.protocol import State
 
 CLOSE_S = 1.0
 """How long the peer has to finish closing, whoever began it."""
+SLICE = 8192
+"""Bytes taken in at once. A frame may be two bytes long, and a read of the socket a quarter of a megabyte: all of it at
+once would hold up every other session for more than a second."""
 SECOND_LOOK_S = 0.05
 """A pong may lie unread because we were held up ourselves: the socket is read once more before the peer is given up."""
 
@@ -37,6 +40,7 @@ class Wire(ClientConnection):
         "_cutter",
         "_heard",
         "_interval_s",
+        "_late",
         "_timeout_s",
         "_timer",
         "dead",
@@ -49,6 +53,7 @@ class Wire(ClientConnection):
         self.dead = ""
         self._heard = 0.0
         self._asked = 0.0
+        self._late = b""
         self._interval_s = 0.0
         self._timeout_s: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -80,18 +85,60 @@ class Wire(ClientConnection):
 
     # --- what the event loop calls ---
 
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """What was read is taken in before more is read."""
+        super().connection_made(transport)
+        self.recv_messages.resume = self._go_on
+
     def data_received(self, data: bytes) -> None:
-        """Note the sign of life. If it ends the connection, see to it that it does end."""
+        """Note the sign of life, and take it in slices: between them everybody else has a turn."""
         self._heard = self.loop.time()
+        if self._late:
+            self._late += data
+        elif len(data) <= SLICE:
+            self._take(data)
+        else:
+            self._late = data
+            self.transport.pause_reading()
+            self._take_slices()
+
+    def eof_received(self) -> None:
+        """What came before the end is taken before it."""
+        self._take_late()
+        super().eof_received()
+
+    def _take_slices(self) -> None:
+        # Where the library has more messages than it wants, it calls `_go_on` when they have been taken.
+        if self._late and not self.recv_messages.paused:
+            data, self._late = self._late[:SLICE], self._late[SLICE:]
+            self._take(data)
+            self.loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        if self._late:
+            self._take_slices()
+        elif not self.recv_messages.paused and not self.transport.is_closing():
+            self.transport.resume_reading()
+
+    def _take_late(self) -> None:
+        late, self._late = self._late, b""
+        if late:
+            self._take(late)
+
+    def _take(self, data: bytes) -> None:
+        """If it ends the connection, see to it that it does end."""
         super().data_received(data)
         if self._cutter is None and self.protocol.close_expected():
             # The library waits for the peer to close TCP, and leaves the deadline to whoever sends next.
             self._cutter = self.loop.call_later(CLOSE_S, self.drop)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """No timer outlives the connection."""
+        """No timer outlives the connection, and what came before its end is taken."""
+        self._take_late()
         self._rest()
         super().connection_lost(exc)
+        # Nothing that points back: what is over need not wait for the garbage collector.
+        self.recv_messages.resume = _nothing
 
     # --- pings ---
 
@@ -129,3 +176,7 @@ class Wire(ClientConnection):
             if timer is not None:
                 timer.cancel()
         self._timer = self._cutter = None
+
+
+def _nothing() -> None:
+    pass

@@ -16,6 +16,7 @@ from typing import Any
 
 import anyio
 import pytest
+from websockets.asyncio.client import ClientConnection
 from websockets.datastructures import Headers
 
 from bridge.core.errors import Refused, Retry
@@ -437,6 +438,30 @@ async def test_a_quiet_peer_that_answers_pings_is_not_dead() -> None:
                 await connected.receive()
             said.set()
             assert (await connected.receive())[0] == {"n": 1}
+
+
+async def test_a_flood_of_pings_leaves_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred thousand in one go are taken in slices, each answered, and what comes behind them is not lost."""
+    taken: list[int] = []
+    library = ClientConnection.data_received
+
+    def watched(wire: ClientConnection, data: bytes) -> None:
+        taken.append(len(data))
+        library(wire, data)
+
+    monkeypatch.setattr(ClientConnection, "data_received", watched)
+
+    async def flood(peer: Peer) -> None:
+        raw(peer).raw(b"\x89\x00" * 100_000)
+        await peer.send({"hello": 1})
+        await listening(peer)
+
+    async with graphql_server(flood) as server, shared().connect(session(server.url())) as connected:
+        with anyio.fail_after(60):
+            assert (await connected.receive())[0] == {"hello": 1}
+            await connected.send({"still": "there"})
+    assert max(taken) <= 8192
+    assert sum(taken) > 200_000
 
 
 async def test_without_pings_none_is_sent() -> None:
