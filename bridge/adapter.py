@@ -12,8 +12,25 @@ from collections.abc import Generator, Sequence
 from functools import partial
 from typing import ClassVar, Generic, TypeVar
 
-from bridge.core import answer, fields, graphql, iso8601, jwt, oauth, paging, relay, selection, subscription
+from bridge.core import (
+    answer,
+    credentials,
+    fields,
+    graphql,
+    iso8601,
+    journal,
+    jwt,
+    oauth,
+    paging,
+    push,
+    relay,
+    selection,
+    slices,
+    subscription,
+    url,
+)
 from bridge.core.budget import Allowance, Limit
+from bridge.core.credentials import CredentialSettings
 from bridge.core.errors import (
     BridgeError,
     CursorExpired,
@@ -26,18 +43,20 @@ from bridge.core.errors import (
 )
 from bridge.core.facts import Ask, GraphqlSession, Operation, Page, Request, Response, Subprotocol, Token, Walk, Window
 from bridge.core.oauth import OAuthSettings
+from bridge.core.push import PushSettings
 from bridge.core.record import Json, Look, Record
 from bridge.core.secret import Secret
 from bridge.core.session import Session, SocketioSession, StreamSession
 from bridge.core.settings import BadSetting, BaseSettings, GraphqlSettings, LiveSettings, Subscription, setting
 
 __all__ = [
-    "Adapter", "Allowance", "Ask", "BadSetting", "BaseSettings", "BridgeError", "CursorExpired", "GraphqlSession",
-    "GraphqlSettings", "Json", "Limit", "LiveSettings", "Login", "Look", "Malformed", "OAuthSettings", "Operation",
-    "Page", "Record", "Refused", "Request", "Response", "Retry", "Secret", "Session", "SocketioSession",
-    "StreamSession", "Subprotocol", "Subscription", "Throttled", "Token", "TooComplex", "Unauthorized", "Walk",
-    "Window", "answer", "fields", "graphql", "iso8601", "jwt", "oauth",
-    "paging", "relay", "selection", "setting", "subscription",
+    "Adapter", "Allowance", "Ask", "BadSetting", "BaseSettings", "BridgeError", "CredentialSettings",
+    "CursorExpired", "GraphqlSession", "GraphqlSettings", "Json", "Limit", "LiveSettings", "Login", "Look",
+    "Malformed", "OAuthSettings", "Operation", "Page", "PushSettings", "Record", "Refused", "Request", "Response",
+    "Retry", "Secret", "Session", "SocketioSession", "StreamSession", "Subprotocol", "Subscription", "Throttled",
+    "Token", "TooComplex", "Unauthorized", "Walk", "Window", "answer", "credentials", "fields", "graphql",
+    "iso8601", "journal", "jwt", "oauth", "paging", "push", "relay", "selection", "setting", "slices",
+    "subscription", "url",
 ]  # fmt: skip
 
 

@@ -21,7 +21,9 @@ REGISTRIES = re.compile(
     + r"\.io|ghcr"
     + r"\.io"
 )
-TEXT = names(".cfg .conf .graphql .in .ini .json .lock .md .py .service .sh .toml .txt .yaml .yml") | {""}
+TEXT = names(
+    ".cfg .cjs .conf .graphql .in .ini .js .json .lock .md .mjs .py .rb .service .sh .toml .txt .yaml .yml"
+) | {""}
 NOT_OURS = frozenset({"__pycache__", "build", "dist", "node_modules"})
 
 

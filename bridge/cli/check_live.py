@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bridge.adapter import Adapter, GraphqlSession, Token
+from bridge.adapter import Adapter, GraphqlSession, SocketioSession, StreamSession, Token
 from bridge.cli.exits import Exit
 from bridge.cli.findings import Finding, failed, passed
 from bridge.cli.sessions import Sessions
@@ -16,6 +16,7 @@ from bridge.core.errors import BridgeError, Refused, Unauthorized
 from bridge.core.url import place
 from bridge.engine.groups import task_group
 from bridge.engine.source import Source
+from bridge.engine.vigil import SessionStatistics
 
 
 class Drop:
@@ -48,11 +49,24 @@ async def try_live(adapter: Adapter[Any], sessions: Sessions, token: Token) -> l
         code = Exit.NOPERM if isinstance(error, (Refused, Unauthorized)) else Exit.UNAVAILABLE
         return [failed(what, f"{error}{_each(source)}", code)]
     if not isinstance(session, GraphqlSession):
-        return [passed(what, f"held with {place(session.url)}")]
+        return [passed(what, _held(session, source.session))]
     count = len(session.operations)
     if off := source.session.off if source.session else {}:
         return [failed(what, f"the vendor refuses {len(off)} of {_subscriptions(count)}:{_each(source)}", Exit.NOPERM)]
     return [passed(what, f"{_subscriptions(count)} held over {session.subprotocol}")]
+
+
+def _held(session: SocketioSession | StreamSession, statistics: SessionStatistics | None) -> str:
+    """What the session turned out to be."""
+    where = place(session.url)
+    if isinstance(session, StreamSession):
+        return f"JSON messages from {where}: held"
+    said = f"Socket.IO over Engine.IO {session.revision}, namespace {session.namespace}, with {where}: held"
+    if statistics is not None and statistics.beat_interval_s is not None:
+        said += f", heartbeat every {statistics.beat_interval_s:g} s"
+    if session.wanted is not None:
+        said += f", {len(session.wanted)} names of events wanted"
+    return said
 
 
 def _subscriptions(count: int) -> str:

@@ -155,6 +155,7 @@ def _verdict(stage: Stage, reports: dict[str, Report], args: argparse.Namespace)
                 f"stream, {report.superseded} overwritten before anyone could read them"
                 + (f", {report.lapsed} known from stale answers only" if report.lapsed else "")
             )
+        output.say(_measured())
         latency = as_json(whole)["latency_ms"]
         output.say(
             f"missing {whole.missing}, duplicates {whole.duplicates}, out of order {whole.out_of_order}, "
@@ -164,6 +165,13 @@ def _verdict(stage: Stage, reports: dict[str, Report], args: argparse.Namespace)
     for finding in whole.findings:
         output.complain(finding)
     return Exit.OK if whole.faithful else Exit.FAILED
+
+
+def _measured() -> str:
+    """What the played devices' telemetry is, and where it comes from."""
+    from bridge.sandbox import recording
+
+    return f"the played devices measured {recording.SOURCE}" if recording.available() else recording.MISSING
 
 
 def _latency(latency: Any) -> str:

@@ -26,7 +26,7 @@ class Part:
     """One vendor on the stage: its sandbox, its source's settings, and how its ledger is compared with the stream.
 
     `entity` is what is judged; `key` turns an event's id into the ledger's. `strict`: every state that an answer
-    carried must be in the stream; not so where answers may be stale.
+    carried must be in the stream; not so where answers may be stale. `scope`: the one that is judged ("": all).
     """
 
     name: str
@@ -37,6 +37,7 @@ class Part:
     seen: View
     strict: bool
     key: Callable[[str], str] = str
+    scope: str = ""
 
     @property
     def subjects(self) -> str:
@@ -51,7 +52,7 @@ class Part:
 @asynccontextmanager
 async def cast(seed: int) -> AsyncIterator[list[Part]]:
     """The vendors of the demo, playing but at rest."""
-    from bridge.sandbox import pcvisit, pcvisit_view, x_assist, x_assist_view
+    from bridge.sandbox import pcvisit, pcvisit_view, platform, platform_view, recording, x_assist, x_assist_view
 
     async with AsyncExitStack() as stack:
         # Without a history of its own, so that the published samples are the first to flow.
@@ -62,6 +63,14 @@ async def cast(seed: int) -> AsyncIterator[list[Part]]:
         travel = await stack.enter_async_context(
             x_assist.x_assist_sandbox(
                 x_assist.Options(seed=seed, history=5, lag_s=1.0, ping_s=2.0, requests_per_hour=36_000, burst=100)
+            )
+        )
+        # Devices that measure the Pacific, where the recording is installed.
+        plant = await stack.enter_async_context(
+            platform.platform_sandbox(
+                platform.Options(
+                    seed=seed, ping_interval_ms=2000, recording="nino" if recording.available() else "", ask_acks=True
+                )
             )
         )
         yield [
@@ -100,6 +109,23 @@ async def cast(seed: int) -> AsyncIterator[list[Part]]:
                 strict=False,
                 key=travel.canonical,
             ),
+            Part(
+                "plant",
+                "object",
+                plant,
+                {
+                    "requests_per_minute": 60_000,
+                    "stores_every_s": 2.0,
+                    "journal_every_s": 2.0,
+                    "packets_every_s": 3.0,
+                    "push_disorder_s": 0,
+                    "ws_settle_s": 0.2,
+                },
+                platform_view.as_issued,
+                platform_view.as_seen,
+                strict=False,
+                scope="objects",
+            ),
         ]
 
 
@@ -123,7 +149,7 @@ class Stage:
 
         return {
             part.name: oracle.compare(
-                part.sandbox.ledger.changes,
+                [change for change in part.sandbox.ledger.changes if part.scope in ("", change.scope)],
                 self._seen(part),
                 view=part.view,
                 seen=part.seen,

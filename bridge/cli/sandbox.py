@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # the real import waits until the extra `demo` is known to be
     Options = Any
     Play = Callable[[Options], AbstractAsyncContextManager[Player]]
 
-VENDORS = ("pcvisit", "x_assist")
+VENDORS = ("pcvisit", "platform", "x_assist")
 NOT_FROM_HERE = frozenset({"clock", "tls"})
 
 
@@ -79,6 +79,10 @@ def _vendor(name: str) -> tuple[type[Options], Play]:
         from bridge.sandbox import pcvisit
 
         return pcvisit.Options, pcvisit.pcvisit_sandbox
+    if name == "platform":
+        from bridge.sandbox import platform
+
+        return platform.Options, platform.platform_sandbox
     from bridge.sandbox import x_assist
 
     return x_assist.Options, x_assist.x_assist_sandbox

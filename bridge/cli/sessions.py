@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, assert_never
 
-from bridge.adapter import Adapter, GraphqlSession, LiveSettings, Token
+from bridge.adapter import Adapter, GraphqlSession, LiveSettings, SocketioSession, StreamSession, Token
+from bridge.core.session import Session
 from bridge.core.url import place
+from bridge.core.wire.engineio import Engineio
+from bridge.core.wire.packets import Machine
+from bridge.edge.codec import decode
+from bridge.edge.socketio_codec import SocketioCodec
 from bridge.engine.pace import KNOCKS, Paced
 from bridge.engine.ports import Feed, Sockets
 from bridge.engine.quota import Quotas
+from bridge.engine.socketio import SocketioFeed
 from bridge.engine.source import Source
+from bridge.engine.stream import StreamFeed
 from bridge.engine.subscriptions import GraphqlFeed
 from bridge.engine.vigil import SessionStatistics
+
+_codec = SocketioCodec()
 
 
 class Sessions:
@@ -33,10 +42,23 @@ class Sessions:
 
         def feed(token: Token) -> Feed:
             session = adapter.session(token)
-            assert isinstance(session, GraphqlSession)
-            graphql = GraphqlFeed(session, self._sockets, self._numbers, statistics=statistics, roll=self._roll)
-            return Paced(graphql, self._doors.of(place(session.url), KNOCKS))
+            return Paced(self._feed(session, statistics), self._doors.of(place(session.url), KNOCKS))
 
         settings = adapter.settings
         hands_over = isinstance(settings, LiveSettings) and settings.ws_reconnect_before_expiry
         return Source(adapter, feed, hands_over=hands_over, session=statistics)
+
+    def _feed(self, session: Session, statistics: SessionStatistics) -> Feed:
+        match session:
+            case GraphqlSession():
+                return GraphqlFeed(session, self._sockets, self._numbers, statistics=statistics, roll=self._roll)
+            case SocketioSession():
+                return SocketioFeed(session, self._sockets, machine, statistics=statistics)
+            case StreamSession():
+                return StreamFeed(session, self._sockets, decode, statistics=statistics)
+        assert_never(session)
+
+
+def machine(session: SocketioSession) -> Machine:
+    """A fresh Engine.IO machine for one connection of this session."""
+    return Engineio(session, _codec)

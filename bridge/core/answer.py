@@ -70,9 +70,26 @@ def body(response: Response, what: str) -> Json:
     return response.json
 
 
+def rows(response: Response, what: str) -> list[Json]:
+    """The body, a list. Raises what `body` raises, Refused for 403, and Retry when it is anything else."""
+    if response.status == 403:
+        raise Refused(f"{what}: answered with HTTP status 403; let the user or token read this, or do not configure it")
+    found = body(response, what)
+    if not isinstance(found, list):
+        raise Retry(
+            f"{what}: the answer is {'an object' if isinstance(found, dict) else 'a single value'}, and no list"
+        )
+    return found
+
+
 def server_ms(headers: Mapping[str, str]) -> int | None:
     """The vendor's clock when it answered (header `Date`), in milliseconds since the Unix epoch."""
-    moment = _date(headers.get("date", ""))
+    return date_ms(headers.get("date", ""))
+
+
+def date_ms(value: str) -> int | None:
+    """An HTTP date in milliseconds since the Unix epoch; None for what is none."""
+    moment = _date(value)
     return None if moment is None else int(moment.timestamp() * 1000)
 
 

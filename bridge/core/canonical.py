@@ -35,6 +35,18 @@ def digest(value: Json, mapping_version: str) -> str:
     return f"{mapping_version}:{hashlib.blake2b(canonical(value), digest_size=16).hexdigest()}"
 
 
+def legible(value: Json) -> bytes:
+    """`value` as JSON, or as well as it can be shown: what is set aside need not be JSON."""
+    try:
+        return canonical(value)
+    except ValueError:
+        pass
+    try:
+        return repr(value).encode("utf-8", "backslashreplace")
+    except RecursionError:
+        return b""
+
+
 def mapping_of(digest_text: str) -> str:
     """The mapping version a digest was made with."""
     return digest_text.rpartition(":")[0]
@@ -46,7 +58,13 @@ def _plain(value: Json) -> Json:
     if kind in _LEAVES:
         return value
     if kind is dict:
-        return {key: item if type(item) in _LEAVES else _plain(item) for key, item in value.items()}
+        return {
+            key: item
+            # A measurement is a dictionary of fractions: not worth a call each.
+            if (kind := type(item)) in _LEAVES or (kind is float and not item.is_integer())
+            else _plain(item)
+            for key, item in value.items()
+        }
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
     if isinstance(value, Mapping):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
@@ -104,12 +104,23 @@ def ce_id(key: Key, change: str, version_or_digest: str, previous: str) -> str:
     `previous` is the `ce-id` of the entity's event before ("" for none). For `occurred` only the vendor's id
     counts: it happens once, whatever was seen around it.
     """
-    parts = (*key, change) if change == "occurred" else (*key, change, version_or_digest, previous)
+    vendor, source, entity, id_ = key
+    parts = (id_, change) if change == "occurred" else (id_, change, version_or_digest, previous)
+    return hashlib.sha256(_framed(vendor, source, entity) + _frames(parts)).hexdigest()[:32]
+
+
+@lru_cache(maxsize=4096)
+def _framed(*parts: str) -> bytes:
+    return _frames(parts)
+
+
+def _frames(parts: Iterable[str]) -> bytes:
+    """The parts as bytes, each behind its length: no two lists give the same."""
     pieces: list[bytes] = []
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")
         pieces += (len(data).to_bytes(4, "big"), data)
-    return hashlib.sha256(b"".join(pieces)).hexdigest()[:32]
+    return b"".join(pieces)
 
 
 def seal(draft: Draft, encode: Encode, limit: int) -> Event:

@@ -28,7 +28,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One HTTP answer. Header names are lower case. `json` is the decoded body, or None with `problem` set."""
+    """One HTTP answer. `json` is the decoded body, or None with `problem` set.
+
+    Header names are lower case. A header that came several times is joined by ", ", but `set-cookie` by line feeds.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -43,7 +46,7 @@ class Token:
     """What a login yielded. Times are milliseconds since the Unix epoch; `facts` feed walks (a tenant id).
 
     `lasts_s`: how long it is valid from when the login began, in seconds, where the login can tell: the times are then
-    not asked, nor is our clock.
+    not asked, nor is our clock. `beside`: another credential that the same login yielded, such as a session cookie.
     """
 
     value: Secret
@@ -51,6 +54,7 @@ class Token:
     expires_ms: int | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
     lasts_s: float | None = None
+    beside: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +169,8 @@ class Page:
     `rows` are undigested; each goes through `Adapter.record`. `next` is the position to go on from, None at the
     end. `complete` is False while the vendor says that it is still loading: the pass then proves nothing.
     `reaches_back_to_ms`: the vendor holds nothing older. `aliases`: ids the vendor answered with, by which it now calls
-    things that were asked for by another id.
+    things that were asked for by another id. `repeats`: pages of this walk overlap, so all rows may have been seen
+    before; that it advances is then told by `next` alone.
     """
 
     rows: Sequence[Json]
@@ -173,3 +178,4 @@ class Page:
     complete: bool = True
     reaches_back_to_ms: int | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
+    repeats: bool = False

@@ -31,6 +31,17 @@ def omit(value: Json, paths: Iterable[Path]) -> Json:
     return value
 
 
+def gathered(value: Mapping[str, Json], names: Iterable[str], into: str) -> dict[str, Json]:
+    """`value` with its fields of these names moved into one field `into`, which one path can then leave out.
+
+    A field that was called `into` before goes along, under its own name. Without any such field nothing changes.
+    """
+    apart = {*names, into}
+    moved = {key: item for key, item in value.items() if key in apart}
+    rest = {key: item for key, item in value.items() if key not in apart}
+    return {**rest, into: moved} if moved else rest
+
+
 def _without(value: Json, path: Path) -> Json:
     step, rest = path[0], path[1:]
     if isinstance(value, Mapping):

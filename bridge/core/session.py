@@ -45,7 +45,8 @@ class SocketioSession:
     `accept_timeout_s`: how long the open packet and the namespace may take together. `longest_silence_s`: the most
     that `pingInterval` or `pingTimeout` may ask of us; a server that names more is held to this. `settle_s`: how
     long after that the catch-up begins. `wanted`: the names of the events to pass on (None: all); the others are
-    counted and dropped.
+    counted and dropped, and those that ask for an acknowledgement get it at once, so that the server does not send
+    them again.
     """
 
     url: str

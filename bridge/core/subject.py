@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bridge.core.record import Key
 
@@ -102,4 +103,9 @@ def owner_subject(source: str) -> str:
 
 def _tail(key: Key, change: str) -> str:
     vendor, source, entity, id_ = key
-    return f"{token(vendor)}.{token(source)}.{token(entity)}.{change}.{token(id_)}"
+    return f"{_kind(vendor, source, entity)}.{change}.{token(id_)}"
+
+
+@lru_cache(maxsize=4096)
+def _kind(vendor: str, source: str, entity: str) -> str:
+    return f"{token(vendor)}.{token(source)}.{token(entity)}"

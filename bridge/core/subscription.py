@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from bridge.core import fields
-from bridge.core.canonical import canonical
+from bridge.core.canonical import legible
 from bridge.core.errors import Malformed, Refused, Throttled, Unauthorized
 from bridge.core.event import timestamp
 from bridge.core.facts import GraphqlSession, Operation, Token
@@ -118,7 +118,7 @@ def records(
     name = _subscription_of(operation) if isinstance(operation, str) else None
     one = next((known for known in subscriptions if known.name == name), None)
     if one is None:
-        raise Malformed("the live frame belongs to no subscription that is configured", raw=_legible(told))
+        raise Malformed("the live frame belongs to no subscription that is configured", raw=legible(told))
     what = f"subscription {one.name}"
     if payload == {"data": {}}:
         # What graphql-ruby answers when a subscription begins: nothing has happened yet.
@@ -127,7 +127,7 @@ def records(
         return list(_read(one, payload, what, shapes or {}, failures))
     except Malformed as error:
         # Only now: to spell a large frame again takes longer than all the rest.
-        raise Malformed(f"{what}: {error}", raw=_legible(told)) from None
+        raise Malformed(f"{what}: {error}", raw=legible(told)) from None
 
 
 def observed(operation: str, now_ms: int) -> tuple[str, dict[str, Json]]:
@@ -268,11 +268,3 @@ def _tidy(value: Json) -> Json:
     if isinstance(value, dict):
         return {key: _tidy(item) for key, item in value.items()}
     return [_tidy(item) for item in value] if isinstance(value, list) else value
-
-
-def _legible(value: Json) -> bytes:
-    """What could not be read, as JSON or as well as it can be shown: it need not be JSON."""
-    try:
-        return canonical(value)
-    except (ValueError, RecursionError):
-        return repr(type(value)).encode()

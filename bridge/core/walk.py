@@ -90,6 +90,7 @@ class Pass:
         self._positions: set[str] = set()
         self._known = known
         self._asked = 0
+        self._before = 0
 
     def anew(self) -> Pass:
         """The same pass from its beginning."""
@@ -106,22 +107,32 @@ class Pass:
         """
         fresh = [id_ for id_ in ids if id_ not in self.ids]
         self.complete = self.complete and page.complete
-        if self.walk.batch:
-            self._asked = min(self._asked + self.walk.batch, len(self._known))
-            self.position = self._asked if self._asked < len(self._known) else None
-        elif page.next is not None:
-            position = repr(page.next)
-            if position in self._positions or (ids and not fresh) or self.pages >= MOST_PAGES:
+        self.position = page.next if self.walk.of or not self.walk.batch else None
+        if self.position is not None:
+            position, pages = repr(page.next), self.pages - self._before
+            stale = bool(ids) and not fresh and not page.repeats
+            if position in self._positions or stale or pages >= MOST_PAGES:
                 raise Stuck(
-                    f"walk {self.walk.name}: page {self.pages + 1} says that more follows but does not advance "
+                    f"walk {self.walk.name}: page {pages + 1} says that more follows but does not advance "
                     f"({len(page.rows)} rows, none of them new, or a position seen before, or more than "
                     f"{MOST_PAGES} pages); the pass starts over"
                 )
             self._positions.add(position)
-        if not self.walk.batch:
-            self.position = page.next
         self.ids.update(fresh)
         self.pages += 1
         self.rows += len(page.rows)
+        if self.walk.batch and self.position is None:
+            self._on()
         # An empty page that names a next one is not the end: some vendors filter after they have cut the page.
-        self.done = self.position is None
+        self.done = self.position is None and (not self.walk.batch or self._asked >= len(self._known))
+
+    def _on(self) -> None:
+        """To the next of the known entities."""
+        self._asked = min(self._asked + self.walk.batch, len(self._known))
+        if not self.walk.of:
+            self.position = self._asked if self._asked < len(self._known) else None
+            return
+        # What belongs to one does not belong to another: nothing of it need be remembered.
+        self._positions.clear()
+        self.ids.clear()
+        self._before = self.pages

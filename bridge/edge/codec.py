@@ -44,7 +44,8 @@ def decode(data: bytes) -> Json:
         raise Malformed("JSON with invalid UTF-8", raw=data) from None
     except msgspec.DecodeError as error:
         value = _leniently(data, str(error))
-    if _too_deep(value):
+    # Each level opens with a bracket: what has few is not looked through.
+    if opening > DEEPEST and _too_deep(value):
         raise Malformed(f"JSON nested deeper than {DEEPEST} levels", raw=data)
     return value
 

@@ -132,7 +132,9 @@ async def _exchange(session: aiohttp.ClientSession, request: Request, max_bytes:
         found: dict[str, str] = {}
         for name, value in answer.headers.items():
             name = name.lower()
-            found[name] = f"{found[name]}, {value}" if name in found else value
+            # Cookies hold commas, in their dates: each stands on a line of its own.
+            joint = "\n" if name == "set-cookie" else ", "
+            found[name] = f"{found[name]}{joint}{value}" if name in found else value
     try:
         return Response(status, found, data, decode(data))
     except Malformed as error:

@@ -220,7 +220,7 @@ class WebSocket:
         if sent.code == 1009:
             return Disconnected(1009)
         # Our own verdict on the peer's bytes is not the peer's word on ours, which the same code would mean.
-        return Disconnected(1006, "the peer broke the rules of the protocol")
+        return Disconnected(1006, "the peer broke the rules of the protocol", self._wire.http)
 
 
 def _spelled(frame: Json) -> bytes | None:

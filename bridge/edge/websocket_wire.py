@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,10 @@ once would hold up every other session for more than a second."""
 SECOND_LOOK_S = 0.05
 """A pong may lie unread because we were held up ourselves: the socket is read once more before the peer is given up."""
 
+_HTTP = re.compile(rb"(?:\A|\r\n\r\n)(HTTP/1\.[01] [2-5][0-9][0-9][^\r\n]{0,80})")
+"""A status line where a frame should begin: at the start of what was read, or right behind the answer to the upgrade.
+Not 101, which is that answer."""
+
 
 class Connect(connect):
     """Follows no redirect: a vendor that has moved is the operator's to judge, and no other host gets a token."""
@@ -28,6 +33,9 @@ class Connect(connect):
 
 class Wire(ClientConnection):
     """Whatever bytes arrive count as life. `dead` says why we gave the peer up; "" while we have not.
+
+    `http`: the status line with which the peer went over to plain HTTP, as npm engine.io refuses what it has upgraded
+    already, and as proxies may when what is behind them goes away; "" as long as it has not.
 
     The library's own keepalive is one more task for each connection, and most of what an idle one costs. A timer
     that sends only when nothing was heard does the same.
@@ -44,13 +52,14 @@ class Wire(ClientConnection):
         "_timeout_s",
         "_timer",
         "dead",
+        "http",
         "recv_messages",
         "transport",
     )
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.dead = ""
+        self.dead = self.http = ""
         self._heard = 0.0
         self._asked = 0.0
         self._late = b""
@@ -129,6 +138,8 @@ class Wire(ClientConnection):
         """If it ends the connection, see to it that it does end."""
         super().data_received(data)
         if self._cutter is None and self.protocol.close_expected():
+            found = _HTTP.search(data)
+            self.http = found[1].decode("ascii", "replace") if found else ""
             # The library waits for the peer to close TCP, and leaves the deadline to whoever sends next.
             self._cutter = self.loop.call_later(CLOSE_S, self.drop)
 

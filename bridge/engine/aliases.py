@@ -50,7 +50,7 @@ class Aliases:
     def prepare(self, walks: Iterable[Walk]) -> None:
         """Which walks look up known ids."""
         walks = list(walks)
-        self._walks = {walk.entity: walk for walk in walks if walk.batch}
+        self._walks = {walk.entity: walk for walk in walks if walk.batch and not walk.of}
         for walk in walks:
             # What another life of ours has read is as settled as what this one will.
             completed_ms = self._sequencer.cursor(walk.name).value.get("completed_ms")
@@ -63,7 +63,7 @@ class Aliases:
 
     def completed(self, walk: Walk, began_at: float, began_ms: int) -> None:
         """A pass of `walk` is complete: all known ids were looked up, or everything older than that was read."""
-        if walk.batch:
+        if walk.batch and not walk.of:
             self._looked_up_at[walk.entity] = began_at
         else:
             self._settle(walk, began_ms)

@@ -11,6 +11,9 @@ import anyio
 
 from bridge.core.errors import Overrun
 
+TAKE = 500
+"""Frames handed over at once: what one batch of telemetry holds. While more wait, smaller lists only cost more."""
+
 
 class Arrived(NamedTuple):
     """A frame, when it came (seconds of the event loop's clock), and whom to tell that the ledger has it."""
@@ -73,7 +76,7 @@ class Inbox:
         """When the frame arrived that has waited longest (seconds of the event loop's clock); None if none waits."""
         return self._frames[0][0].at if self._frames else None
 
-    async def take(self, at_most: int = 256) -> list[Arrived]:
+    async def take(self, at_most: int = TAKE) -> list[Arrived]:
         """Wait for frames and return them in order, at least one.
 
         Raises Overrun once per overrun or miss.

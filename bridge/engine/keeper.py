@@ -101,6 +101,8 @@ class TokenKeeper:
         finally:
             flow.close()
         self._learn(token.value)
+        if token.beside is not None:
+            self._learn(token.beside)
         # Before anything is replaced: a token that is worth nothing must not take the place of one that still serves.
         lifetime = _lifetime_s(token, asked_ms)
         self._token = token

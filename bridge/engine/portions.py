@@ -30,11 +30,12 @@ class Portions:
         if size is None:
             return ask
         walk = replace(ask.walk, page_size=min(size, ask.walk.page_size))
-        return replace(ask, walk=walk, ids=ask.ids[:size])
+        return replace(ask, walk=walk, ids=ask.ids if ask.walk.of else ask.ids[:size])
 
     def halve(self, asked: Ask, error: TooComplex) -> None:
         """From now on ask for half of what was asked. Raises Refused when it was a single record."""
-        size, name = len(asked.ids) or asked.walk.page_size, asked.walk.name
+        ids, name = 0 if asked.walk.of else len(asked.ids), asked.walk.name
+        size = ids or asked.walk.page_size
         if size <= 1:
             raise Refused(
                 f"walk {name}: even one record at a time is too complex for the vendor ({error}); ask for fewer fields"

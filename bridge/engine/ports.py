@@ -187,12 +187,16 @@ class Http(Protocol):
 
 
 class Disconnected(Exception):
-    """The socket is gone. `code`: the close code, 1006 where none was received; `reason`: the peer's text."""
+    """The socket is gone. `code`: the close code, 1006 where none was received; `reason`: the peer's text.
 
-    def __init__(self, code: int, reason: str = "") -> None:
+    `http`: the status line, where the peer went over to plain HTTP in the middle of the WebSocket; else "".
+    """
+
+    def __init__(self, code: int, reason: str = "", http: str = "") -> None:
         super().__init__(f"closed with {code}")
         self.code = code
         self.reason = reason
+        self.http = http
 
 
 class UpgradeRefused(Exception):

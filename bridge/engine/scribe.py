@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bridge.core.canonical import canonical, digest
+from bridge.core.canonical import digest, legible
 from bridge.core.differ import changed_fields
 from bridge.core.errors import Malformed
 from bridge.core.event import Draft, Encode, Event, TooLarge, seal
@@ -68,7 +68,9 @@ class Scribe:
     def note(self, record: Record, via: Via, *, first_read: bool = False) -> Note:
         """A vendor's record, without what must not be published, and its digest; its quarantine if it has none."""
         if record.after is not None and self.omits:
-            record = replace(record, after=omit(record.after, self.omits))
+            after = omit(record.after, self.omits)
+            if after is not record.after:
+                record = replace(record, after=after)
         names = f"{record.id} {record.version}"
         if self.masker.found_in(names.encode("utf-8", "surrogatepass")) and self.masker.mask(names) != names:
             return self._aside(record, "bears a secret of ours as its id or version")
@@ -171,18 +173,6 @@ class Scribe:
             raw=record.raw if self.keep_raw else None,
             lane=self.lane,
         )
-
-
-def legible(value: Json) -> bytes:
-    """`value` as JSON, or as well as it can be shown: what is set aside need not be JSON."""
-    try:
-        return canonical(value)
-    except ValueError:
-        pass
-    try:
-        return repr(value).encode("utf-8", "backslashreplace")
-    except RecursionError:
-        return b""
 
 
 def _text(raw: bytes, truncated: bool) -> str | None:

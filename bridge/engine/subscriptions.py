@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
@@ -23,18 +22,13 @@ from bridge.core.facts import GraphqlSession, Operation
 from bridge.core.url import place
 from bridge.core.wire import closing, machines
 from bridge.core.wire.moves import Beat, Close, Confirmed, Ended, Move, Next, Odd, Ready, Send
+from bridge.engine import courtesy
 from bridge.engine.groups import task_group
 from bridge.engine.ports import Disconnected, Offer, Socket, Sockets, UpgradeRefused
 from bridge.engine.vigil import SessionStatistics, Vigil
 
 CONFIRMING = frozenset({"actioncable-v1-json"})
 """The sub-protocols whose servers say when they have begun to listen: nobody has to wait and hope."""
-SEND_S = 10.0
-"""What we send is short: a peer that does not take it for so long does not read at all."""
-FAREWELL_S = 0.5
-"""For saying good-bye; the rest of `LEAVE_S` is for closing."""
-LEAVE_S = 2.0
-"""How long leaving takes at most, whatever the peer does."""
 RESTART_FIRST_S = 1.0
 RESTART_LONGEST_S = 60.0
 """The back-off for an operation that the server keeps ending. It starts over once one ran for the longest delay."""
@@ -73,7 +67,7 @@ class GraphqlFeed:
         """Connect and subscribe, settle, `task_status.started()`, then offer every result until the session ends.
 
         Results are offered from the first start on. Never returns normally: raises Retry, Unauthorized or Refused,
-        by what happens next. Once cancelled it says good-bye and closes the socket, within `LEAVE_S`.
+        by what happens next. Once cancelled it says good-bye and closes the socket, within `courtesy.LEAVE_S`.
         """
         session = self._session
         try:
@@ -328,20 +322,13 @@ class _Holding:
             self._statistics.renewed_for.discard(run.operation.name)
 
     async def _send(self, move: Send) -> None:
-        try:
-            with anyio.fail_after(SEND_S):
-                await self._socket.send(move.frame)
-        except TimeoutError:
-            raise Retry(f"{self._where}: the server has not read what we sent for {SEND_S:g} s") from None
-        except Disconnected:
-            # The reader finds out, and why, after what it still has to read.
-            return
+        await courtesy.send(self._socket.send(move.frame), self._where)
 
     async def _leave(self) -> None:
-        with anyio.move_on_after(LEAVE_S, shield=True):
-            farewell = [] if self._gone else self._machine.leave()
-            with anyio.move_on_after(FAREWELL_S), suppress(Disconnected):
-                for move in farewell:
-                    if isinstance(move, Send):
-                        await self._socket.send(move.frame)
-            await self._socket.close(1000 if self._ending is None else self._ending.code)
+        code = 1000 if self._ending is None else self._ending.code
+        await courtesy.leave(self._socket, None if self._gone else self._say_goodbye, code)
+
+    async def _say_goodbye(self) -> None:
+        for move in self._machine.leave():
+            if isinstance(move, Send):
+                await self._socket.send(move.frame)

@@ -24,6 +24,11 @@ class SessionStatistics:
     `odd`: frames that were ignored. `resubscriptions`: operations started again on a session that went on.
     `off`: operations that do not run, and why: refused, until the next session, or ended again and again, until they
     hold. `renewed_for`: operations that a renewed token is to help, and that have not run long since.
+
+    Of Socket.IO: `beat_interval_s`, `beat_timeout_s`: the heartbeat of the last open packet, as far as we go along
+    with it. `round_trip_s`: from our last ping that was answered to its answer (revision 3; in revision 4 the server
+    measures). `last_beat`: the last answer, or the server's last ping. `filtered`: events that nobody wanted.
+    `unreadable`: packets that could not be read. `acks`: events whose acknowledgement was sent.
     """
 
     sessions: int = 0
@@ -35,6 +40,19 @@ class SessionStatistics:
     last_beat: float | None = None
     off: dict[str, str] = field(default_factory=dict)
     renewed_for: set[str] = field(default_factory=set)
+    beat_interval_s: float | None = None
+    beat_timeout_s: float | None = None
+    round_trip_s: float | None = None
+    filtered: int = 0
+    unreadable: int = 0
+    acks: int = 0
+
+    def heard(self, size: int) -> float:
+        """A frame of `size` bytes, whatever it says. Returns when."""
+        now = self.last_frame = anyio.current_time()
+        self.frames += 1
+        self.bytes += size
+        return now
 
 
 class Vigil:
@@ -65,9 +83,7 @@ class Vigil:
 
     def heard(self, size: int) -> None:
         """A frame of `size` bytes, whatever it says."""
-        self._heard_at = self._statistics.last_frame = anyio.current_time()
-        self._statistics.frames += 1
-        self._statistics.bytes += size
+        self._heard_at = self._statistics.heard(size)
 
     def beat(self) -> None:
         """The frame was a sign of life that will be repeated."""

@@ -12,6 +12,7 @@ import structlog
 
 from bridge.adapter import Adapter, Ask, Page, Walk
 from bridge.core.absence import Absence
+from bridge.core.canonical import legible
 from bridge.core.errors import CursorExpired, Malformed, Refused, Retry
 from bridge.core.event import timestamp
 from bridge.core.fields import LAST_MS
@@ -26,7 +27,6 @@ from bridge.engine.herald import announce_gap
 from bridge.engine.lanes import Lanes
 from bridge.engine.ports import Ledger, Wall
 from bridge.engine.reader import Reader
-from bridge.engine.scribe import legible
 
 MOST_ROWS = 1000
 """A page of this many rows, and ten times as many as were asked for, is a mistake or an attack."""
@@ -141,7 +141,7 @@ class Walker:
             records, unreadable = await self._read(run, page)
             await self.aliases.learn(walk.entity, page.aliases)
             records, strange = self.aliases.familiar(records)
-            if walk.batch:
+            if walk.batch and not walk.of:
                 # What was not asked for is nobody's state.
                 records = [record for record in records if record.id in ask.ids]
             run.state.take(page, [record.id for record in [*records, *strange]])
@@ -201,7 +201,8 @@ class Walker:
                 walk,
                 window_of(walk, now_ms, completed, retention_s=retention_s, again_from_ms=again_from),
                 now_ms,
-                sorted(sequencer.ids(walk.entity)) if walk.batch else (),
+                # Those a telemetry walk goes by are no telemetry: their events are in the main lane.
+                sorted(self._sequencer.ids(walk.of or walk.entity)) if walk.batch else (),
             ),
             first_read=bool(first),
             since=sequencer.arrivals.tick(),

@@ -111,6 +111,10 @@ class Exchange:
             case "http_429":
                 wait = f"{1 if seconds is None else seconds:g}"
                 await self.deliver(b"Too Many Requests", status=429, kind="text/plain", retry_after=wait)
+            case "http_401":
+                await self.deliver(b"Unauthorized", status=401, kind="text/plain")
+            case "http_403":
+                await self.deliver(b"Forbidden", status=403, kind="text/plain")
             case "html":
                 await self.deliver(_page("We are improving our service for you"), kind="text/html")
             case "redirect":

@@ -24,6 +24,7 @@ import msgspec
 from bridge.sandbox.control import PREFIX
 from bridge.sandbox.delivery import Exchange
 from bridge.sandbox.faults import ANSWER, ROWS, SEND
+from bridge.sandbox.graphql_player import GraphqlPlayer
 from bridge.sandbox.ledger import Change, Clock
 from bridge.sandbox.live import ON_EXPIRY, LiveOptions
 from bridge.sandbox.pcvisit_api import PERIODS, Api, Call, Failed
@@ -32,7 +33,7 @@ from bridge.sandbox.pcvisit_pages import EDITED, spoil
 from bridge.sandbox.pcvisit_schema import executable
 from bridge.sandbox.pcvisit_tokens import Tokens, User
 from bridge.sandbox.pcvisit_world import World
-from bridge.sandbox.player import Player, played, seeded, wall_ms
+from bridge.sandbox.player import played, seeded, wall_ms
 from bridge.sandbox.session import Guest
 from bridge.sandbox.setup import Setup
 from bridge.sandbox.socket import Socket
@@ -86,7 +87,7 @@ class Options(LiveOptions):
             raise ValueError("companies and max_page must be at least 1, rate at least 0")
 
 
-class PcvisitSandbox(Player):
+class PcvisitSandbox(GraphqlPlayer):
     """The server's state and its ASGI application.
 
     `companies`: company ids, the first being the published samples'. `users[i]` sees company i; the last user

@@ -6,25 +6,20 @@ import abc
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sized
 from contextlib import asynccontextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import anyio
-from graphql import GraphQLSchema
 
 from bridge.sandbox.control import PREFIX, control
 from bridge.sandbox.delivery import Exchange, Receive, Send
-from bridge.sandbox.executor import Executor, Operation
 from bridge.sandbox.faults import Faults
 from bridge.sandbox.ledger import Change, Clock, Ledger
-from bridge.sandbox.live import Live
 from bridge.sandbox.serving import serving
-from bridge.sandbox.session import Guest
 from bridge.sandbox.setup import Setup
-from bridge.sandbox.socket import Socket
 
 
 def wall_ms() -> int:
@@ -53,8 +48,25 @@ class World(Protocol):
     def state(self) -> Mapping[str, Mapping[str, Any]]: ...
 
 
+class Sessions(Protocol):
+    """The live half of a sandbox, as far as all are alike."""
+
+    down_until: float
+    """When a restart is over, on the event loop's clock."""
+
+    @property
+    def sessions(self) -> Sized: ...
+    @property
+    def opened(self) -> int: ...
+    @property
+    def refused(self) -> int: ...
+    @property
+    def down(self) -> bool: ...
+    def drop(self, code: int = 1012) -> int: ...
+
+
 class Player(abc.ABC):
-    """A played vendor: an ASGI application that keeps an honest ledger."""
+    """A played vendor: an ASGI application that keeps an honest ledger. `live` is set by the vendor's `__init__`."""
 
     vendor: ClassVar[str]
     unchangeable: ClassVar[frozenset[str]] = frozenset({"seed", "rate", "port", "tls", "clock"})
@@ -65,16 +77,10 @@ class Player(abc.ABC):
         self.base_url = ""
         self.faults = Faults(seeded(options, "faults"))
         self.closing = anyio.Event()
-        self.live: Live
-        self.executor: Executor
+        self.live: Sessions
         self._counters: Counter[str] = Counter()
         self._rate: float = options.rate
         self._rate_set = anyio.Event()
-
-    def _serve(self, schema: GraphQLSchema) -> None:
-        """To be called once, at the end of the vendor's own `__init__`."""
-        self.executor = Executor(schema)
-        self.live = Live(self, self.executor, self.options.clock, self.closing)
 
     # What a vendor adds.
 
@@ -87,16 +93,8 @@ class Player(abc.ABC):
         """Push a change that has just been made to those who subscribed."""
 
     @abc.abstractmethod
-    def admit(self, params: Mapping[str, Any], socket: Socket) -> Guest:
-        """Let a client into a live session, by its connection parameters or its upgrade request. Raises Refused."""
-
-    @abc.abstractmethod
-    def call(self, guest: Guest) -> Operation:
-        """The context of one operation of a guest."""
-
-    def failure(self, error: str, comment: str) -> dict[str, Any] | None:  # noqa: ARG002  # most have none
-        """The vendor's failure as data, if it has any."""
-        return None
+    async def upgrade(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        """Serve one WebSocket from its upgrade request to its end."""
 
     @abc.abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -106,22 +104,20 @@ class Player(abc.ABC):
     def setup(self) -> Setup:
         """The configuration of a source that reads this sandbox and listens to it."""
 
+    def issued(self, since: int = 0) -> Mapping[str, Any]:  # noqa: ARG002  # most have nothing besides
+        """What was issued besides the ledger's changes, after number `since`."""
+        return {}
+
+    def revoke_tokens(self) -> None:
+        """Every token handed out so far is refused from now on. A vendor that hands out any says how."""
+        raise ValueError(f"{self.vendor} cannot revoke tokens")
+
     # What all have.
 
     @property
+    @abc.abstractmethod
     def url(self) -> str:
-        """The GraphQL endpoint."""
-        return f"{self.base_url}/graphql"
-
-    @property
-    def ws_url(self) -> str:
-        """Where live sessions of the GraphQL sub-protocols are held."""
-        return "ws" + self.url.removeprefix("http")
-
-    @property
-    def cable_url(self) -> str:
-        """Where live sessions of `actioncable-v1-json` are held."""
-        return "ws" + self.base_url.removeprefix("http") + "/cable"
+        """Where requests go."""
 
     @property
     def ledger(self) -> Ledger:
@@ -147,11 +143,10 @@ class Player(abc.ABC):
         """How often what happened; what is absent never did. The vendor adds its own.
 
         `requests`, `pages`, `rows`, `unfinished` (answers that did not leave in full), `changes`, `sockets` (open),
-        `sockets_opened`, `sockets_refused`, `subscriptions` (registered), and `faults` by kind.
+        `sockets_opened`, `sockets_refused`, and `faults` by kind.
         """
         live = self.live
         sockets = {"sockets": len(live.sessions), "sockets_opened": live.opened, "sockets_refused": live.refused}
-        sockets["subscriptions"] = len(live.feed)
         return {
             **self._counters,
             **{name: count for name, count in sockets.items() if count},
@@ -175,6 +170,10 @@ class Player(abc.ABC):
         """A restart of the vendor: every socket is closed at once, and all is answered with 503 for so long."""
         self.live.down_until = anyio.current_time() + seconds
         return self.live.drop(code)
+
+    def acks(self, since: int = 0) -> Mapping[str, Any]:  # noqa: ARG002  # most ask for none
+        """Which pushed events clients acknowledged, in order, after the first `since` of them."""
+        return {"asked": 0, "acknowledged": [], "last": 0}
 
     def alter(self, options: Mapping[str, Any]) -> None:
         """Change options while it runs. Raises ValueError for those it does not have, or cannot change."""
@@ -210,7 +209,7 @@ class Player(abc.ABC):
     async def __call__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         """The ASGI application."""
         if scope["type"] == "websocket":
-            await self.live(Socket(scope, receive, send))
+            await self.upgrade(scope, receive, send)
             return
         exchange = Exchange(scope, receive, send, self.closing)
         if exchange.path.startswith(PREFIX):

@@ -3,21 +3,44 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 import anyio
 from anyio.abc import TaskGroup
 
-from bridge.sandbox.dialect import Dialect
+from bridge.sandbox.dialect import Frame
 from bridge.sandbox.executor import Payload
 from bridge.sandbox.faults import PUSH, Fault, Faults
 from bridge.sandbox.feed import Item
 from bridge.sandbox.ledger import Ledger
 from bridge.sandbox.odd import ENDING, SHAPES, odd
-from bridge.sandbox.socket import Gone, Socket
+from bridge.sandbox.socket import Gone
 
 HUGE: Final = 2 * 1024 * 1024
+
+
+class Outlet(Protocol):
+    """Where frames leave. Both raise Gone."""
+
+    async def send(self, frame: Any) -> None: ...
+    async def send_raw(self, frame: str | bytes) -> None: ...
+
+
+class Speech(Protocol):
+    """What an event becomes on the wire, and the word for the end. A `Dialect` is one."""
+
+    def data(self, id_: str, payload: Any) -> Frame: ...
+    def complete(self, id_: str) -> Frame: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Oddities:
+    """What the fault `odd_frame` may send. `shapes`: those drawn from when it names none."""
+
+    shapes: Sequence[str]
+    frames: Callable[[str, str], Sequence[str | bytes]]
 
 
 async def if_there(sending: Awaitable[None]) -> None:
@@ -31,15 +54,17 @@ class Pusher:
 
     def __init__(
         self,
-        socket: Socket,
-        dialect: Dialect,
+        socket: Outlet,
+        dialect: Speech,
         faults: Faults,
         ledger: Ledger,
         failure: Callable[[str, str], dict[str, Any] | None],
         tasks: TaskGroup,
+        oddities: Oddities | None = None,
     ) -> None:
         self._socket, self._dialect, self._faults, self._ledger = socket, dialect, faults, ledger
         self._failure = failure
+        self._oddities = oddities or Oddities(SHAPES, lambda shape, id_: odd(shape, dialect, id_))  # type: ignore[arg-type]
         self._tasks = tasks
         self._held: tuple[str, Payload, Item] | None = None
 
@@ -84,8 +109,8 @@ class Pusher:
             case "null_pushed":
                 await self._socket.send(self._dialect.data(id_, {"data": None}))
             case "odd_frame":
-                shape = fault.shape or self._faults.rng.choice(SHAPES)
-                for raw in odd(shape, self._dialect, id_):
+                shape = fault.shape or self._faults.rng.choice(self._oddities.shapes)
+                for raw in self._oddities.frames(shape, id_):
                     await self._socket.send_raw(raw)
                 return shape not in ENDING
         return True
@@ -111,4 +136,6 @@ def _altered(payload: Payload, fault: Fault) -> Payload:
         return {**payload, "extensions": {"pad": "x" * (HUGE if fault.size is None else fault.size)}}
     if fault.kind == "errors_pushed" and fault.shape == "partial":
         return {**payload, "errors": [{"message": fault.comment or "a part is missing"}]}
+    if fault.kind == "with_attachment":
+        return {**payload, "attachment": bytes(range(4)) if fault.size is None else bytes(fault.size)}
     return payload

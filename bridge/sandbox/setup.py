@@ -14,13 +14,13 @@ class Setup:
     """What it takes to read a sandbox: the keys of a `[[source]]`, its secrets by environment variable.
 
     `secrets` maps the names of keys to variables, `environment` variables to values. `subscriptions` is the file of
-    `[[source.subscription]]` tables beside this one.
+    `[[source.subscription]]` tables beside this one; "" for a vendor that has none.
     """
 
     keys: Mapping[str, Any]
     secrets: Mapping[str, str]
     environment: Mapping[str, str]
-    subscriptions: str
+    subscriptions: str = ""
 
     def source(self, **changes: Any) -> str:
         """The `[[source]]` and its subscriptions, as TOML; `changes` are further keys, or other values."""
@@ -30,6 +30,8 @@ class Setup:
 
     def tables(self) -> str:
         """The subscriptions, as TOML."""
+        if not self.subscriptions:
+            return ""
         text = Path(__file__).with_name(self.subscriptions).read_text(encoding="utf-8")
         return text[text.index("[[source.subscription]]") :]
 

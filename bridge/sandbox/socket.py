@@ -1,9 +1,9 @@
-"""One WebSocket of a client as ASGI shows it, with the three things ASGI has no word for: abort, freeze, refuse."""
+"""One WebSocket of a client as ASGI shows it, and with what ASGI has no word for: abort, freeze, ping, raw bytes."""
 
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -12,8 +12,16 @@ import msgspec
 from bridge.sandbox.delivery import Receive, Send
 
 TRANSPORT = "sandbox.transport"
-"""The ASGI extension under which `serving` hands over the connection's `abort` and `freeze`."""
+"""The ASGI extension under which `serving` hands over what it can do to the connection.
+
+`abort`, `freeze`, `quiet` (no pings of the server's own from now on), `ping` (one, now), `write` (raw bytes),
+`burst` (many frames in one go).
+"""
 CLOSE_S = 1.0
+
+
+def _nothing(*_: object) -> None:
+    """What a server other than ours can do of it."""
 
 
 class Gone(Exception):
@@ -24,13 +32,14 @@ class Socket:
     """A WebSocket, from the upgrade request to its close."""
 
     def __init__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        self.scope = scope
         self.path: str = scope["path"]
         self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         self.query = dict(urllib.parse.parse_qsl(scope["query_string"].decode("latin-1")))
         self.offered: list[str] = list(scope.get("subprotocols", ()))
         self._receive = receive
         self._send = send
-        self._transport: Mapping[str, Callable[[], None]] = scope.get("extensions", {}).get(TRANSPORT, {})
+        self._transport: Mapping[str, Callable[..., None]] = scope.get("extensions", {}).get(TRANSPORT, {})
         self._over = False
         self._frozen = False
 
@@ -68,6 +77,30 @@ class Socket:
         if not self._frozen:
             await self._give({"type": "websocket.send", "bytes" if isinstance(frame, bytes) else "text": frame})
 
+    async def send_many(self, frames: Sequence[str | bytes]) -> None:
+        """Send frames in one go, waiting first until the network has taken what came before. Raises Gone."""
+        burst = self._transport.get("burst")
+        if burst is None or len(frames) < 2:
+            for frame in frames:
+                await self.send_raw(frame)
+        elif not self._frozen:
+            await self.send_raw(frames[0])
+            burst(frames[1:])
+
+    def write(self, raw: bytes) -> None:
+        """Put bytes on the connection that are no WebSocket frame, or a frame ASGI cannot say."""
+        if not self._frozen and not self._over:
+            self._transport.get("write", _nothing)(raw)
+
+    def quiet(self) -> None:
+        """No WebSocket pings of the server's own from now on."""
+        self._transport.get("quiet", _nothing)()
+
+    def ping(self) -> None:
+        """Send one WebSocket ping; nobody waits for its pong."""
+        if not self._frozen and not self._over:
+            self._transport.get("ping", _nothing)()
+
     async def close(self, code: int, reason: str = "") -> None:
         """Close with a code; 1006 and 1005 cannot be sent: the connection is then cut. Never raises Gone."""
         if code in (1005, 1006):
@@ -89,12 +122,12 @@ class Socket:
     def abort(self) -> None:
         """Cut the connection without a word."""
         self._over = True
-        self._transport.get("abort", lambda: None)()
+        self._transport.get("abort", _nothing)()
 
     def freeze(self) -> None:
         """Stop reading, answering and sending; the connection stays open."""
         self._frozen = True
-        self._transport.get("freeze", lambda: None)()
+        self._transport.get("freeze", _nothing)()
 
     async def _give(self, message: dict[str, Any]) -> None:
         if self._over:

@@ -25,8 +25,9 @@ from bridge.sandbox.dialect import Refused
 from bridge.sandbox.faults import ANSWER, ROWS, SEND
 from bridge.sandbox.feed import Item
 from bridge.sandbox.gcra import Gcra, Verdict
+from bridge.sandbox.graphql_player import GraphqlPlayer
 from bridge.sandbox.ledger import Change
-from bridge.sandbox.player import Player, played, seeded
+from bridge.sandbox.player import played, seeded
 from bridge.sandbox.session import Guest
 from bridge.sandbox.setup import Setup
 from bridge.sandbox.socket import Socket
@@ -41,7 +42,7 @@ from bridge.sandbox.x_assist_world import SCOPE, World
 __all__ = ["Options", "XAssistSandbox", "x_assist_sandbox"]
 
 
-class XAssistSandbox(Player):
+class XAssistSandbox(GraphqlPlayer):
     """The server's state and its ASGI application. There is one tenant, whom any client of `oauth` may read."""
 
     vendor = "x-assist"

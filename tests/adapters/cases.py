@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters import pcvisit, x_assist
+from adapters import pcvisit, platform, x_assist
 from bridge.adapter import Ask, Json, Secret, Token, Window
 from tests.adapters.contract import Case
 from tests.support.answers import answer
@@ -101,4 +101,48 @@ def x_assist_case() -> Case:
     )
 
 
-CASES: Sequence[Case] = (pcvisit_case(), x_assist_case())
+def platform_settings(**changes: Any) -> platform.Settings:
+    """A source with a made-up login."""
+    given: dict[str, Any] = {
+        "name": "plant",
+        "adapter": "platform",
+        "base_url": "https://iot.example.com",
+        "login": "bridge-0001",
+        "password": Secret("platform-password-0002", "env PLATFORM_PASSWORD"),
+        "stores": ["objects", "models", "users"],
+    }
+    return platform.Settings(**given | changes)
+
+
+def platform_case(walk_name: str, body: str, personal: Sequence[str] = ()) -> Case:
+    """The generic platform, by one of its walks, with answers as its documents show them."""
+
+    def make() -> platform.Adapter:
+        return platform.Adapter(platform_settings())
+
+    walk = next(walk for walk in make().walks(Token(Secret("anything"))) if walk.name == walk_name)
+    window = Window(1_722_330_000_000, 1_722_340_000_000) if walk.once else None
+    ids = ("66a8f0000000000000000001",) if walk.batch else ()
+    later = {"stage": "slice", "low": 1_722_330_000_000, "high": 1_722_335_000_000, "width": 5_000_000, "full": 1000}
+    cookie = {"set-cookie": "sid=platform-sid-0004; Path=/; Expires=Mon, 01 Jan 2024 18:00:00 GMT; HttpOnly"}
+    return Case(
+        name="platform",
+        make=make,
+        login=[answer(sample("platform/token.json"), headers=DATE), answer({"sucess": True}, headers=DATE | cookie)],
+        ask=Ask(walk, window, None, ids),
+        later=Ask(walk, window, later, ids),
+        pages=[answer(sample(f"platform/{body}.json"), headers=DATE)],
+        fields=["data"],
+        secrets=["platform-password-0002", "platform-token-0003", "platform-sid-0004"],
+        personal=personal,
+    )
+
+
+CASES: Sequence[Case] = (
+    pcvisit_case(),
+    x_assist_case(),
+    platform_case("objects", "objects"),
+    platform_case("users", "users", ["Anna Adler", "anna1", "anna1@plant.example", "+49 30 123"]),
+    platform_case("journal", "events", ["anna1", "192.0.2.7"]),
+    platform_case("packets", "packets"),
+)

@@ -27,16 +27,18 @@ async def test_unattended_it_prints_one_object() -> None:
     done = await bridged("demo", "--seconds", "2", "--rate", "20", "--json", deadline_s=100)
     assert (done.code, done.err) == (0, "")
     assert done.json["ok"] is True
-    support, travel, total = done.json["sources"]["support"], done.json["sources"]["travel"], done.json["total"]
-    for report in (support, travel, total):
+    support, travel, plant = (done.json["sources"][name] for name in ("support", "travel", "plant"))
+    total = done.json["total"]
+    for report in (support, travel, plant, total):
         assert [report[key] for key in ("missing", "duplicates", "out_of_order", "invented")] == [0, 0, 0, 0]
         assert report["events"] == report["changes"] - report["superseded"] - report["lapsed"]
         assert report["latency_ms"]["p50"] <= report["latency_ms"]["p99"]
-    assert (support["vendor"], travel["vendor"]) == ("pcvisit", "x-assist")
+    assert (support["vendor"], travel["vendor"], plant["vendor"]) == ("pcvisit", "x-assist", "platform")
     assert support["changes"] > 11
     assert travel["changes"] > 5
-    assert total["changes"] == support["changes"] + travel["changes"]
-    assert total["events"] == support["events"] + travel["events"]
+    assert plant["changes"] > 5
+    for figure in ("changes", "events"):
+        assert total[figure] == support[figure] + travel[figure] + plant[figure]
 
 
 def stage_with(monkeypatch: pytest.MonkeyPatch, spoil: Callable[[list[Seen]], list[Seen]]) -> list[Seen]:

@@ -168,3 +168,50 @@ def test_an_infinite_vendor_is_stuck_at_last(monkeypatch: pytest.MonkeyPatch) ->
         state.take(page("?", following=number), [])
     with pytest.raises(Stuck, match="page 101"):
         state.take(page("?", following=100), [])
+
+
+# --- what belongs to known entities ---
+
+OF = Walk("packets", "packet", 10, reach_s=60, once=True, batch=1, of="object")
+
+
+def test_several_pages_belong_to_one_entity() -> None:
+    """`next` stays with the entity; without it the pass goes on to the following one, from its first page."""
+    state, asked = Pass(OF, None, 0, ["a", "b", "c"]), []
+    for following in ("p1", "p2", None, None, "p1", None):
+        ask = state.ask()
+        asked.append((*ask.ids, ask.position))
+        assert not state.done
+        state.take(page("same", following=following), [f"{state.pages}"])
+    assert state.done
+    assert asked == [("a", None), ("a", "p1"), ("a", "p2"), ("b", None), ("c", None), ("c", "p1")]
+
+
+def test_pages_of_one_entity_must_advance() -> None:
+    """The same position, or the same rows, may come again for another entity only."""
+    state = Pass(OF, None, 0, ["a", "b"])
+    state.take(page("x", following="p1"), ["x"])
+    state.take(page("y"), ["y"])
+    state.take(page("x", following="p1"), ["x"])
+    with pytest.raises(Stuck):
+        state.take(page("z", following="p1"), ["z"])
+    state = Pass(OF, None, 0, ["a"])
+    state.take(page("x", following="p1"), ["x"])
+    with pytest.raises(Stuck):
+        state.take(page("x", following="p2"), ["x"])
+
+
+def test_nobody_known_is_a_complete_pass() -> None:
+    """There was nothing to ask for."""
+    state = Pass(OF, None, 0)
+    state.take(Page([]), [])
+    assert (state.done, state.complete) == (True, True)
+
+
+def test_overlapping_pages_advance_by_their_position_alone() -> None:
+    """Whoever says so may repeat rows, but no position."""
+    state = begun()
+    state.take(Page(["a"], "p1", repeats=True), ["a"])
+    state.take(Page(["a"], "p2", repeats=True), ["a"])
+    with pytest.raises(Stuck):
+        state.take(Page(["a"], "p1", repeats=True), ["a"])

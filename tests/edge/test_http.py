@@ -187,6 +187,23 @@ async def test_no_cookie_is_kept(client: HttpClient) -> None:
     assert seen == [None, None]
 
 
+async def test_each_cookie_is_a_line(client: HttpClient) -> None:
+    """Their dates hold commas, so cookies are not joined by them; other headers are."""
+
+    async def handler(_: web.Request) -> web.Response:
+        answer = web.json_response({})
+        for value in ("sid=1; Expires=Thu, 01 Jan 2026 00:00:00 GMT", "other=2; Path=/"):
+            answer.headers.add("Set-Cookie", value)
+        for value in ("a", "b"):
+            answer.headers.add("X-Many", value)
+        return answer
+
+    async with serving(handler) as port:
+        response = await client.send(ask(port), timeout_s=10, max_bytes=MIB)
+    assert response.headers["set-cookie"] == "sid=1; Expires=Thu, 01 Jan 2026 00:00:00 GMT\nother=2; Path=/"
+    assert response.headers["x-many"] == "a, b"
+
+
 async def test_connections_are_used_again(client: HttpClient) -> None:
     """Many requests one after the other need one connection."""
     peers = set()

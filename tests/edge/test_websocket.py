@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -10,9 +11,11 @@ from typing import Any
 
 import anyio
 import pytest
+from websockets.datastructures import Headers
 
 from bridge.core.facts import GraphqlSession
 from bridge.core.secret import Secret
+from bridge.core.session import SocketioSession, StreamSession
 from bridge.edge.websocket import WebSockets
 from bridge.engine.ports import Disconnected, Sockets, UpgradeRefused
 from tests.support.dialects import TRANSPORT, Peer, PeerGone
@@ -295,3 +298,94 @@ async def test_a_connection_is_closed_when_its_block_is_left(world: World) -> No
                 scope.cancel()
                 await anyio.sleep_forever()
         await wait_until(lambda: len(ended) == 2)
+
+
+# --- text as it is, and no sub-protocol ---
+
+
+async def test_text_is_sent_as_it_is_with_json_behind_it(world: World) -> None:
+    """Secrets in the JSON are revealed on the wire; without any, not a byte is added."""
+    seen: list[str] = []
+
+    async def script(peer: Peer) -> None:
+        for _ in range(3):
+            seen.append(await peer.receive_text())
+        await peer.send("done")
+
+    async with world(script) as (sockets, session), sockets.connect(session) as socket:
+        await socket.send_text("2")
+        await socket.send_text("40/ü,", {"token": Secret(TOKEN)})
+        await socket.send_text("", [])
+        await socket.receive_raw()
+    assert (seen[0], seen[2]) == ("2", "[]")
+    assert (seen[1][:5], json.loads(seen[1][5:])) == ("40/ü,", {"token": TOKEN})
+
+
+async def test_frames_are_received_as_they_came(world: World) -> None:
+    """Text as text, bytes as bytes, in order, whatever they hold; then the end, by its code."""
+    frames = ["2", "", "<html>", b"\x04\x00\xff", b"", '42["ü"]', "x" * 100_000]
+
+    async def end(peer: Peer) -> None:
+        await peer.close(1001)
+
+    async with world(saying(*frames, then=end)) as (sockets, session), sockets.connect(session) as socket:
+        assert [await socket.receive_raw() for _ in frames] == frames
+        with pytest.raises(Disconnected) as caught:
+            await socket.receive_raw()
+        assert caught.value.code == 1001
+
+
+async def test_a_raw_frame_above_the_bound_ends_the_connection(world: World) -> None:
+    """Before it is held in memory as a whole."""
+    async with (
+        world(saying(b"x" * (2 * 1024 * 1024))) as (sockets, session),
+        sockets.connect(replace(session, max_message_mb=1.0)) as socket,
+    ):
+        with pytest.raises(Disconnected) as caught:
+            await socket.receive_raw()
+        assert caught.value.code == 1009
+
+
+async def test_sending_text_to_a_peer_that_is_gone_says_so(world: World) -> None:
+    """With the code it left with."""
+
+    async def leave(peer: Peer) -> None:
+        await peer.close(1001)
+
+    async with world(saying(then=leave)) as (sockets, session), sockets.connect(session) as socket:
+        with pytest.raises(Disconnected):
+            await socket.receive_raw()
+        with pytest.raises(Disconnected) as caught:
+            await socket.send_text("2")
+        assert caught.value.code == 1001
+
+
+@pytest.mark.parametrize(
+    "session",
+    [SocketioSession("ws://127.0.0.1/socket.io/?EIO=3&transport=websocket"), StreamSession("ws://127.0.0.1/")],
+)
+async def test_sessions_without_a_sub_protocol_offer_none(
+    world: World, session: SocketioSession | StreamSession
+) -> None:
+    """And take the connection as it is; path and query are the session's."""
+    async with world(saying("0{}")) as (sockets, known):
+        url = known.url.replace("/graphql", "/socket.io/?EIO=3&transport=websocket")
+        async with sockets.connect(replace(session, url=url)) as socket:
+            assert await socket.receive_raw() == "0{}"
+
+
+async def test_the_upgrade_names_no_sub_protocol() -> None:
+    """Not even an empty one, and a server that chooses one all the same is refused."""
+
+    def choose(headers: Headers) -> None:
+        headers["Sec-WebSocket-Protocol"] = "graphql-ws"
+
+    async with graphql_server(saying("0{}")) as server:
+        async with shared().connect(StreamSession(server.url())) as socket:
+            assert await socket.receive_raw() == "0{}"
+        assert server.offered == []
+    async with graphql_server(saying("0{}"), answer=choose) as server:
+        with pytest.raises(UpgradeRefused) as caught:
+            async with shared().connect(StreamSession(server.url())):
+                raise AssertionError("connected")
+        assert (caught.value.status, caught.value.subprotocol) == (101, "graphql-ws")

@@ -18,10 +18,12 @@ import anyio
 import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.datastructures import Headers
+from websockets.utils import accept_key
 
 from bridge.core.errors import Refused, Retry
 from bridge.core.facts import GraphqlSession
 from bridge.core.secret import Secret
+from bridge.core.session import SocketioSession
 from bridge.edge.websocket import WebSockets
 from bridge.engine.ports import Disconnected, UpgradeRefused
 from tests.support.certificates import Authority
@@ -401,6 +403,64 @@ async def test_a_peer_that_breaks_the_protocol_is_a_broken_connection(data: byte
         with anyio.fail_after(120), pytest.raises(Disconnected) as caught:
             await connected.receive()
     assert (caught.value.code, caught.value.reason) == (1006, "the peer broke the rules of the protocol")
+
+
+REST = b"\r\nConnection: close\r\nContent-type: text/html\r\nContent-Length: 52\r\n\r\n" + b"x" * 52
+"""Read as a frame, HTTP announces 84 bytes: it breaks the rules once these have come."""
+HTTP = b"HTTP/1.1 400 Bad Request" + REST
+
+
+@pytest.mark.parametrize("first", [b"", b"\x81\x02{}"])
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (HTTP, "HTTP/1.1 400 Bad Request"),
+        (b"HTTP/1.0 503 \xff" + REST, "HTTP/1.0 503 \ufffd"),
+        (b"HTTP/1.1 502 " + b"x" * 1000, "HTTP/1.1 502 " + "x" * 79),
+        (b"HTTP/1.1 101 Switching Protocols" + REST, ""),
+        (b"HTTP/2 400" + REST, ""),
+        (b"\xc1\x00" + HTTP, ""),
+    ],
+)
+async def test_a_peer_that_goes_over_to_plain_http(first: bytes, data: bytes, line: str) -> None:
+    """Its status line is told beside the verdict, and nothing else: whoever holds the session knows what it means."""
+
+    async def refuse(peer: Peer) -> None:
+        if first:
+            raw(peer).raw(first)
+            await peer.receive()
+        raw(peer).raw(data)
+        await anyio.sleep_forever()
+
+    async with graphql_server(refuse) as server, shared().connect(session(server.url())) as connected:
+        with anyio.fail_after(120):
+            if first:
+                assert await connected.receive_raw() == "{}"
+                await connected.send({})
+            with pytest.raises(Disconnected) as caught:
+                await connected.receive()
+    assert (caught.value.code, caught.value.reason) == (1006, "the peer broke the rules of the protocol")
+    assert caught.value.http == line
+
+
+async def test_plain_http_in_the_same_breath_as_the_upgrade() -> None:
+    """As npm engine.io sends it: the answer to the upgrade and the refusal may be read as one."""
+
+    async def upgrade(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = (await reader.readuntil(b"\r\n\r\n")).decode()
+        key = next(line.split(": ")[1] for line in request.split("\r\n") if line.startswith("Sec-WebSocket-Key"))
+        accepted = accept_key(key).encode()
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accepted + b"\r\n\r\n" + HTTP
+        )
+        await writer.drain()
+        await reader.read()
+
+    async with talking(upgrade) as port, shared().connect(SocketioSession(f"ws://127.0.0.1:{port}/")) as connected:
+        with anyio.fail_after(120), pytest.raises(Disconnected) as caught:
+            await connected.receive_raw()
+    assert caught.value.http == "HTTP/1.1 400 Bad Request"
 
 
 async def test_a_peer_that_answers_no_ping_is_dead() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import anyio
 import pytest
 
@@ -177,5 +179,33 @@ def test_frames_know_when_they_arrived() -> None:
         assert inbox.oldest_at == start
         assert await inbox.take() == [("first", start, None), ("second", start + 5, None)]
         assert inbox.oldest_at is None
+
+    on_virtual_clock(main)
+
+
+def test_a_frame_carries_along_whom_to_tell_that_it_is_stored() -> None:
+    """The inbox itself tells nobody, and keeps no word of what an overrun forgot."""
+
+    async def main() -> None:
+        inbox = Inbox(frames=2)
+        told: list[str] = []
+        inbox("first", 1, partial(told.append, "first"))
+        inbox("second", 1)
+        first, second = await inbox.take()
+        assert told == []
+        assert second.stored is None
+        assert first.stored is not None
+        first.stored()
+        assert told == ["first"]
+
+        for name in ("third", "fourth", "one too many"):
+            inbox(name, 1, partial(told.append, name))
+        with pytest.raises(Overrun):
+            await inbox.take()
+        inbox("after", 1, partial(told.append, "after"))
+        for one in await inbox.take():
+            assert one.stored is not None
+            one.stored()
+        assert told == ["first", "after"]
 
     on_virtual_clock(main)

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.core.canonical import legible
 from bridge.core.errors import Malformed
 from bridge.core.record import Head, Json, Record
 from bridge.core.secret import Masker, Secret
-from bridge.engine.scribe import QUARANTINE_RAW, legible
+from bridge.engine.scribe import QUARANTINE_RAW
 from tests.support.desk import gone, scribe, thing
 
 SECRET = "s3cr3t-token-0123456789"

@@ -31,8 +31,8 @@ sys.exit(sandbox.run(parser.parse_args()))
 
 
 @contextmanager
-def process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    command = [sys.executable, "-c", ENTRY, "pcvisit", "--json", *arguments]
+def process(*arguments: str, vendor: str = "pcvisit") -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    command = [sys.executable, "-c", ENTRY, vendor, "--json", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:
             assert child.stdout is not None
@@ -98,6 +98,29 @@ async def test_a_sandbox_in_another_process_is_told_what_to_do_over_http() -> No
                 return bool((await call("GET", f"ledger?since={made[-1]['seq']}"))["changes"])
 
             await wait_until(moved, what="a change that happens by itself")
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(30) == 0
+
+
+async def test_the_platform_is_played_by_the_same_command() -> None:
+    """Its options are set, its API answers, and a pace of telemetry shows in its counters."""
+    options = ("--set", "packet_share=1.0", "--set", "recording=nino", "--set", "objects=3", "--rate", "200")
+    with process(*options, vendor="platform") as (child, facts):
+        assert facts["environment"] == {"PLATFORM_PASSWORD": facts["password"]}
+        assert f'base_url = "{facts["url"]}"' in facts["configuration"]
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {facts['issued_token']}"}) as http:
+
+            async def get(url: str) -> Any:
+                async with http.get(url) as response:
+                    assert response.status == 200
+                    return await response.json()
+
+            async def measured() -> bool:
+                return bool((await get(facts["control"] + "counters")).get("packets", 0) > 100)
+
+            await wait_until(measured, what="packets that come by themselves")
+            rows = await get(facts["url"] + "/api/v1/objects")
+            assert (len(rows), {type(row["state"]["temperature"]) for row in rows}) == (3, {float})
         child.send_signal(signal.SIGTERM)
         assert child.wait(30) == 0
 

@@ -38,6 +38,10 @@ class Peer(Protocol):
         """The next frame. Raises PeerGone."""
         ...
 
+    async def receive_text(self) -> str:
+        """The next frame as it came, whatever it holds; `received` gets it as text. Raises PeerGone."""
+        ...
+
     async def send(self, frame: Json) -> None:
         """Send JSON; text and bytes as they are. Raises PeerGone."""
         ...

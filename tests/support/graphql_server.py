@@ -35,15 +35,23 @@ class Conversation:
 
     async def receive(self) -> Json:
         """See `Peer`."""
+        frame = json.loads(await self._next())
+        self.received.append(frame)
+        return frame
+
+    async def receive_text(self) -> str:
+        """See `Peer`."""
+        self.received.append(text := await self._next())
+        return text
+
+    async def _next(self) -> str:
         try:
             data = await self._connection.recv()
         except ConnectionClosed as closed:
             raise PeerGone(1006 if closed.rcvd is None else closed.rcvd.code) from None
         if isinstance(data, bytes):
             raise TypeError("the client sent a binary frame")
-        frame = json.loads(data)
-        self.received.append(frame)
-        return frame
+        return data
 
     async def send(self, frame: Json) -> None:
         """See `Peer`."""

@@ -67,13 +67,13 @@ LAYERS = (
         names("bridge.core bridge.adapter bridge.engine.ports bridge.edge"),
         ANY,
         foreign=names("anyio structlog"),
-        one_of=names("nats aiohttp msgspec uvloop websockets gql"),
+        one_of=names("nats aiohttp msgspec socketio uvloop websockets gql"),
     ),
     Layer(
         "bridge/sandbox/",
         names("bridge.core bridge.sandbox"),
         ANY,
-        foreign=names("anyio ariadne cryptography gql jwt msgspec starlette uvicorn websockets"),
+        foreign=names("anyio ariadne cryptography gql jwt msgspec pywt socketio starlette uvicorn websockets"),
     ),
     Layer(
         "bridge/cli/",
@@ -83,7 +83,7 @@ LAYERS = (
     ),
 )
 
-SAME_LIBRARY = {"nkeys": "nats", "graphql": "gql", "yarl": "aiohttp", "multidict": "aiohttp"}
+SAME_LIBRARY = {"nkeys": "nats", "engineio": "socketio", "graphql": "gql", "yarl": "aiohttp", "multidict": "aiohttp"}
 """Parts of a library that go by a name of their own."""
 
 _IO_CALLS = names("open print input exec eval compile __import__ breakpoint globals")

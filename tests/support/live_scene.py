@@ -21,6 +21,7 @@ from bridge.sandbox.ledger import Change
 from bridge.sandbox.oracle import Report
 from bridge.sandbox.setup import Setup
 from bridge.sandbox.x_assist_ids import canonical
+from tests.support import live_platform
 from tests.support.command import Done, bridged
 from tests.support.nats_server import NatsServer
 from tests.support.program import Child, PlayedVendor
@@ -57,6 +58,7 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
         "all_every_s": 2.0,
         "ws_settle_s": 0.2,
     },
+    "platform": live_platform.QUICK,
 }
 """What makes a source quick enough for a test, by adapter."""
 
@@ -70,11 +72,13 @@ class LiveVendor(PlayedVendor):
         Child.__init__(self, folder, name, arguments)
         self.vendor = vendor
         self.facts: dict[str, Any] = {}
+        self.stores: Sequence[str] = ()
+        """Which of the platform's stores its last source reads."""
 
     @property
     def subject(self) -> str:
         """What its events' subjects begin with."""
-        return {"pcvisit": "events.pcvisit", "x_assist": "events.x-assist"}[self.vendor]
+        return "events." + self.vendor.replace("_", "-")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -85,7 +89,10 @@ class LiveVendor(PlayedVendor):
         """A source that reads it and listens to it, as TOML. None takes a key away."""
         facts, prefix = self.facts, f"{self.name.upper()}_"
         keys: dict[str, Any] = {"name": name, "adapter": self.vendor, "ws_url": facts["ws_url"]}
-        if self.vendor == "pcvisit":
+        if self.vendor == "platform":
+            keys = {"name": name, "adapter": self.vendor, **live_platform.keys(facts)}
+            secrets = live_platform.secrets()
+        elif self.vendor == "pcvisit":
             keys["http_url"] = facts["url"]
             secrets = {"integrator_token": "PCVISIT_INTEGRATOR_TOKEN", "user_token": "PCVISIT_USER_TOKEN"}
         else:
@@ -96,7 +103,15 @@ class LiveVendor(PlayedVendor):
             keys["ws_url"] = facts["cable_url"]
         keys = {key: value for key, value in {**keys, **QUICK[self.vendor], **settings}.items() if value is not None}
         named = {key: prefix + variable for key, variable in secrets.items()}
-        return Setup(keys, named, {}, f"{self.vendor}_subscriptions.toml").source()
+        self.stores = keys.get("stores", ())
+        subscribed = "" if self.vendor == "platform" else f"{self.vendor}_subscriptions.toml"
+        return Setup(keys, named, {}, subscribed).source()
+
+    async def ledger(self) -> list[Change]:
+        """Every change so far; of the platform also what happened once, as `live_platform.once` has it."""
+        changes = await super().ledger()
+        once = live_platform.once(await self.call("GET", "issued")) if self.vendor == "platform" else []
+        return [*changes, *once]
 
     async def fault(self, kind: str, **how: Any) -> None:
         """Plan a fault."""
@@ -241,7 +256,7 @@ class LiveScene:
         judged_ones = {name: vendor for name, vendor in self.listeners.items() if name not in set(but)}
 
         async def judged() -> dict[str, Report]:
-            events = await self.reader.events()
+            events = [*await self.reader.events(), *await self.reader.telemetry()]
             return {name: judge(ledgers[vendor.name], events, name, vendor) for name, vendor in judged_ones.items()}
 
         async def complete() -> bool:
@@ -287,7 +302,10 @@ class LiveScene:
 
 
 def judge(changes: Sequence[Change], events: Iterable[Stored], source: str, vendor: LiveVendor) -> Report:
-    """The vendor's ledger against one source's events of the entity that the ledger is about."""
+    """The vendor's ledger against one source's events of the entity that the ledger is about; the platform's of all."""
+    if vendor.vendor == "platform":
+        # Journals are read back for some time only; what happened before the vendor was played may be told, or not.
+        return live_platform.judge(changes, events, source, stores=vendor.stores, since_ms=vendor.started_ms[0])
     entity = {"pcvisit": "session", "x_assist": "event"}[vendor.vendor]
     view = {"pcvisit": pcvisit_view, "x_assist": x_assist_view}[vendor.vendor]
     key: Callable[[str], str] = canonical if vendor.vendor == "x_assist" else str

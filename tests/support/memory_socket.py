@@ -74,13 +74,23 @@ class MemoryPeer:
 
     async def receive(self) -> Json:
         """See `Peer`."""
+        frame = json.loads(await self._next())
+        self.received.append(frame)
+        return frame
+
+    async def receive_text(self) -> str:
+        """See `Peer`."""
+        self.received.append(text := await self._next())
+        return text
+
+    async def _next(self) -> str:
         line = self.to_server
         while self.frozen or not line.frames:
             if line.end is not None and not self.frozen:
                 raise PeerGone(line.end[0])
             await line.change()
-        frame = json.loads(line.take())
-        self.received.append(frame)
+        frame = line.take()
+        assert isinstance(frame, str)
         return frame
 
     async def send(self, frame: Json) -> None:

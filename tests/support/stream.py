@@ -12,12 +12,14 @@ from typing import Any
 import anyio
 from nats.aio.client import Client
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
+from nats.js.errors import NotFoundError
 
 from bridge.sandbox import oracle, pcvisit_view
 from bridge.sandbox.ledger import Change
 from tests.support.asking import DEADLINE_S, ask, plain_client, plain_jetstream
 
 STREAM = "BRIDGE"
+TELEMETRY = "BRIDGE_TELEMETRY"
 BUCKET = "bridge-state"
 EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 PORTION = 500
@@ -53,29 +55,41 @@ class StreamReader:
 
     def __init__(self, client: Client) -> None:
         self._js = plain_jetstream(client)
-        self._events: list[Stored] = []
-        self._consumer: Any = None
+        self._events: dict[str, list[Stored]] = {STREAM: [], TELEMETRY: []}
+        self._consumers: dict[str, Any] = {}
 
     async def events(self) -> list[Stored]:
         """Every event up to now, in stream order."""
-        with anyio.fail_after(DEADLINE_S):
-            if self._consumer is None:
+        return await self._all(STREAM, "events.>")
+
+    async def telemetry(self) -> list[Stored]:
+        """The same of the telemetry's stream; nothing while there is none."""
+        try:
+            return await self._all(TELEMETRY, "telemetry.>")
+        except NotFoundError:
+            return []
+
+    async def _all(self, stream: str, subjects: str) -> list[Stored]:
+        found = self._events[stream]
+        with anyio.fail_after(DEADLINE_S) as scope:
+            if stream not in self._consumers:
                 config = ConsumerConfig(
                     ack_policy=AckPolicy.NONE,
                     deliver_policy=DeliverPolicy.ALL,
                     inactive_threshold=300,
                     mem_storage=True,
                 )
-                self._consumer = await self._js.pull_subscribe("events.>", stream=STREAM, config=config)
-            while pending := (await self._consumer.consumer_info()).num_pending:
-                for message in await self._consumer.fetch(min(pending, PORTION), timeout=DEADLINE_S):
+                self._consumers[stream] = await self._js.pull_subscribe(subjects, stream=stream, config=config)
+            consumer = self._consumers[stream]
+            while pending := (await consumer.consumer_info()).num_pending:
+                for message in await consumer.fetch(min(pending, PORTION), timeout=DEADLINE_S):
                     meta = message.metadata
                     at_ms = round(meta.timestamp.timestamp() * 1000)
                     data = json.loads(message.data)
-                    self._events.append(
-                        Stored(meta.sequence.stream, message.subject, at_ms, message.headers or {}, data)
-                    )
-        return list(self._events)
+                    found.append(Stored(meta.sequence.stream, message.subject, at_ms, message.headers or {}, data))
+                # Minutes of changes are hundreds of thousands of events: only standing still is a failure.
+                scope.deadline = anyio.current_time() + DEADLINE_S
+        return list(found)
 
     async def view(self) -> dict[str, Any]:
         """The KV bucket: what it holds by key."""

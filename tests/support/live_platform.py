@@ -1,0 +1,125 @@
+"""The played platform in a live scene: its source's keys, its whole ledger, and the judgement of its events."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from bridge.sandbox import oracle, oracle_once, platform_view
+from bridge.sandbox.ledger import Change
+from bridge.sandbox.oracle import Report
+from bridge.sandbox.oracle_once import Issued, Once
+from tests.support.stream import Stored
+
+QUICK: Mapping[str, Any] = {
+    "requests_per_minute": 1_000_000,
+    "request_timeout_s": 15.0,
+    "stores_every_s": 1.0,
+    "journal_every_s": 1.0,
+    "packets_every_s": 1.0,
+    "ws_settle_s": 0.2,
+}
+"""What makes a source quick enough for a test."""
+STORES = {"objects": "object", "models": "model", "users": "user", "groups": "group"}
+PACKET = "packet"
+
+
+def keys(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys of a source that reads it, beside `name` and `adapter`."""
+    return {
+        "base_url": facts["url"],
+        "auth": "token",
+        "login": facts["login"],
+        "transport": "socketio",
+        "engineio": 3,
+        "stores": ["objects"],
+    }
+
+
+def secrets() -> dict[str, str]:
+    """Its secret keys, and the variables that hold them."""
+    return {"password": "PLATFORM_PASSWORD"}
+
+
+def once(issued: Mapping[str, Any]) -> list[Change]:
+    """What the control interface's `issued` holds, as entries of a ledger: `operation` is `occurred`.
+
+    Of a packet `scope` is `packet` and `id` `<_oid>-<_ts>`; of all else `scope` is the event type. `kind` of a packet
+    is its object, of a row's change `rows of <store>`.
+    """
+    packets = [
+        Change(0, int(ts) // 1000, PACKET, f"{oid}-{ts}", "occurred", oid, data)
+        for oid, of_one in issued["packets"].items()
+        for ts, data in of_one.items()
+    ]
+    rows = [
+        Change(0, event["time"], event["event"], event["_msgid"], "occurred", f"rows of {store}", event)
+        for store, event in issued["rows"]
+    ]
+    return [*(Change.from_json(change) for change in issued["occurred"]), *rows, *packets]
+
+
+def judge(
+    ledger: Sequence[Change],
+    events: Iterable[Stored],
+    source: str,
+    *,
+    stores: Collection[str] = ("objects",),
+    since_ms: int = 0,
+    types: Collection[str] | None = None,
+) -> Report:
+    """Ledger and `once` together against one source's events of both streams.
+
+    `stores`: those that the source reads; of others, events tell that their rows changed. `since_ms`: what happened
+    before the source's windows reach back is left out on either side. `types`: those that the source's filters let
+    through, `packet` among them; None: all.
+    """
+    mine = [event for event in events if event.tokens[1:3] == ["platform", source]]
+    entities = {STORES[store] for store in stores}
+    states = [
+        oracle.Seen(event.data["id"], event.change, event.data["after"], event.at_ms, event.headers["ce-id"])
+        for event in mine
+        if event.change != "occurred"
+    ]
+    strays = {event.tokens[3] for event in mine if event.change != "occurred"} - entities
+    changes = [change for change in ledger if change.operation != "occurred" and change.scope in stores]
+    report = oracle.compare(changes, states, view=platform_view.as_issued, seen=platform_view.as_seen)
+    for stray in sorted(strays):
+        report.found(f"{stray}: no entity of a store that is read")
+
+    read = {f"rows of {store}" for store in stores}
+    ledger = [change for change in ledger if change.kind not in read]
+    gone = {change.id for change in ledger if change.operation == "deleted" and change.scope == "objects"}
+    issued = [
+        Issued((change.scope, change.id), change.at_ms, _content(change), optional=change.kind in gone)
+        for change in ledger
+        if change.operation == "occurred" and _happened_ms(change) >= since_ms
+    ]
+    issued = [each for each in issued if types is None or each.key[0] in types]
+    before = {(c.scope, c.id) for c in ledger if c.operation == "occurred" and _happened_ms(c) < since_ms}
+    seen = [
+        Once(_key(event), event.change, event.data["after"], event.at_ms, event.headers["ce-id"])
+        for event in mine
+        if event.change == "occurred" and _key(event) not in before
+    ]
+    return oracle.total([report, oracle_once.once(issued, seen, carries=platform_view.carries)])
+
+
+def _happened_ms(change: Change) -> int:
+    record = change.record or {}
+    return change.at_ms if change.scope == PACKET else int(record["time"])
+
+
+def _content(change: Change) -> Mapping[str, Any]:
+    """What the event must say. A packet's `_ts` is in its id."""
+    record = change.record or {}
+    if change.scope == PACKET:
+        return {name: value for name, value in record.items() if name != "_ts"}
+    hidden = platform_view.PERSONAL if change.scope.startswith("user-") else frozenset()
+    return {name: value for name, value in record["data"].items() if name not in hidden}
+
+
+def _key(event: Stored) -> tuple[str, str]:
+    # A token is percent-encoding with another sign; event types are too short to be hashed.
+    return urllib.parse.unquote(event.tokens[3].replace("=", "%")), str(event.data["id"])
