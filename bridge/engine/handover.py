@@ -21,6 +21,11 @@ OPEN_S = 60.0
 """A session that is not subscribed by then is given up."""
 CLOSEST_S = 1.0
 """Handovers are never closer together, however short the tokens live: opening and settling takes that long anyway."""
+LINGER_S = 5.0
+"""So long the old session stays when the new one has settled, unless that has told something before. Only what it tells
+shows that its server listens, which may begin later than we had hoped; quiet vendors show nothing."""
+EARLY_S = 0.5
+"""The old session ends so long before its token does, at the latest."""
 TRY_FIRST_S = 0.5
 TRY_LONGEST_S = 60.0
 """The back-off for a new session that cannot be opened, while the old one serves."""
@@ -29,14 +34,31 @@ log = structlog.get_logger()
 
 
 class _Session:
-    """One session with its token, run as a task. `tell` is called when it has started and when it is over."""
+    """One session with its token, run as a task; its frames go on to `offer`.
 
-    def __init__(self, token: Token, tell: Callable[[], None]) -> None:
+    `good_until`: when its token expires. `tell` is called when it has started, when it tells something for the first
+    time, and when it is over.
+    """
+
+    def __init__(self, token: Token, good_until: float, offer: Offer, tell: Callable[[], None]) -> None:
         self.token = token
+        self.good_until = good_until
         self.scope = anyio.CancelScope()
-        self.settled = False
+        self.settled = self.heard = False
         self.error: BridgeError | None = None
+        self._offer = offer
         self._tell = tell
+
+    def __call__(self, frame: Any, size: int, stored: Callable[[], None] | None = None) -> None:
+        """See `Offer`."""
+        if not self.heard:
+            self.heard = True
+            self._tell()
+        self._offer(frame, size, stored)
+
+    def missed(self, reason: str) -> None:
+        """See `Offer`."""
+        self._offer.missed(reason)
 
     def started(self, _: Any = None) -> None:
         """See `TaskStatus`."""
@@ -51,11 +73,11 @@ class _Session:
         """Whether it has started or failed."""
         return self.settled or self.failed()
 
-    async def run(self, feed: Feed, offer: Offer) -> None:
+    async def run(self, feed: Feed) -> None:
         """Hold it until it ends by itself, with `error`, or its scope is cancelled."""
         with self.scope:
             try:
-                await feed.hold(offer, task_status=self)
+                await feed.hold(self, task_status=self)
                 self.error = Retry("the live session ended without a reason")
             except BridgeError as error:
                 self.error = error
@@ -107,14 +129,17 @@ class Handover:
                     continue
                 successor = await self._begin(group, token, offer)
                 await self._settle(successor)
+                ended = serving.error
+                if successor.error is None and ended is None:
+                    await self._overlap(serving, successor)
                 if successor.error is not None:
                     if serving.error is not None:
                         self._check(successor)
                     due_at = self._try_again_at(successor.error)
                     self._refused = token if isinstance(successor.error, Unauthorized) else None
                     continue
-                if serving.error is not None:
-                    offer.missed(f"the live session ended before its successor listened: {serving.error}")
+                if ended is not None:
+                    offer.missed(f"the live session ended before its successor listened: {ended}")
                 serving.scope.cancel()
                 serving, self.token = successor, token
                 self.handovers += 1
@@ -125,9 +150,16 @@ class Handover:
         return await (self._keeper.token() if refused is None else self._keeper.renew(refused))
 
     async def _begin(self, group: TaskGroup, token: Token, offer: Offer) -> _Session:
-        session = _Session(token, self._tell)
-        group.start_soon(session.run, self._open(token), offer)
+        expires_in = self._keeper.expires_in
+        good_until = float("inf") if expires_in is None else anyio.current_time() + expires_in
+        session = _Session(token, good_until, offer, self._tell)
+        group.start_soon(session.run, self._open(token))
         return session
+
+    async def _overlap(self, serving: _Session, successor: _Session) -> None:
+        """Keep both until the new one has told something, as long as the old one may stay."""
+        until = min(anyio.current_time() + LINGER_S, serving.good_until - EARLY_S)
+        await self._until(lambda: successor.heard or successor.failed() or serving.failed(), until)
 
     async def _settle(self, session: _Session) -> None:
         """Return when the session has started, or failed."""

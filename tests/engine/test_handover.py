@@ -42,6 +42,8 @@ class Vendor(SimAdapter):
         self.scissors = anyio.Event()
         self.settle_s = SETTLE_S
         self.connect_s = 0.1
+        self.deaf_s = 0.0
+        self.listens_at: dict[str, float] = {}
         self.logins = 0
         self.ends: dict[str, float] = {}
         self.refused: set[str] = set()
@@ -84,7 +86,9 @@ class Vendor(SimAdapter):
     def push(self) -> int:
         """Tell every session that listens; returns the number."""
         n = next(self.told)
-        for offer in self.open.values():
+        for name, offer in self.open.items():
+            if anyio.current_time() < self.listens_at[name]:
+                continue
             offer({"operation": "all", "payload": {"data": {"n": n}}}, 10)
         return n
 
@@ -106,6 +110,7 @@ class Session:
             raise Unauthorized(f"{name} is refused")
         vendor.opened.append(name)
         vendor.open[name] = offer
+        vendor.listens_at[name] = anyio.current_time() + vendor.deaf_s
         vendor.most_open = max(vendor.most_open, len(vendor.open))
         try:
             await anyio.sleep(vendor.settle_s)
@@ -209,6 +214,56 @@ def test_the_old_session_serves_until_the_new_one_listens() -> None:
         assert handover.handovers == 1
 
     assert whole(vendor, run(vendor, script))
+
+
+def test_a_server_that_listens_late_loses_nothing() -> None:
+    """It says that the session stands, and listens four seconds later: the old one stays until the new one tells."""
+    vendor = Vendor(600.0)
+
+    async def script(hold: Hold, handover: Handover) -> None:
+        await hold.wait_settled()
+        vendor.deaf_s = SETTLE_S + 4
+        await anyio.sleep(5_000)
+        assert handover.handovers >= 8
+        assert len(vendor.open) == 1
+
+    taken = run(vendor, script)
+    assert whole(vendor, taken)
+    assert taken.reasons == []
+
+
+def test_where_nothing_is_told_the_old_session_does_not_stay_for_long() -> None:
+    """Five seconds after the new one has settled it ends all the same."""
+    vendor = Vendor(600.0)
+
+    async def script(hold: Hold, handover: Handover) -> None:
+        await hold.wait_settled()
+        await anyio.sleep(540 + 4)
+        assert len(vendor.open) == 2
+        await anyio.sleep(5)
+        assert list(vendor.open) == ["token-2"]
+
+    run(vendor, script, 100_000)
+
+
+def test_a_new_session_that_ends_before_it_tells_does_not_end_the_old_one() -> None:
+    """The old one serves on, and another takes its place a little later."""
+    vendor = Vendor(600.0)
+
+    async def script(hold: Hold, handover: Handover) -> None:
+        await hold.wait_settled()
+        vendor.deaf_s = SETTLE_S + 4
+        vendor.cut("token-2", Retry("hung up"))
+        await anyio.sleep(545)
+        assert "token-1" in vendor.open
+        assert handover.handovers == 0
+        vendor.cuts.clear()
+        await anyio.sleep(30)
+        assert handover.handovers == 1
+
+    taken = run(vendor, script)
+    assert whole(vendor, taken)
+    assert taken.reasons == []
 
 
 @pytest.mark.parametrize("error", [Retry("502"), Refused("403"), Unauthorized("401"), Retry("429", after=3)])
