@@ -9,15 +9,19 @@ import pytest
 
 from bridge.core.facts import Subprotocol
 from tests.interop.packages import gems_missing, packages_missing
-from tests.interop.peers import Server, server
+from tests.interop.peers import Server, running, server
+from tests.interop.socketio_peers import PAIRS, SocketioServer, pair_name
 from tests.support.dialects import ALL, CABLE
+from tests.support.waiting import wait_until_blocking
 
 REQUIRED = os.environ.get("BRIDGED_INTEROP") == "required"
 """Set by `make interop`."""
 
+SHORT = ("test_servers.py", "test_socketio.py")
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """`make test` holds our client against npm's servers; Rails and the official clients are for `make interop`."""
+    """`make test` holds our client against npm's servers; what takes long, or needs more, is for `make interop`."""
     if REQUIRED:
         return
     long = [item for item in items if "tests/interop/" in item.nodeid and not _is_short(item)]
@@ -27,7 +31,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_short(item: pytest.Item) -> bool:
-    return "test_servers.py" in item.nodeid and CABLE not in item.nodeid
+    return item.path.name in SHORT and CABLE not in item.nodeid
 
 
 def _demand(reason: str) -> None:
@@ -73,3 +77,17 @@ def peer(subprotocol: Subprotocol) -> Iterator[Server]:
     """A server of the sub-protocol that several tests share: each has topics of its own."""
     with server(subprotocol) as running:
         yield running
+
+
+@pytest.fixture(scope="module", params=PAIRS, ids=pair_name)
+def _npm(request: pytest.FixtureRequest, packages: None) -> Iterator[SocketioServer]:
+    with running(SocketioServer(request.param)) as started:
+        yield started
+
+
+@pytest.fixture
+def npm(_npm: SocketioServer) -> SocketioServer:
+    """A server of Socket.IO that several tests share: nobody is connected, and it remembers nothing."""
+    wait_until_blocking(lambda: not any(_npm.facts()["present"].values()), what="those before to be gone")
+    _npm.forget()
+    return _npm

@@ -1,10 +1,7 @@
-// What both GraphQL servers share: a schema, topics that the test publishes to, and orders from the test by stdin.
-//
-// An order is a line of JSON, `{"do": NAME, ...}`; each is answered by one line on stdout. The server ends with its
-// stdin, so it cannot outlive the test.
+// What both GraphQL servers share: a schema, topics that the test publishes to, and what the test may order.
 
-import { createInterface } from "node:readline";
 import { buildSchema } from "graphql";
+import { obey as carryOut } from "./orders.mjs";
 
 export const TOKEN = process.env.INTEROP_TOKEN;
 
@@ -95,13 +92,5 @@ const ORDERS = {
 
 /** Say where we listen, then carry out orders. `leave` begins to close the server in its own way. */
 export function obey(port, leave) {
-  const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
-  const lines = createInterface({ input: process.stdin });
-  lines.on("line", (line) => {
-    const order = JSON.parse(line);
-    if (order.do === "leave") void leave();
-    say(order.do === "leave" ? {} : ORDERS[order.do](order));
-  });
-  lines.on("close", () => process.exit(0));
-  say({ port });
+  carryOut(port, { ...ORDERS, leave: () => void leave() });
 }

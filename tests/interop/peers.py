@@ -6,16 +6,19 @@ import json
 import os
 import selectors
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from bridge.core.facts import Subprotocol
 from tests.interop.packages import FOLDER
 from tests.support.dialects import CABLE, LEGACY, TRANSPORT
 from tests.support.freezing import freeze
+
+Started = TypeVar("Started", bound="Listener")
 
 TOKEN = "hunter2-hunter2"
 PATIENCE_S = 30.0
@@ -68,6 +71,10 @@ class Program:
         """It stands still; its connections stay open."""
         freeze(self._child.pid)
 
+    def thaw(self) -> None:
+        """It goes on where it stood still."""
+        self._child.send_signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """It is gone, without a word."""
         self._child.kill()
@@ -80,13 +87,26 @@ class Program:
         self._in.close()
 
 
-class Server(Program):
+class Listener(Program):
+    """A server. The first that it says is where it listens."""
+
+    port = 0
+
+    def facts(self) -> Any:
+        """What it has counted."""
+        return self.order("facts")
+
+    def leave(self) -> None:
+        """Close every connection, as the server does when it is restarted."""
+        self.order("leave")
+
+
+class Server(Listener):
     """One of `SERVERS`."""
 
     def __init__(self, subprotocol: Subprotocol, port: int = 0) -> None:
         super().__init__(*SERVERS[subprotocol], str(port))
         self.subprotocol = subprotocol
-        self.port = 0
 
     @property
     def url(self) -> str:
@@ -113,15 +133,17 @@ class Server(Program):
         """End the operations that listen to a topic, by field `n`."""
         self.order("finish", topic=topic, field="n")
 
-    def leave(self) -> None:
-        """Close every connection, as the server does when it is restarted."""
-        self.order("leave")
-
 
 @contextmanager
 def server(subprotocol: Subprotocol, port: int = 0) -> Iterator[Server]:
     """A running server."""
-    made = Server(subprotocol, port)
+    with running(Server(subprotocol, port)) as made:
+        yield made
+
+
+@contextmanager
+def running(made: Started) -> Iterator[Started]:
+    """It listens while the block runs, unless it is killed in it."""
     try:
         made.port = made.hear()["port"]
         yield made
