@@ -80,6 +80,8 @@ LAST: dict[Subprotocol, Any] = {
     CABLE: channel("subscribe", "last"),
 }
 """Always answered: what came before it is all there was to come."""
+LEAST: dict[tuple[Subprotocol, str], int] = {(LEGACY, "the same id twice"): 4}
+"""Where the end of an operation may come behind the last answer: how many there are."""
 
 
 @pytest.mark.parametrize(("subprotocol", "case"), CASES, indirect=["subprotocol"])
@@ -88,7 +90,8 @@ async def test_the_sandbox_answers_as_the_real_server(peer: Server, case: str) -
     script = SCRIPTS[peer.subprotocol][case]
     async with playing() as sandbox:
         url = sandbox.cable_url if peer.subprotocol == CABLE else sandbox.ws_url
-        played = await answers(url, peer.subprotocol, script, await token(sandbox), DOCUMENT)
+        least = LEAST.get((peer.subprotocol, case), 0)
+        played = await answers(url, peer.subprotocol, script, await token(sandbox), DOCUMENT, least)
     real = await answers(peer.url, peer.subprotocol, script, TOKEN, 'subscription { n(topic: "honest") }', len(played))
     assert played == real
 
