@@ -8,7 +8,9 @@ from pathlib import Path
 
 from bridge.cli.exits import Exit
 from bridge.cli.main import COMMANDS
+from bridge.core.credentials import CredentialSettings
 from bridge.core.event import Draft, seal
+from bridge.core.push import PushSettings
 from bridge.core.record import Key
 from bridge.core.settings import BaseSettings, GraphqlSettings, Subscription
 from bridge.core.subject import event_subject, token
@@ -48,7 +50,7 @@ def test_the_readme_s_configuration_is_valid(tmp_path: Path) -> None:
     file = tmp_path / "bridged.toml"
     file.write_text(example, "utf-8")
     loaded = config.load(file, TOKENS)
-    assert [source.name for source in loaded.sources] == ["acme"]
+    assert [source.name for source in loaded.sources] == ["acme", "plant"]
     assert not loaded.warnings
 
 
@@ -117,3 +119,14 @@ def test_every_key_of_a_session_is_documented() -> None:
     text = (ROOT / "docs/subscriptions.md").read_text("utf-8")
     keys = [*fields_of(Subscription), *(set(fields_of(GraphqlSettings)) - set(fields_of(BaseSettings)))]
     assert [key for key in keys if key not in text] == []
+
+
+def test_the_way_to_a_socketio_session_can_be_followed(tmp_path: Path) -> None:
+    """The table in `docs/sessions.md` loads as it is, and each key of a login and of such a session is named there."""
+    text = (ROOT / "docs/sessions.md").read_text("utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", text, re.S)
+    file = tmp_path / "bridged.toml"
+    file.write_text(example, "utf-8")
+    assert [source.name for source in config.load(file, TOKENS).sources] == ["plant"]
+    keys = {*fields_of(PushSettings), *fields_of(CredentialSettings)} - set(fields_of(BaseSettings))
+    assert [key for key in sorted(keys) if f"`{key}`" not in text] == []

@@ -21,9 +21,8 @@ REGISTRIES = re.compile(
     + r"\.io|ghcr"
     + r"\.io"
 )
-TEXT = names(
-    ".cfg .cjs .conf .graphql .in .ini .js .json .lock .md .mjs .py .rb .service .sh .toml .txt .yaml .yml"
-) | {""}
+TEXT = names(".cfg .cjs .conf .graphql .in .ini .js .json .lock .md .mjs .py .rb .service .sh .toml .txt .yaml .yml")
+TEXT |= {""}
 NOT_OURS = frozenset({"__pycache__", "build", "dist", "node_modules"})
 
 

@@ -52,14 +52,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # The reader has seen enough (`bridged schema | head`). Python would complain once more while closing.
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.IO
     except Exception as error:  # noqa: BLE001 - the last one who can: everything else is a bug and is shown as one
-        return _explain(error, args)
+        return _unread() if _is_unread(error) else _explain(error, args)
     return code
+
+
+def _is_unread(error: BaseException) -> bool:
+    """Whether nobody reads what we print any more; several tasks may find out at once."""
+    if isinstance(error, BaseExceptionGroup):
+        return all(map(_is_unread, error.exceptions))
+    return isinstance(error, BrokenPipeError)
+
+
+def _unread() -> Exit:
+    # The reader has seen enough (`bridged schema | head`). Python would complain once more while closing.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return Exit.IO
 
 
 def _explain(error: Exception, args: argparse.Namespace) -> int:

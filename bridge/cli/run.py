@@ -16,6 +16,7 @@ from bridge.cli.loop import run as run_loop
 from bridge.core.secret import Masker
 from bridge.edge import logging
 from bridge.edge.config.loader import Config
+from bridge.edge.process import spare_collector
 
 log = structlog.get_logger()
 
@@ -35,6 +36,7 @@ def run(args: argparse.Namespace) -> int:
     logging.configure(config.daemon.log_level, config.daemon.log_format, masker)
     for warning in config.warnings:
         log.warning("configuration.warning", file=warning.file, line=warning.line, message=warning.message)
+    spare_collector()
     try:
         return run_loop(_run, config, masker, report=_report)
     finally:

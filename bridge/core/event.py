@@ -47,17 +47,14 @@ class Event:
     expected: int
     headers: Mapping[str, str] = field(repr=False)
     payload: bytes = field(repr=False)
+    size: int
+    """Bytes on the wire that count against the server's `max_payload`."""
     lane: Lane = MAIN
 
     @property
     def subject(self) -> str:
         """Where it is published."""
         return ingest_subject(self.key, self.change, self.lane)
-
-    @property
-    def size(self) -> int:
-        """Bytes on the wire that count against the server's `max_payload`."""
-        return len(self.payload) + header_size(self.headers)
 
 
 @dataclass(slots=True)
@@ -162,6 +159,7 @@ def seal(draft: Draft, encode: Encode, limit: int) -> Event:
         expected=draft.expected,
         headers=headers,
         payload=payload,
+        size=overhead + len(payload),
         lane=draft.lane,
     )
 

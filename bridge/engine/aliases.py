@@ -77,7 +77,7 @@ class Aliases:
         """The records under the keys we know, and those that must wait for a look-up."""
         if not self._walks and not self._known:
             return list(records), []
-        together = {(record.entity, record.id) for record in records}
+        together = {(record.entity, record.id) for record in records} if self._known else set()
         familiar: list[Record] = []
         strange: list[Record] = []
         for record in records:

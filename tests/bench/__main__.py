@@ -17,11 +17,27 @@ from pathlib import Path
 import anyio
 import structlog
 
-from tests.bench import catchup, commit, cpu, fairness, flood, idle, knowledge, latency, machine, noticing, startup
+from tests.bench import (
+    catchup,
+    commit,
+    cpu,
+    fairness,
+    flood,
+    idle,
+    knowledge,
+    latency,
+    machine,
+    noticing,
+    startup,
+    volume,
+)
 from tests.bench.report import Figure
 from tests.bench.stage import stage
+from tests.bench.volume import Volume
 
-FIGURES = ("cpu", "catchup", "latency", "fairness", "commit", "opening", "starting", "idle", "flood", "noticing")
+FIGURES = (
+    "cpu", "catchup", "latency", "fairness", "commit", "opening", "starting", "idle", "flood", "noticing", "volume",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +45,7 @@ class Effort:
     """How much is done: sessions and rounds of catch-up, seconds and rounds of latency, known entities, rounds.
 
     `backlog`: what the hog has to read; `batches`: commits of each size; `idle`: connections, and for how many seconds
-    they are looked at; `flood`: messages; `deaths`: of peers, of each kind.
+    they are looked at; `flood`: messages; `deaths`: of peers, of each kind; `volume`: packets.
     """
 
     sessions: int
@@ -42,11 +58,14 @@ class Effort:
     idle: tuple[int, float]
     flood: int
     deaths: int
+    volume: Volume
 
 
-QUICK = Effort(2_000, 2, 1.5, (10_000,), 1, 30_000, 5, (300, 4.0), 50_000, 5)
-WHOLE = Effort(8_000, 3, 4.0, (10_000, 100_000), 2, 40_000, 30, (2_000, 12.0), 1_000_000, 50)
-FULL = replace(WHOLE, known=(10_000, 100_000, 1_000_000), starts=1, idle=(5_000, 12.0))
+QUICK = Effort(2_000, 2, 1.5, (10_000,), 1, 30_000, 5, (300, 4.0), 50_000, 5, Volume(5_000, 10.0, 3.0))
+WHOLE = Effort(8_000, 3, 4.0, (10_000, 100_000), 2, 40_000, 30, (2_000, 12.0), 1_000_000, 50, Volume(5_000, 30.0, 8.0))
+FULL = replace(
+    WHOLE, known=(10_000, 100_000, 1_000_000), starts=1, idle=(5_000, 12.0), volume=Volume(5_000, 600.0, 15.0)
+)
 
 
 async def run(effort: Effort, wanted: set[str], show: Callable[[Figure], None]) -> None:
@@ -74,6 +93,9 @@ async def run(effort: Effort, wanted: set[str], show: Callable[[Figure], None]) 
             show(await idle.measure(folder, *effort.idle))
         if "flood" in wanted:
             for figure in await flood.measure(folder, effort.flood):
+                show(figure)
+        if "volume" in wanted:
+            for figure in await volume.measure(folder, effort.volume):
                 show(figure)
         if "noticing" in wanted:
             show(await noticing.measure(effort.deaths))

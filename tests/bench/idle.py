@@ -15,7 +15,10 @@ from tests.bench.report import Figure, Line
 from tests.support.certificates import Authority
 
 LINES = {
-    "session: feed, inbox, the task that holds it": "session",
+    "GraphQL session: feed, inbox, the task that holds it": "session",
+    "Socket.IO session, Engine.IO 3": "engine3",
+    "Socket.IO session, Engine.IO 4": "engine4",
+    "plain stream": "stream",
     "its socket alone": "socket",
     "`websockets.connect`, as it comes": "bare",
     "the same, no compression, as many pings": "lean",
@@ -47,7 +50,8 @@ async def measure(folder: Path, count: int, seconds: float) -> Figure:
         "idle live sessions",
         f"{count:,} wss connections in one process under uvloop, {WARM_UP} more before the measurement begins; kB: "
         f"what is resident more (1,000 bytes; the aim is {TARGET_KB}); the server beats every {BEAT_S:g} s, and after "
-        f"{PING_S:g} s of silence ours ping; CPU in percent of one core over {seconds:g} s of that; the server's own "
+        f"{PING_S:g} s of silence ours ping (of Engine.IO 3 we beat, and are answered; a stream is pinged, which is no "
+        f"beat); CPU in percent of one core over {seconds:g} s of that; the server's own "
         "share of the machine slows the handshakes of all alike",
         [
             Line(

@@ -22,9 +22,14 @@ import anyio
 from anyio.abc import TaskGroup, TaskStatus
 from websockets.asyncio.client import connect
 
+from bridge.cli.sessions import machine
 from bridge.core.facts import GraphqlSession, Operation
+from bridge.core.session import EngineioRevision, SocketioSession, StreamSession
+from bridge.edge.codec import decode
 from bridge.edge.websocket import WebSockets
 from bridge.engine.inbox import Inbox
+from bridge.engine.socketio import SocketioFeed
+from bridge.engine.stream import StreamFeed
 from bridge.engine.subscriptions import GraphqlFeed
 from bridge.engine.vigil import SessionStatistics
 from tests.bench.peer import BEAT_S, raise_limit
@@ -80,6 +85,26 @@ def _kinds(port: int, ca: str, tally: SessionStatistics) -> dict[str, Callable[[
 
         return hold
 
+    def socketio(revision: EngineioRevision) -> Callable[[], Hold]:
+        where = f"wss://127.0.0.1:{port}/engine{revision}?EIO={revision}&transport=websocket"
+        follows = SocketioSession(where, revision, settle_s=0.1)
+
+        def kind() -> Hold:
+            async def hold(task_status: TaskStatus[None]) -> None:
+                await SocketioFeed(follows, sockets, machine, statistics=tally).hold(Inbox(), task_status=task_status)
+
+            return hold
+
+        return kind
+
+    def stream_kind() -> Hold:
+        follows = StreamSession(f"wss://127.0.0.1:{port}/stream", settle_s=0.1, ping_interval_s=PING_S)
+
+        async def hold(task_status: TaskStatus[None]) -> None:
+            await StreamFeed(follows, sockets, decode, statistics=tally).hold(Inbox(), task_status=task_status)
+
+        return hold
+
     def socket_kind() -> Hold:
         async def hold(task_status: TaskStatus[None]) -> None:
             async with sockets.connect(session) as socket:
@@ -117,6 +142,9 @@ def _kinds(port: int, ca: str, tally: SessionStatistics) -> dict[str, Callable[[
 
     return {
         "session": session_kind,
+        "engine3": socketio(3),
+        "engine4": socketio(4),
+        "stream": stream_kind,
         "socket": socket_kind,
         "bare": bare(),
         "lean": bare(compression=None, ping_interval=BEAT_S),

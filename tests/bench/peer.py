@@ -3,7 +3,8 @@
 Each prints a line of JSON with its `pid` and `port`. What one does is in the path it is asked for: `/idle` only beats,
 `/beating/COUNT` stops that after so many, `/flood/COUNT` sends results as fast as they are taken, `/quiet` sends the
 time twenty times a second, `/burst/SIZE/COUNT` writes many small frames in one go (SIZE 0: WebSocket pings). It speaks
-`graphql-ws`, to whoever listens.
+`graphql-ws`, to whoever listens; at `/engine3` and `/engine4` it holds a Socket.IO session of that revision of
+Engine.IO in which nothing happens, and at `/stream` a plain one, which it pings.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ LIFE_S = 900
 START_DEADLINE_S = 60.0
 
 _KA = '{"type":"ka"}'
+_OPEN = f'0{{"sid":"idle","upgrades":[],"pingInterval":{BEAT_S * 1000:.0f},"pingTimeout":60000}}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +97,26 @@ def result(id_: str, data: Any) -> str:
     return json.dumps({"type": "data", "id": id_, "payload": {"data": data}}, separators=(",", ":"))
 
 
+_SIGNS = {"idle": frame(_KA), "engine3": b"", "engine4": frame("2"), "stream": frame("", PING)}
+"""By path, the sign of life of a session in which nothing happens; of Engine.IO 3 the client's pings are answered."""
+_REPLIES: dict[str | bytes, str] = {"2": "3", "40": '40{"sid":"idle"}'}
+
+
 class _Server:
     def __init__(self) -> None:
-        self._idle: list[list[ServerConnection]] = [[] for _ in range(SLICES)]
+        self._idle: list[list[tuple[ServerConnection, bytes]]] = [[] for _ in range(SLICES)]
         self._connections = 0
 
     async def talk(self, connection: ServerConnection) -> None:
         assert connection.request is not None
-        what, *numbers = connection.request.path.strip("/").split("/")
+        what, *numbers = connection.request.path.partition("?")[0].strip("/").split("/")
         with suppress(ConnectionClosed):
-            if what == "idle":
-                await self._rest(connection)
+            if what in _SIGNS:
+                if what.startswith("engine"):
+                    await connection.send(_OPEN)
+                if what == "engine3":
+                    await connection.send("40")
+                await self._rest(connection, _SIGNS[what])
             else:
                 id_ = await _subscribed(connection)
                 await getattr(self, f"_{what}")(connection, id_, *map(int, numbers))
@@ -115,20 +126,25 @@ class _Server:
         at = 0
         while True:
             started = time.monotonic()
-            for connection in self._idle[at]:
-                connection.transport.write(frame(_KA))
+            for connection, sign in self._idle[at]:
+                connection.transport.write(sign)
             at = (at + 1) % SLICES
             await asyncio.sleep(max(0.0, started + BEAT_S / SLICES - time.monotonic()))
 
-    async def _rest(self, connection: ServerConnection) -> None:
-        mine = self._idle[self._connections % SLICES]
+    async def _rest(self, connection: ServerConnection, sign: bytes) -> None:
+        mine, me = self._idle[self._connections % SLICES], (connection, sign)
         self._connections += 1
-        mine.append(connection)
+        if sign:
+            mine.append(me)
         try:
             async for message in connection:
-                await _accept(connection, json.loads(message))
+                if message in _REPLIES:
+                    await connection.send(_REPLIES[message])
+                elif message[:1] == "{":
+                    await _accept(connection, json.loads(message))
         finally:
-            mine.remove(connection)
+            if sign:
+                mine.remove(me)
 
     async def _beating(self, connection: ServerConnection, _id: str, beats: int = 0) -> None:
         """So many beats, 0 for no end; then nothing more, while pings are answered."""

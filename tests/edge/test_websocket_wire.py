@@ -455,11 +455,16 @@ async def test_plain_http_in_the_same_breath_as_the_upgrade() -> None:
             b"Sec-WebSocket-Accept: " + accepted + b"\r\n\r\n" + HTTP
         )
         await writer.drain()
-        await reader.read()
+        writer.close()
 
-    async with talking(upgrade) as port, shared().connect(SocketioSession(f"ws://127.0.0.1:{port}/")) as connected:
-        with anyio.fail_after(120), pytest.raises(Disconnected) as caught:
-            await connected.receive_raw()
+    server = await asyncio.start_server(upgrade, "127.0.0.1", 0)
+    try:
+        port = server.sockets[0].getsockname()[1]
+        async with shared().connect(SocketioSession(f"ws://127.0.0.1:{port}/")) as connected:
+            with anyio.fail_after(120), pytest.raises(Disconnected) as caught:
+                await connected.receive_raw()
+    finally:
+        server.close()
     assert caught.value.http == "HTTP/1.1 400 Bad Request"
 
 

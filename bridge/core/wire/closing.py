@@ -147,8 +147,8 @@ def ended(how: Farewell, payload: Json, session: SocketioSession, *, welcomed: b
             text = f"the server's first frame is no open packet: it does not speak Engine.IO; {_SOCKETIO}"
             return Refused(text, after=SLOW_S)
         case "revision":
-            text = f"the server does not speak Engine.IO revision {session.revision}, but another one; {_SOCKETIO}"
-            return Refused(text, after=SLOW_S)
+            text = f"the server does not speak Engine.IO revision {session.revision}, but another one"
+            return Refused(f"{text}; {_other(session)}", after=SLOW_S)
         case "http":
             return _http(payload if isinstance(payload, str) else "", session, welcomed)
         case "engine":
@@ -171,7 +171,12 @@ def _http(text: str, session: SocketioSession, welcomed: bool) -> BridgeError:
         return Throttled(f"{said}: over the quota")
     if welcomed or status in (408, 425) or status >= 500:
         return Retry(said)
-    return Refused(f"{said}: it does not speak Engine.IO revision {session.revision}; {_SOCKETIO}", after=SLOW_S)
+    text = f"{said}: it does not speak Engine.IO revision {session.revision}"
+    return Refused(f"{text}; {_other(session)}", after=SLOW_S)
+
+
+def _other(session: SocketioSession) -> str:
+    return f"set `engineio = {3 if session.revision == 4 else 4}`, or check the setting `base_url`"
 
 
 def _refused(payload: Json, welcomed: bool) -> BridgeError:

@@ -60,7 +60,8 @@ def test_a_server_of_another_revision(revision: EngineioRevision) -> None:
     for how, payload in (("http", "HTTP/1.1 400 Bad Request"), ("revision", None)):
         text = str(ended(how, payload, session(revision), welcomed=False))  # type: ignore[arg-type]
         assert f"Engine.IO revision {revision}" in text
-        assert text.endswith(SETTINGS)
+        other = {3: "`engineio = 4`", 4: "`engineio = 3`"}[revision]
+        assert text.endswith(f"set {other}, or check the setting `base_url`")
     assert str(ended("stranger", None, session(revision), welcomed=False)).endswith(SETTINGS)
 
 
