@@ -86,7 +86,7 @@ async def burst(engine: Engine) -> None:
 
 @pytest.mark.timeout(180)
 async def test_a_burst_of_packets_is_stored_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twenty thousand of them lie in the telemetry's stream, each once and as it was pushed, in the order they came.
+    """Twelve thousand of them lie in the telemetry's stream, each once and as it was pushed, in the order they came.
 
     The inbox stays within its bound.
     """
