@@ -16,6 +16,8 @@ from bridge.cli.loop import run as run_loop
 from bridge.cli.plain import json_line, plain
 from bridge.cli.problems import owned_since, problems
 from bridge.cli.visit import visiting
+from bridge.cli.vitals import session, told
+from bridge.core.lease import Claim
 from bridge.core.subscription import first_seen
 from bridge.edge.config.loader import Config
 from bridge.edge.operator.overview import NEVER, Observer, Overview, cursor_times, refused_since
@@ -43,10 +45,11 @@ async def _run(args: argparse.Namespace, config: Config) -> int:
         observer = Observer(connection.client, names)
         stream = await observer.stream()
         views = [await observer.source(config.adapter(s).vendor, s.name) for s in config.sources]
+        claims = await observer.claims([one.name for one in config.sources])
         server = {"server": connection.server, "version": str(connection.info.get("version", ""))}
     now = datetime.now(UTC)
     sources = [
-        describe(view, Intervals(config, settings), now, settings)
+        describe(view, Intervals(config, settings), now, settings, claims.get(settings.name))
         for view, settings in zip(views, config.sources, strict=True)
     ]
     report = {
@@ -62,11 +65,14 @@ async def _run(args: argparse.Namespace, config: Config) -> int:
     return Exit.OK
 
 
-def describe(view: Overview, intervals: Intervals, now: datetime, settings: BaseSettings) -> Json:
+def describe(
+    view: Overview, intervals: Intervals, now: datetime, settings: BaseSettings, claim: Claim | None = None
+) -> Json:
     """One source as JSON. `problems`: what somebody should look at, in words; none when all is well.
 
     `subscriptions`: those configured. One is `verified` once anything of it was stored, `first` says when; `off` says
-    since when the vendor refuses it, and `reason` why.
+    since when the vendor refuses it, and `reason` why. `session`: what the live session measures, as
+    the daemon's `claim` says.
     """
     walks = [_walk(name, cursor, intervals, now) for name, cursor in sorted(view.walks.items())]
     subscriptions = [_subscription(one.name, view) for one in getattr(settings, "subscription", ())]
@@ -83,6 +89,7 @@ def describe(view: Overview, intervals: Intervals, now: datetime, settings: Base
         "owner": view.owner or None,
         "walks": walks,
         "subscriptions": subscriptions,
+        "session": session(claim, now),
         "last_event": view.last_event,
         "open_gaps": view.open_gaps,
         "quarantined": view.quarantined,
@@ -143,9 +150,11 @@ def _rows(source: Json, now: datetime) -> list[tuple[str, str]]:
         done = f"complete {age(walk['completed'], now)} ago" if walk["completed"] else "first reading under way"
         rows.append(("walk", f"{walk['name']}: {done}{every}"))
     for one in source["subscriptions"]:
-        told = f"first event {age(one['first'], now)} ago" if one["verified"] else NEVER_TOLD
-        told += f"; refused for {age(one['off'], now)}" if one["off"] else ""
-        rows.append(("subscription", f"{one['name']}: {told}"))
+        text = f"first event {age(one['first'], now)} ago" if one["verified"] else NEVER_TOLD
+        text += f"; refused for {age(one['off'], now)}" if one["off"] else ""
+        rows.append(("subscription", f"{one['name']}: {text}"))
+    if measured := source["session"]:
+        rows.append(("session", told(measured, now)))
     if last := source["last_event"]:
         rows.append(("last event", f"{age(last['observed'], now)} ago: {last['subject']}"))
     if source["quarantined"]:

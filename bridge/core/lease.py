@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
 from bridge.core.errors import Away
 from bridge.core.record import Json
+from bridge.core.vitals import Vitals, read_vitals
 
 RENEWALS = 3
 """So many times per lease it is renewed: two renewals may fail before it is lost."""
@@ -48,15 +49,21 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What lies in the bucket under a source's name. `since_ms`: since when it is held; for people only."""
+    """What lies in the bucket under a source's name. `since_ms`: since when it is held; for people only.
+
+    `session`: what its live sessions have measured, for people only; None for a source that is polled, and of a build
+    that does not tell. It says nothing of whose claim this is, so it is no part of what makes two claims equal.
+    """
 
     tenant: Tenant
     since_ms: int
     lease_s: float
+    session: Vitals | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Json]:
         """As it is stored."""
-        return {**asdict(self.tenant), "since_ms": self.since_ms, "lease_s": self.lease_s}
+        told: dict[str, Json] = {} if self.session is None else {"session": self.session.to_json()}
+        return {**asdict(self.tenant), "since_ms": self.since_ms, "lease_s": self.lease_s, **told}
 
 
 def read_claim(value: Json) -> Claim | None:
@@ -67,11 +74,11 @@ def read_claim(value: Json) -> Claim | None:
         texts = {name: _is(str, value[name]) for name in ("instance", "boot", "host", "place", "build")}
         numbers = {name: _is(int, value[name]) for name in ("pid", "started")}
         since_ms, lease_s = _is(int, value["since_ms"]), float(value["lease_s"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     if not 0 < lease_s < math.inf:
         return None
-    return Claim(Tenant(**texts, **numbers), since_ms, lease_s)
+    return Claim(Tenant(**texts, **numbers), since_ms, lease_s, read_vitals(value.get("session")))
 
 
 def _is(kind: type[Any], value: Json) -> Any:

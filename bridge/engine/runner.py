@@ -15,6 +15,7 @@ from bridge.core.lifecycle import Signal, State
 from bridge.core.omit import fingerprint, parse
 from bridge.core.record import Json
 from bridge.core.schedule import Schedule
+from bridge.core.vitals import Vitals
 from bridge.engine.groups import task_group
 from bridge.engine.handover import Handover
 from bridge.engine.herald import announce_doubt
@@ -27,6 +28,7 @@ from bridge.engine.scribe import Scribe
 from bridge.engine.sequencer import Sequencer
 from bridge.engine.source import Source, Status, World
 from bridge.engine.tenancy import Lease, LeasedBook
+from bridge.engine.vitals import take_vitals
 from bridge.engine.walker import Walker
 
 LOST_AFTER_S = 30.0
@@ -70,7 +72,7 @@ class Runner:
         """Hold the source until cancelled, for as long as its lease is ours, and stand by otherwise."""
         while True:
             try:
-                lease = await self._world.tenancies.take(self._source.name, self._held)
+                lease = await self._world.tenancies.take(self._source.name, self._held, self._measure)
                 self._signal(Signal.GRANTED)
                 try:
                     async with task_group() as group:
@@ -89,6 +91,9 @@ class Runner:
 
     def _held(self, holder: str) -> None:
         self._signal(Signal.HELD, f"held by {holder}")
+
+    def _measure(self) -> Vitals | None:
+        return take_vitals(self.status, self._world.wall())
 
     async def _own(self, lease: Lease) -> None:
         """Work for the source, through every absence of NATS that is shorter than the lease. Raises LeaseLost."""

@@ -6,6 +6,7 @@ All sources that wait share one look at the bucket; there is no task of its own 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import anyio
@@ -15,6 +16,7 @@ from bridge.core.errors import Away, BridgeError
 from bridge.core.event import Event
 from bridge.core.lease import Claim, LeaseLost, Seen, Tenant, Term, Verdict, Watch, judge, patience
 from bridge.core.record import Head, Json, Key
+from bridge.core.vitals import Vitals
 from bridge.engine.ports import Book, Cursor, Leases, Outcome, Receipt, Wall
 
 POLL_S = 0.25
@@ -25,6 +27,9 @@ ANSWER_S = 3.0
 """A claim and a release are given so long, also when we are told to stop: half-done they would block others."""
 AGAIN_S = 0.2
 """Between attempts to renew while NATS does not answer."""
+
+Measure = Callable[[], Vitals | None]
+"""What the source's live sessions have measured by now; None if it has none. Returns at once."""
 
 log = structlog.get_logger()
 
@@ -48,15 +53,23 @@ class Lease(Protocol):
 class Tenancies(Protocol):
     """Where sources get their leases from."""
 
-    async def take(self, source: str, held: Callable[[str], None]) -> Lease:
-        """Wait until we hold the source's lease. `held` is told, again and again, who has it. Raises Away."""
+    async def take(self, source: str, held: Callable[[str], None], measure: Measure | None = None) -> Lease:
+        """Wait until we hold the source's lease. `held` is told, again and again, who has it. Raises Away.
+
+        `measure` is asked at every renewal, which carries the answer for people to read.
+        """
         ...
 
 
 class Freehold:
     """No leases: every source is ours for ever. For a lone process, and for tests of other things."""
 
-    async def take(self, source: str, held: Callable[[str], None]) -> Lease:  # noqa: ARG002 - nobody else is there
+    async def take(
+        self,
+        source: str,  # noqa: ARG002 - nobody else is there
+        held: Callable[[str], None],  # noqa: ARG002
+        measure: Measure | None = None,  # noqa: ARG002
+    ) -> Lease:
         """See `Tenancies.take`."""
         return _Owned()
 
@@ -102,7 +115,7 @@ class LeaseOffice:
         self._looking = anyio.Lock()
         self._looked: dict[str, float] = {}
 
-    async def take(self, source: str, held: Callable[[str], None]) -> Lease:
+    async def take(self, source: str, held: Callable[[str], None], measure: Measure | None = None) -> Lease:
         """See `Tenancies.take`."""
         self._waiting[source] = None
         try:
@@ -116,7 +129,7 @@ class LeaseOffice:
                     continue
                 if verdict is Verdict.FREE:
                     await anyio.sleep(self._roll() * JITTER_S)
-                lease = await self._claim(source, watch.seen, verdict)
+                lease = await self._claim(source, watch.seen, verdict, measure)
                 if lease is not None:
                     return lease
                 # Somebody was faster. What is known of the claim is old.
@@ -138,7 +151,7 @@ class LeaseOffice:
                     self._looked[name] = now
             return self._watches[source]
 
-    async def _claim(self, source: str, seen: Seen, verdict: Verdict) -> Lease | None:
+    async def _claim(self, source: str, seen: Seen, verdict: Verdict, measure: Measure | None) -> Lease | None:
         claim = Claim(self._me, self._wall(), self._lease_s)
         sent = self._clock()
         # Told to stop meanwhile, we still learn whether we hold it, and can give it back.
@@ -147,7 +160,7 @@ class LeaseOffice:
             if seq is None:
                 return None
             log.info("lease.taken", source=source, was=str(verdict), before=_holder(seen) if seen.held else "")
-            return HeldLease(self._leases, source, claim, seq, Term(self._lease_s, sent), self._clock)
+            return HeldLease(self._leases, source, claim, seq, Term(self._lease_s, sent), self._clock, measure)
         raise Away(f"the lease of source {source} was claimed, and NATS has not answered within {ANSWER_S:g} s")
 
 
@@ -155,7 +168,14 @@ class HeldLease:
     """See `Lease`."""
 
     def __init__(
-        self, leases: Leases, source: str, claim: Claim, seq: int, term: Term, clock: Callable[[], float]
+        self,
+        leases: Leases,
+        source: str,
+        claim: Claim,
+        seq: int,
+        term: Term,
+        clock: Callable[[], float],
+        measure: Measure | None = None,
     ) -> None:
         self._leases = leases
         self._source = source
@@ -163,6 +183,7 @@ class HeldLease:
         self._seq = seq
         self._term = term
         self._clock = clock
+        self._measure = measure
         self._lost = ""
         self._trouble = ""
 
@@ -209,7 +230,7 @@ class HeldLease:
 
     async def _renew(self) -> None:
         sent = self._clock()
-        seq = await self._leases.put(self._source, self._claim, self._seq)
+        seq = await self._leases.put(self._source, self._measured(), self._seq)
         if seq is not None:
             self._seq, self._term.sent, self._trouble = seq, sent, ""
             return
@@ -221,6 +242,18 @@ class HeldLease:
         # An earlier renewal was stored and its answer lost. When it was sent is not known any more: renew again.
         self._seq = seen.seq
         await anyio.sleep(min(AGAIN_S, max(0.0, self._term.ends - self._clock())))
+
+    def _measured(self) -> Claim:
+        """Our claim, with what was measured."""
+        if self._measure is None:
+            return self._claim
+        try:
+            return replace(self._claim, session=self._measure())
+        except Exception:
+            # A source must not be lost for a number that is only shown. Told once; the renewals go on without.
+            self._measure = None
+            log.exception("lease.unmeasured", source=self._source)
+            return self._claim
 
     async def _seen(self) -> Seen:
         return (await self._leases.look([self._source])).get(self._source, Seen())

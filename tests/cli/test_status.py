@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ import pytest
 
 from bridge.cli.intervals import Intervals
 from bridge.cli.status import describe
+from bridge.cli.vitals import session, told
 from bridge.core.gap import Gap
+from bridge.core.vitals import Vitals
 from bridge.edge.operator.overview import Overview
 from tests.support.command import Setup
 from tests.support.configuration import SOURCE, loaded
 from tests.support.handmade import HandmadeStream, handmade_stream
+from tests.support.memory_leases import claim
 from tests.support.nats_server import NatsServer, free_port, nats_server
 
 pytestmark = pytest.mark.anyio
@@ -28,7 +32,11 @@ SHAPE = {
     "stream": {"name", "messages", "bytes", "first_seq", "last_seq", "first_ts", "last_ts"},
     "source": {
         "name", "vendor", "condition", "since", "reason", "half", "failing_since", "again", "problems", "owner",
-        "walks", "subscriptions", "last_event", "open_gaps", "quarantined", "last_quarantine",
+        "walks", "subscriptions", "session", "last_event", "open_gaps", "quarantined", "last_quarantine",
+    },
+    "session": {
+        "live", "measured", "stale", "last_frame", "last_beat", "round_trip_ms", "beat_interval_s", "beat_timeout_s",
+        "sessions", "frames", "odd", "unreadable", "filtered", "acks",
     },
     "walk": {"name", "completed", "every_s", "late"},
 }  # fmt: skip
@@ -258,3 +266,81 @@ document = "subscription {{ a {{ id }} }}"
     done = await setup.run("status")
     assert (done.code, done.err) == (0, "")
     assert done.out.count("\n! acme (pcvisit): connected for") == 1
+
+
+VITALS = Vitals(
+    at_ms=NOW_MS - 2_000, live=True, sessions=1, frames=1234, odd=3, last_frame_ms=NOW_MS - 3_000,
+    last_beat_ms=NOW_MS - 6_000, round_trip_ms=12.3, beat_interval_ms=25_000, beat_timeout_ms=20_000,
+)  # fmt: skip
+
+
+def test_what_the_live_session_measures_in_words() -> None:
+    """Heartbeat first, then frames, then what is odd; what was not measured is left out; what is old says how old."""
+
+    def said(**changes: Any) -> str:
+        found = session(replace(claim(lease_s=10.0), session=replace(VITALS, **changes)), NOW)
+        assert found is not None
+        return told(found, NOW)
+
+    frames = "1,234 frames, the last 3 s ago; 3 odd"
+    assert said() == f"heartbeat 6 s ago, answered in 12 ms (every 25 s); {frames}"
+    assert said(round_trip_ms=0.0) == f"heartbeat 6 s ago, answered within 1 ms (every 25 s); {frames}"
+    assert said(round_trip_ms=None) == f"heartbeat 6 s ago (every 25 s); {frames}"
+    assert said(last_beat_ms=None) == f"no heartbeat yet (every 25 s); {frames}"
+    bare = {"last_beat_ms": None, "beat_interval_ms": None, "round_trip_ms": None, "odd": 0}
+    assert said(**bare, frames=1) == "open; 1 frame, 3 s ago"
+    assert said(**bare, frames=0, last_frame_ms=None) == "open; no frame yet"
+    assert said(**bare, frames=2, live=False) == "not open; 2 frames, the last 3 s ago"
+    assert said(live=False) == f"not open; heartbeat 6 s ago, answered in 12 ms (every 25 s); {frames}"
+    assert said(unreadable=1, filtered=2000, acks=5, sessions=4).endswith(
+        "; 3 odd; 1 unreadable; 2,000 filtered; 5 acknowledged; 4 sessions so far"
+    )
+    old = {"at_ms": NOW_MS - 300_000, "last_frame_ms": NOW_MS - 301_000, "last_beat_ms": NOW_MS - 304_000}
+    assert said(**old) == (
+        "not measured for 5 min (is `bridged run` running?); at that time: heartbeat 4 s before, "
+        "answered in 12 ms (every 25 s); 1,234 frames, the last 1 s before; 3 odd"
+    )
+
+
+@pytest.mark.parametrize(("old_s", "stale"), [(0.0, False), (6.0, False), (7.0, True), (-60.0, False)])
+def test_measurements_are_stale_once_a_renewal_is_overdue(old_s: float, stale: bool) -> None:
+    """A lease of 10 s is renewed every 3.3 s: one renewal may fail. A daemon whose clock is ahead is not stale."""
+    vitals = replace(VITALS, at_ms=NOW_MS - round(old_s * 1000))
+    found = session(replace(claim(lease_s=10.0), session=vitals), NOW)
+    assert found is not None
+    assert found["stale"] is stale
+
+
+async def test_a_live_session_shows(server: NatsServer, stream: HandmadeStream, tmp_path: Path) -> None:
+    """As a row and as JSON, from the lease; of a daemon that died with its age; of an older build not at all."""
+    setup = Setup(tmp_path, nats=f'url = "{server.url}"')
+    now = time.time_ns() // 1_000_000
+    live = replace(VITALS, at_ms=now, last_frame_ms=now - 7_200_000, last_beat_ms=now - 10_800_000)
+    held = claim("night:7", lease_s=600.0)
+
+    async def words() -> str:
+        done = await setup.run("status")
+        assert (done.code, done.err) == (0, "")
+        return " ".join(done.out.split())
+
+    await stream.lease("acme", replace(held, session=live).to_json())
+    found = (await setup.run("status", "--json")).json["sources"][0]["session"]
+    assert found.keys() == SHAPE["session"]
+    stamps = [round(datetime.fromisoformat(found[name]).timestamp() * 1000) for name in ("measured", "last_frame")]
+    assert stamps == [now, now - 7_200_000]
+    assert (found["live"], found["stale"], found["frames"], found["round_trip_ms"]) == (True, False, 1234, 12.3)
+    assert (found["beat_interval_s"], found["beat_timeout_s"]) == (25.0, 20.0)
+    row = "session heartbeat 3 h ago, answered in 12 ms (every 25 s); 1,234 frames, the last 2 h ago; 3 odd"
+    assert row in await words()
+    # Where the server removes nothing.
+    await stream.lease("acme", replace(held, session=replace(live, at_ms=now - 7_200_000)).to_json())
+    row = "session not measured for 2 h (is `bridged run` running?); at that time: heartbeat 1 h before"
+    assert row in await words()
+    await stream.lease("acme", held.to_json())
+    assert " session " not in await words()
+
+
+def test_without_a_live_session_there_is_nothing_to_show(tmp_path: Path) -> None:
+    """A source that is polled, an older build's claim, and a source nobody holds: null."""
+    assert described(tmp_path)["session"] is None
+    assert session(claim(), NOW) is None

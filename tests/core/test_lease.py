@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -18,9 +19,11 @@ from bridge.core.lease import (
     time_to_live,
 )
 from bridge.core.record import Json
+from bridge.core.vitals import Vitals
 from tests.support.memory_leases import claim, tenant
 
 ME = tenant("a", pid=7, started=700)
+NOON_MS = 1_767_268_800_000
 
 
 def held(**life: str | int | float) -> Seen:
@@ -78,9 +81,48 @@ def test_a_claim_survives_its_way_through_the_bucket() -> None:
     assert read_claim(json.loads(json.dumps(mine.to_json()))) == mine
 
 
+def test_what_was_measured_is_read_again_and_nothing_else_depends_on_it() -> None:
+    """A claim of an older build has none; one that says nonsense there is still that claim."""
+    vitals = Vitals(at_ms=NOON_MS, live=True, frames=3, round_trip_ms=0.4, last_frame_ms=NOON_MS - 5)
+    mine = replace(claim(), session=vitals)
+    told = json.loads(json.dumps(mine.to_json()))
+    assert told["session"] == {
+        "at_ms": NOON_MS, "live": True, "sessions": 0, "frames": 3, "odd": 0, "unreadable": 0, "filtered": 0,
+        "acks": 0, "last_frame_ms": NOON_MS - 5, "round_trip_ms": 0.4,
+    }  # fmt: skip
+    again = read_claim(told)
+    assert again is not None
+    assert again.session == vitals
+    assert again == mine == claim()
+    older = read_claim(claim().to_json())
+    assert older is not None
+    assert older.session is None
+    assert "session" not in claim().to_json()
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, None), (7, None), ([], None), ({}, None), ({"at_ms": "1"}, None), ({"at_ms": -1}, None),
+        ({"at_ms": True}, None), ({"at_ms": 10**15}, None), ({"at_ms": 1.5}, None),
+        ({"at_ms": 9}, Vitals(at_ms=9)),
+        ({"at_ms": 9, "live": 1, "frames": "many", "odd": -2, "acks": 10**30, "color": "red"}, Vitals(at_ms=9)),
+        ({"at_ms": 9, "last_beat_ms": 10**15, "round_trip_ms": float("nan"), "frames": 2}, Vitals(at_ms=9, frames=2)),
+        ({"at_ms": 9, "round_trip_ms": 10**400}, Vitals(at_ms=9)),
+    ],
+)  # fmt: skip
+def test_measurements_that_cannot_be_read_are_none(value: Json, expected: Vitals | None) -> None:
+    """Part by part; the claim stands in any case."""
+    found = read_claim({**claim().to_json(), "session": value})
+    assert found == claim()
+    assert found is not None
+    assert found.session == expected
+
+
 BROKEN: list[Json] = [
     None, 7, "x", [], {}, {**claim().to_json(), "lease_s": 0}, {**claim().to_json(), "lease_s": -1},
     {**claim().to_json(), "lease_s": "nan"}, {**claim().to_json(), "lease_s": float("inf")},
+    {**claim().to_json(), "lease_s": 10**400},
     {**claim().to_json(), "lease_s": None}, {**claim().to_json(), "pid": "1"}, {**claim().to_json(), "boot": 1},
 ]  # fmt: skip
 

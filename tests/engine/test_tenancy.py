@@ -9,11 +9,13 @@ from typing import Any
 import anyio
 import pytest
 
-from bridge.core.errors import Away
+from bridge.core.errors import Away, Retry
 from bridge.core.lease import LeaseLost
 from bridge.core.lifecycle import State
+from bridge.core.vitals import Vitals
 from bridge.engine.ports import Cursor
-from bridge.engine.tenancy import Lease, LeasedBook, LeaseOffice
+from bridge.engine.tenancy import Lease, LeasedBook, LeaseOffice, Measure
+from bridge.engine.vigil import SessionStatistics
 from tests.support import sim_vendor as sim
 from tests.support.engine import Bench, on_virtual_clock
 from tests.support.memory_leases import Bucket, MemoryLeases, claim, tenant
@@ -220,8 +222,8 @@ class Deaf(LeaseOffice):
 
     deaf = True
 
-    async def take(self, source: str, held: Callable[[str], None]) -> Lease:
-        return DeafLease(await super().take(source, held))
+    async def take(self, source: str, held: Callable[[str], None], measure: Measure | None = None) -> Lease:
+        return DeafLease(await super().take(source, held, measure))
 
 
 class DeafLease:
@@ -436,3 +438,117 @@ def test_told_to_stop_while_claiming_it_still_gives_back() -> None:
         assert scene.changes_of_holder() == ["north", ""]
 
     scene.play(script)
+
+
+def test_a_renewal_tells_what_the_live_session_measures() -> None:
+    """Moments are those of the wall clock, as of that very renewal; a session that is down is not called open."""
+    scene = Scene(live=True)
+    seen: list[Vitals | None] = []
+
+    def refuse(step: str) -> None:
+        if step == "connect":
+            raise Retry("down")
+
+    async def script() -> None:
+        process = Process(scene, "north", 1)
+        session = process.bench.session = SessionStatistics(sessions=2, frames=1234, odd=3, acks=7)
+        session.beat_interval_s, session.beat_timeout_s, session.round_trip_s = 25.0, 20.0, 0.0123456
+        scene._group.start_soon(process.run)
+        await anyio.sleep(1)
+        held = scene.bucket.last(NAME)
+        assert held.claim is not None
+        assert held.claim.session is None
+        session.last_frame = session.last_beat = anyio.current_time() - 0.5
+        for _ in range(2):
+            await anyio.sleep(LEASE_S / 3)
+            session.last_frame = anyio.current_time()
+            claim = scene.bucket.last(NAME).claim
+            assert claim is not None
+            seen.append(claim.session)
+        scene.vendor.on_step = refuse
+        scene.vendor.hang_up()
+        await anyio.sleep(LEASE_S / 3)
+        claim = scene.bucket.last(NAME).claim
+        assert claim is not None
+        seen.append(claim.session)
+
+    scene.play(script)
+    first, second, down = seen
+    assert first is not None
+    assert second is not None
+    assert down is not None
+    assert first.last_frame_ms == first.last_beat_ms
+    assert first.last_beat_ms is not None
+    # One moment, told twice: the same stamp, though the second renewal is later.
+    assert second.last_beat_ms is not None
+    assert abs(second.last_beat_ms - first.last_beat_ms) <= 1
+    assert 3000 <= second.at_ms - first.at_ms <= 3700
+    assert 2000 <= first.at_ms - first.last_beat_ms <= 4000
+    assert second.last_frame_ms is not None
+    assert second.last_frame_ms > second.last_beat_ms
+    assert (first.live, second.live, down.live) == (True, True, False)
+    assert (first.sessions, first.frames, first.odd, first.acks) == (2, 1234, 3, 7)
+    assert (first.round_trip_ms, first.beat_interval_ms, first.beat_timeout_ms) == (12.3, 25_000, 20_000)
+
+
+def test_a_polled_source_measures_nothing() -> None:
+    """Its renewed claim is what it always was."""
+    scene = Scene()
+
+    async def script() -> None:
+        await scene.start("north")
+        before = scene.bucket.last(NAME)
+        await anyio.sleep(LEASE_S)
+        after = scene.bucket.last(NAME)
+        assert after.seq > before.seq
+        assert before.claim is not None
+        assert after.claim is not None
+        assert after.claim.to_json() == before.claim.to_json()
+
+    scene.play(script)
+
+
+def test_what_cannot_be_measured_does_not_cost_the_lease() -> None:
+    """A measurement that fails is told once; the lease is renewed without it, and when it was due."""
+    bucket = Bucket()
+    asked: list[float] = []
+
+    def broken() -> Vitals | None:
+        asked.append(anyio.current_time())
+        raise ZeroDivisionError
+
+    async def main() -> None:
+        office = LeaseOffice(
+            MemoryLeases(bucket), tenant("a"), lease_s=9, wall=sim.wall, roll=lambda: 0.0, alive=lambda _: True
+        )
+        lease = await office.take("s", lambda _: None, broken)
+        start, seq = anyio.current_time(), bucket.last("s").seq
+        with anyio.move_on_after(10):
+            await lease.keep()
+        lease.check()
+        assert bucket.last("s").seq == seq + 3
+        assert [round(at - start, 3) for at in asked] == [3.0]
+
+    on_virtual_clock(main)
+
+
+def test_a_contender_is_not_disturbed_by_measurements() -> None:
+    """Claims that say more at every renewal keep a contender off, and a dead one's is taken over as early as ever."""
+    scene = Scene(live=True, expires=False)
+
+    async def script() -> None:
+        first = Process(scene, "north", 1)
+        first.bench.session = SessionStatistics(frames=1)
+        scene._group.start_soon(first.run)
+        await anyio.sleep(1)
+        second = await scene.start("south")
+        for _ in range(10):
+            first.bench.session.frames += 1
+            await anyio.sleep(LEASE_S / 3)
+        assert (first.state, second.state) == (State.LIVE, State.STANDBY)
+        first.kill()
+        took_s = await scene.owned_by("south", LEASE_S + 1)
+        assert took_s >= LEASE_S * 2 / 3 - 0.1
+
+    scene.play(script)
+    assert scene.changes_of_holder() == ["north", "south", ""]

@@ -19,6 +19,7 @@ from bridge.engine.quota import Quotas
 from bridge.engine.runner import Runner
 from bridge.engine.source import Source, World
 from bridge.engine.tenancy import Freehold, Tenancies
+from bridge.engine.vigil import SessionStatistics
 from tests.support.memory_ledger import Entry, MemoryLedger
 from tests.support.sim_vendor import GONE, SimAdapter, SimSettings, SimVendor, wall
 
@@ -49,6 +50,7 @@ class Bench:
         self.ledger: MemoryLedger = beside.ledger if beside else MemoryLedger()
         self.vendor: SimVendor = beside.vendor if beside else SimVendor()
         self.crashes = 0
+        self.session: SessionStatistics | None = None
         self._live = live
         self._settings = SimSettings(name="acme", adapter="sim", **settings)
         self._world = World(
@@ -93,7 +95,7 @@ class Bench:
             await anyio.sleep(0.1)
 
     def _fresh(self) -> Runner:
-        source = Source(SimAdapter(self._settings), self.vendor.feed if self._live else None)
+        source = Source(SimAdapter(self._settings), self.vendor.feed if self._live else None, session=self.session)
         return Runner(source, self._world)
 
     async def during(self, script: Callable[[], Awaitable[None]]) -> None:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from bridge.core.event import timestamp
-from bridge.edge.ledger.layout import LedgerNames, stream_config
+from bridge.edge.ledger.layout import LedgerNames, lease_config, stream_config
 from tests.support.asking import ask, plain_client
 
 
@@ -35,6 +35,11 @@ class HandmadeStream:
         """Store an event: `tail` is vendor, source, entity, change and id."""
         whole = {"id": tail.rpartition(".")[2], "after": after, **data}
         await self.put(f"in.{tail}", whole, observed_ms)
+
+    async def lease(self, source: str, value: Any) -> None:
+        """Make the bucket of leases, and store what lies there under the source's name."""
+        await self._ask("$JS.API.STREAM.CREATE.KV_bridge-leases", lease_config(LedgerNames()))
+        await self._ask(f"$KV.bridge-leases.{source}", value)
 
     async def _ask(self, subject: str, data: Any, headers: dict[str, str] | None = None) -> None:
         payload = b"" if data is None else json.dumps(data).encode()

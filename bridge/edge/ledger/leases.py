@@ -51,14 +51,12 @@ class JetStreamLeases:
     async def look(self, sources: Sequence[str]) -> Mapping[str, Seen]:
         """See `Leases.look`. Raises LayoutError too."""
         await self.prepare()
-        by_subject = {self._names.lease_subject(token(source)): source for source in sources}
         try:
-            found = await self._js.last_of(self._names.lease_stream, list(by_subject))
+            return await look(self._js, self._names, sources)
         except NoAnswer:
             # Somebody may have removed the bucket: it is made anew at the next look.
             self._prepared = False
             raise
-        return {by_subject[message.subject]: _seen(message) for message in found if message.subject in by_subject}
 
     async def put(self, source: str, claim: Claim, after: int) -> int | None:
         """See `Leases.put`."""
@@ -86,6 +84,13 @@ class JetStreamLeases:
         """Where to publish. Beyond a domain's border `$KV` does not pass by itself: the API's prefix carries it."""
         subject = self._names.lease_subject(token(source))
         return subject if self._names.api == "$JS.API" else f"{self._names.api}.{subject}"
+
+
+async def look(js: JetStream, names: LedgerNames, sources: Sequence[str]) -> Mapping[str, Seen]:
+    """See `Leases.look`; makes nothing. Raises NoAnswer, at once where there is no bucket."""
+    by_subject = {names.lease_subject(token(source)): source for source in sources}
+    found = await js.last_of(names.lease_stream, list(by_subject))
+    return {by_subject[message.subject]: _seen(message) for message in found if message.subject in by_subject}
 
 
 def _seen(message: Message) -> Seen:

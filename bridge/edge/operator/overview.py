@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from nats.aio.client import Client
 
 from bridge.core.event import timestamp
+from bridge.core.lease import Claim
 from bridge.core.record import Json
 from bridge.core.subject import EVENTS, cursor_subject, owner_subject, token, untoken
 from bridge.core.subscription import subscription_of
 from bridge.edge.ledger.layout import LedgerNames
+from bridge.edge.ledger.leases import look
 from bridge.edge.nats import wire
-from bridge.edge.nats.jetstream import ApiError, JetStream, Message
+from bridge.edge.nats.jetstream import ApiError, JetStream, Message, NoAnswer
 from bridge.edge.operator.tail import explained, stream_state
 
 NEVER = "never connected"
 MOST_GAPS = 100
 """Of more open gaps than this only so many are read."""
+CLAIMS_S = 2.0
+"""How long the bucket of leases may take to answer: without it an overview lacks little."""
 
 
 @dataclass(slots=True)
@@ -56,6 +61,8 @@ class Observer:
 
     def __init__(self, nc: Client, names: LedgerNames) -> None:
         self._js = JetStream(nc, prefix=names.api, deadline_s=5.0)
+        self._leases = JetStream(nc, prefix=names.api, deadline_s=CLAIMS_S)
+        self._names = names
         self._stream = names.stream
 
     async def source(self, vendor: str, source: str) -> Overview:
@@ -80,6 +87,18 @@ class Observer:
         except ApiError as error:
             raise explained(error, self._stream) from None
         return {key: state[key] for key in ("messages", "bytes", "first_seq", "last_seq", "first_ts", "last_ts")}
+
+    async def claims(self, sources: Sequence[str]) -> dict[str, Claim]:
+        """The leases that are held of these sources; one question for all. Never raises NoAnswer.
+
+        Empty, too, where the bucket is missing or this user may not read it: no daemon has run yet, or it is the
+        business of the daemon's user alone.
+        """
+        try:
+            found = await look(self._leases, self._names, sources)
+        except NoAnswer:
+            return {}
+        return {source: seen.claim for source, seen in found.items() if seen.claim is not None}
 
     async def _source(self, vendor: str, source: str) -> Overview:
         view = Overview(source, vendor)

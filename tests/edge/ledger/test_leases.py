@@ -5,6 +5,7 @@ And what only the real one can show: the bucket as any KV client sees it, and wh
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -16,6 +17,7 @@ import pytest
 
 from bridge.core.errors import Away
 from bridge.core.lease import Seen
+from bridge.core.vitals import Vitals
 from bridge.edge.ledger.layout import LayoutDiffers, LayoutMissing, LedgerNames, lease_config
 from bridge.edge.ledger.leases import JetStreamLeases
 from bridge.edge.nats.connection import NatsConnection, connect
@@ -133,6 +135,21 @@ async def test_renewing_keeps_it_alive(leases: Leases) -> None:
         return not found.get("other", Seen()).held
 
     await wait_until(outlived, what="the other lease to run out")
+
+
+async def test_what_a_renewal_measured_comes_back(leases: Leases) -> None:
+    """It is read as it was written, and a claim is the same claim with it, with other numbers, and without."""
+    mine = claim("a", lease_s=30.0)
+    first = Vitals(at_ms=1_767_225_600_000, live=True, frames=1234, round_trip_ms=3.1, last_beat_ms=1_767_225_596_000)
+    second = Vitals(at_ms=1_767_225_603_000, sessions=2, odd=3, unreadable=4, filtered=5, acks=6)
+    seq: int | None = 0
+    for measured in (None, first, second, None):
+        seq = await leases.put("acme", dataclasses.replace(mine, session=measured), seq or 0)
+        assert seq
+        found = await seen(leases)
+        assert found == Seen(seq, True, mine)
+        assert found.claim is not None
+        assert found.claim.session == measured
 
 
 async def test_what_nobody_renews_runs_out(leases: Leases) -> None:

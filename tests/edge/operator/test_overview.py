@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import pytest
 from nats.aio.client import Client
 
 from bridge.core.gap import Gap
-from bridge.edge.ledger.layout import JetStreamOff, LedgerNames, stream_config
+from bridge.core.vitals import Vitals
+from bridge.edge.ledger.layout import JetStreamOff, LedgerNames, lease_config, stream_config
 from bridge.edge.operator.overview import NEVER, Observer, Overview, refused_since
 from bridge.edge.operator.tail import StreamMissing
 from tests.support.asking import ask, plain_client
+from tests.support.memory_leases import claim
 from tests.support.nats_server import nats_server
 
 pytestmark = pytest.mark.anyio
@@ -128,3 +131,19 @@ def test_since_when_a_subscription_is_refused() -> None:
     assert refused_since({"off": "2026-01-01T00:00:00Z", "off_ms": 5}) == "2026-01-01T00:00:00Z"
     assert refused_since({"off_ms": 5}) == "1970-01-01T00:00:00.005Z"
     assert refused_since({"first": "2026-01-01T00:00:00Z"}) is None
+
+
+async def test_leases_with_what_was_measured(client: Client) -> None:
+    """One look at those that are held and can be read; none where no daemon has made the bucket, and it stays so."""
+    observer = Observer(client, LedgerNames())
+    assert await observer.claims([SOURCE]) == {}
+    assert await observer.claims([]) == {}
+    held = replace(claim("a", lease_s=600.0), session=Vitals(at_ms=5, frames=6))
+    assert b"stream not found" in (await ask(client, "$JS.API.STREAM.INFO.KV_bridge-leases")).data
+    await ask(client, "$JS.API.STREAM.CREATE.KV_bridge-leases", json.dumps(lease_config(LedgerNames())).encode())
+    await ask(client, f"$KV.bridge-leases.{TOKEN}", json.dumps(held.to_json()).encode())
+    await ask(client, "$KV.bridge-leases.odd", b"not JSON")
+    await ask(client, "$KV.bridge-leases.gone", b"", {"KV-Operation": "DEL"})
+    found = await observer.claims([SOURCE, "odd", "gone", "never"])
+    assert found == {SOURCE: held}
+    assert found[SOURCE].session == Vitals(at_ms=5, frames=6)
