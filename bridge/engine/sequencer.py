@@ -156,7 +156,9 @@ class Sequencer:
         notes = await in_slices(lambda record: self._scribe.note(record, via, first_read=first_read), records)
         notes += [self._scribe.quarantine(error, walk) for error in unreadable]
         for note in notes:
-            self.arrivals.spoken(note.key, asked_at, lag_s)
+            # What is passed over below settles nothing.
+            if not self._overtaken(note, since):
+                self.arrivals.spoken(note.key, asked_at, lag_s)
         batches = rounds(notes) or [[]]
         held = 0
         for batch in batches:

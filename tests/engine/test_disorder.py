@@ -188,3 +188,34 @@ def test_a_push_that_waited_for_a_page_is_judged_after_it() -> None:
 
     on_virtual_clock(main)
     assert [value for _, _, value in desk.told()] == [1, 2, 3]
+
+
+def test_a_page_that_is_passed_over_settles_no_doubt() -> None:
+    """A long pass leaves alone what was pushed since it began, so what it says of that decides nothing: neither of a
+    push that was doubted, nor of one that waits to be looked at."""
+    desk = Desk()
+    waiting: list[bool] = []
+
+    async def main() -> None:
+        sequencer = await desk.open()
+        arrivals = sequencer.arrivals
+        arrivals.prepare(lag_s=0.0, disorder_s=2.0, readable=["thing"])
+        await sequencer.live([thing("a", 1)])
+        await anyio.sleep(10)
+        began = arrivals.tick()
+        await sequencer.live([thing("a", 2)])
+        await anyio.sleep(0.5)
+        assert await sequencer.live([thing("a", 3)]) == [thing("a", 3)]
+        arrived_at = anyio.current_time()
+        arrivals.waiting_since = lambda: arrived_at
+        await anyio.sleep(1)
+        await desk.page(sequencer, thing("a", 3), since=began, asked_at=anyio.current_time())
+        waiting.append(sequencer.outdated(thing("a", 4), arrived_at))
+        async with anyio.create_task_group() as group:
+            group.start_soon(sequencer.relent)
+            await anyio.sleep(30)
+            group.cancel_scope.cancel()
+
+    on_virtual_clock(main)
+    assert [value for _, _, value in desk.told()] == [1, 2, 3]
+    assert waiting == [False]
