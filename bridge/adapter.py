@@ -121,7 +121,8 @@ class Adapter(abc.ABC, Generic[S]):
     def page(self, ask: Ask, response: Response) -> Page:
         """Read one answer.
 
-        Raises Unauthorized, Throttled, Retry, CursorExpired, Refused or Malformed, by what happens next.
+        Raises Unauthorized, Throttled, Retry, CursorExpired, Refused (of this walk: the others of the source go on) or
+        Malformed, by what happens next.
         """
 
     def allowance(self, response: Response) -> Allowance | None:  # noqa: ARG002 - a default that knows nothing

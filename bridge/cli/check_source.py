@@ -1,4 +1,4 @@
-"""Tries one source: logs in, reads the first page of its first walk, and opens its live session.
+"""Tries one source: logs in, reads the first page of its walks, and opens its live session.
 
 Nothing is stored, no record is shown.
 """
@@ -6,7 +6,7 @@ Nothing is stored, no record is shown.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -19,7 +19,7 @@ from bridge.cli.exits import Exit
 from bridge.cli.findings import Finding, failed, passed
 from bridge.cli.sessions import Sessions
 from bridge.core.budget import Limit
-from bridge.core.errors import BridgeError, Malformed, Refused
+from bridge.core.errors import BridgeError, Malformed, Refused, WalkRefused
 from bridge.core.facts import Ask
 from bridge.core.secret import Masker
 from bridge.core.walk import window_of
@@ -29,6 +29,8 @@ from bridge.engine.reader import Reader
 
 PATIENCE_S = 60.0
 """A check that takes longer, or has to wait for the vendor's quota, is given up."""
+MOST_WALKS = 20
+"""The first page of so many walks is asked for at most."""
 
 
 async def try_source(
@@ -39,7 +41,7 @@ async def try_source(
     sessions: Sessions,
     observed: Mapping[str, Json] | None = None,
 ) -> list[Finding]:
-    """Login, first page, each subscription, live session, budget. `masker` learns the token.
+    """Login, first page of each walk, each subscription, live session, budget. `masker` learns the token.
 
     `observed` is what the stream remembers of the source's subscriptions; None: not known.
     """
@@ -47,6 +49,8 @@ async def try_source(
     quota = quotas.of(adapter.budget_key, adapter.limit)
     reader = Reader(adapter, http, quota, wall, masker.add)
     findings: list[Finding] = []
+    others: Sequence[Walk] = ()
+    place = 0
     what = f"{name}: login"
     token: Token | None = None
     with anyio.move_on_after(PATIENCE_S) as patience:
@@ -54,27 +58,68 @@ async def try_source(
             token = await reader.keeper.token()
             findings.append(passed(what, _lifetime(adapter, token, reader.keeper.expires_in)))
             what = f"{name}: first page"
-            walk, page = await _first_page(adapter, reader, token)
-            findings.append(passed(what, _page(adapter, walk, page)) if walk and page else _nothing(what))
+            walks = _walks(adapter, token)
+            if walks:
+                findings.append(await _first_page(adapter, reader, walks[0], what))
+                others, place = walks[1:], len(findings)
+            else:
+                findings.append(_nothing(what))
             what = f"{name}: subscriptions"
             findings += await try_subscriptions(adapter, reader, observed)
         except BridgeError as error:
-            code = Exit.NOPERM if isinstance(error, Refused) else Exit.UNAVAILABLE
-            findings.append(failed(what, str(error), code))
+            findings.append(_failure(what, error))
         if token is not None:
             # It needs no more than the token: what is read may fail where what is pushed does not.
             what = f"{name}: live session"
             findings += await try_live(adapter, sessions, token)
+        # Last, for it may have to wait for the quota: what a slow vendor leaves no time for is no failure.
+        what = f"{name}: walks"
+        findings[place:place] = await _other_pages(adapter, reader, others, patience.deadline - 1)
     if patience.cancelled_caught:
         findings.append(failed(what, _slow(quota), Exit.UNAVAILABLE))
     return [*findings, passed(f"{name}: budget", _budget(adapter.limit, quota))]
 
 
-async def _first_page(adapter: Adapter[Any], reader: Reader, token: Token) -> tuple[Walk | None, Page | None]:
-    walk = next(iter(adapter.walks(token)), None)
-    if walk is None:
-        return None, None
-    return walk, await reader.page(Ask(walk, window_of(walk, wall(), None)))
+def _walks(adapter: Adapter[Any], token: Token) -> Sequence[Walk]:
+    """Those that can be asked without knowing an id."""
+    walks = adapter.walks(token)
+    return [walk for walk in walks if not walk.batch and not walk.of][:MOST_WALKS] or walks[:1]
+
+
+async def _first_page(adapter: Adapter[Any], reader: Reader, walk: Walk, what: str) -> Finding:
+    try:
+        page = await reader.page(Ask(walk, window_of(walk, wall(), None)))
+    except WalkRefused as error:
+        return failed(what, str(error) if walk.name in str(error) else f"walk {walk.name}: {error}", Exit.NOPERM)
+    return passed(what, _page(adapter, walk, page))
+
+
+async def _other_pages(
+    adapter: Adapter[Any], reader: Reader, walks: Sequence[Walk], deadline: float
+) -> Sequence[Finding]:
+    name = adapter.settings.name
+    findings: list[Finding] = []
+    for asked, walk in enumerate(walks):
+        what = f"{name}: walk {walk.name}"
+        with anyio.CancelScope(deadline=deadline) as patience:
+            try:
+                findings.append(await _first_page(adapter, reader, walk, what))
+            except BridgeError as error:
+                findings.append(_failure(what, error))
+        if patience.cancelled_caught:
+            text = f"no time was left to ask {len(walks) - asked} more walks within {PATIENCE_S:.0f} s"
+            return [*_told(name, findings), passed(f"{name}: walks", text)]
+    return _told(name, findings)
+
+
+def _told(name: str, findings: Sequence[Finding]) -> Sequence[Finding]:
+    bad = [finding for finding in findings if not finding.ok]
+    good = len(findings) - len(bad)
+    return [*([passed(f"{name}: other walks", f"{good} more can be read")] if good else []), *bad]
+
+
+def _failure(what: str, error: BridgeError) -> Finding:
+    return failed(what, str(error), Exit.NOPERM if isinstance(error, Refused) else Exit.UNAVAILABLE)
 
 
 def _nothing(what: str) -> Finding:

@@ -74,6 +74,8 @@ def _failing(view: Overview, now: datetime) -> str:
     if view.half == "live":
         text = f"live session down for {for_}, polled meanwhile: {view.reason}"
         text += "; the vendor refuses it, a human is needed" if refused else ""
+    elif refused and view.half == "reading":
+        text = f"the vendor refuses a part, the rest goes on, a human is needed, for {for_}: {view.reason}"
     elif refused:
         text = f"the vendor refuses, a human is needed, for {for_}: {view.reason}"
     elif view.half == "reading":

@@ -70,6 +70,10 @@ class Refused(BridgeError):
         self.after = after
 
 
+class WalkRefused(Refused):
+    """The vendor refuses what one walk asks for: only that walk stops, unless the source has nothing else."""
+
+
 class Away(BridgeError):
     """NATS cannot be written to now, or our knowledge of it is in doubt: forget, re-open, then go on."""
 

@@ -34,6 +34,7 @@ class Schedule:
         self._wishes: list[tuple[float, str]] = []
         self._turn = 0
         self._served = dict.fromkeys(self._walks, 0)
+        self._refused: dict[str, float] = {}
 
     @property
     def walks(self) -> Sequence[Walk]:
@@ -42,13 +43,13 @@ class Schedule:
 
     @property
     def caught_up(self) -> bool:
-        """Every walk has been read to its end since the start, or since `all_due`."""
+        """Every walk has been read to its end since the start, or since `all_due`, but for those that are refused."""
         return not self._pending
 
     def next(self, now: float) -> Walk | None:
         """The walk to read a page of now; None when nothing is due."""
         for name in [name for at, name in self._repeats + self._wishes if at <= now]:
-            self._due[name] = min(self._due[name], now)
+            self.hasten(name, now)
         self._repeats = [(at, name) for at, name in self._repeats if at > now]
         self._wishes = [(at, name) for at, name in self._wishes if at > now]
         due = [self._walks[name] for name, at in self._due.items() if at <= now]
@@ -82,9 +83,23 @@ class Schedule:
         self._due[walk.name] = now + seconds
 
     def hasten(self, name: str, now: float) -> None:
-        """Read this walk now rather than when it is due."""
+        """Read this walk now rather than when it is due, unless it is refused."""
         if name in self._due:
-            self._due[name] = min(self._due[name], now)
+            self._due[name] = min(self._due[name], max(now, self._refused.get(name, now)))
+
+    def refuse(self, name: str, until: float) -> None:
+        """Not before `until`, whatever is wished for meanwhile; nothing waits for this walk."""
+        if name in self._due:
+            self._due[name] = self._refused[name] = until
+            self._pending.discard(name)
+            self._again.discard(name)
+
+    def ask(self, name: str, now: float) -> None:
+        """Refused or not, read this walk now; what is read on every connect is waited for as at the start."""
+        self._refused.pop(name, None)
+        self.hasten(name, now)
+        if name in self._walks and self._walks[name].on_connect:
+            self._pending.add(name)
 
     def once_more(self, walk: Walk, now: float, under_way: Iterable[str] = ()) -> None:
         """Read this walk again from its beginning, once it can tell what happens now. Many such wishes are one."""
@@ -99,7 +114,8 @@ class Schedule:
 
         Of walks that are `under_way` some pages were read before that: once at their end they are read once more.
         """
-        asked = [walk for walk in self._walks.values() if walk.on_connect]
+        refused = {name for name, until in self._refused.items() if until > now}
+        asked = [walk for walk in self._walks.values() if walk.on_connect and walk.name not in refused]
         self._due.update((walk.name, now) for walk in asked)
         self._pending = {walk.name for walk in asked}
         self._again = self._pending.intersection(under_way)

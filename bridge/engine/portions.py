@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 
 from bridge.adapter import Ask, Walk
-from bridge.core.errors import Refused, TooComplex
+from bridge.core.errors import TooComplex, WalkRefused
 
 REMEMBERED = 8
 """Answers by which a walk's cost is told. The smallest counts: others who share the quota only add to it."""
@@ -33,11 +33,11 @@ class Portions:
         return replace(ask, walk=walk, ids=ask.ids if ask.walk.of else ask.ids[:size])
 
     def halve(self, asked: Ask, error: TooComplex) -> None:
-        """From now on ask for half of what was asked. Raises Refused when it was a single record."""
+        """From now on ask for half of what was asked. Raises WalkRefused when it was a single record."""
         ids, name = 0 if asked.walk.of else len(asked.ids), asked.walk.name
         size = ids or asked.walk.page_size
         if size <= 1:
-            raise Refused(
+            raise WalkRefused(
                 f"walk {name}: even one record at a time is too complex for the vendor ({error}); ask for fewer fields"
             ) from error
         self._sizes[name] = size // 2

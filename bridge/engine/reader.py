@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from bridge.adapter import Adapter, Ask, Page, Request, Response, Token, Walk
-from bridge.core.errors import Refused, Retry, Throttled, TooComplex, Unauthorized
+from bridge.core.errors import Refused, Retry, Throttled, TooComplex, Unauthorized, WalkRefused
 from bridge.core.secret import Secret
 from bridge.engine.keeper import TokenKeeper
 from bridge.engine.portions import Portions
@@ -37,7 +37,7 @@ class Reader:
         """The page, with a token that the vendor accepts, within its quota, and no larger than it takes.
 
         A walk by id that the vendor takes only in smaller portions is asked for as many as there are, one after
-        another. Raises Retry, CursorExpired, Refused, Malformed.
+        another. Raises Retry, CursorExpired, Malformed; WalkRefused where the answer says so, Refused for the login.
         """
         page, read = await self._portion(ask)
         while read < len(ask.ids):
@@ -103,4 +103,8 @@ class Reader:
         return response
 
     async def _once(self, ask: Ask, token: Token) -> Page:
-        return self._adapter.page(ask, await self._send(self._adapter.request(ask, token), ask.walk))
+        response = await self._send(self._adapter.request(ask, token), ask.walk)
+        try:
+            return self._adapter.page(ask, response)
+        except Refused as error:
+            raise WalkRefused(str(error), after=error.after) from error

@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 
+from bridge.adapter import Walk
 from bridge.core.backoff import Backoff
-from bridge.core.errors import Retry
+from bridge.core.errors import Retry, WalkRefused
 from bridge.core.schedule import Schedule
+from bridge.engine.refusals import Refusals
 from bridge.engine.walker import Step, Walker
 
 
@@ -16,6 +18,7 @@ class Reading:
     """One stretch of reading. `failed` outlives it: the walks that failed, the latest last; those give way to others.
 
     `noted` is called after every page, stored or not. `backoff` is for walks that fail while the reading goes on.
+    `refusals` outlives it, too. `alone`: without another walk that is not refused there is nothing to go on with.
     """
 
     def __init__(
@@ -25,12 +28,24 @@ class Reading:
         failed: dict[str, None],
         noted: Callable[[Walker], None],
         backoff: Backoff,
+        refusals: Refusals,
+        *,
+        alone: bool,
     ) -> None:
         self.walker = walker
         self._backoff = backoff
         self.schedule = schedule
         self._failed = failed
         self._noted = noted
+        self._refusals = refusals
+        self._alone = alone
+        self._changed = anyio.Event()
+        refusals.enter(schedule)
+
+    def ask_refused(self) -> None:
+        """Ask again now for what is refused and due by `Refusals`."""
+        self._refusals.enter(self.schedule)
+        self._changed.set()
         self._changed = anyio.Event()
 
     def missed(self) -> None:
@@ -54,7 +69,8 @@ class Reading:
         """Never returns. Awaits `well` whenever everything due has been read since the start or since a miss.
 
         Raises what `Walker.step` raises; the pass that failed is gone on with next time. With `failing` a Retry is
-        told to it instead, and the walk tried again later.
+        told to it instead, and the walk tried again later. A walk that is refused is left out until it is to be asked
+        again, and WalkRefused is raised only where nothing is left (`alone`).
         """
         if self.schedule.caught_up:
             await well()
@@ -67,6 +83,9 @@ class Reading:
                 continue
             try:
                 step = await self.walker.step(walk)
+            except WalkRefused as error:
+                self._leave_out(walk, error)
+                step = None
             except Retry as error:
                 self._failed.pop(walk.name, None)
                 self._failed[walk.name] = None
@@ -78,10 +97,12 @@ class Reading:
                 continue
             finally:
                 self._noted(self.walker)
-            self._backoff.reset()
             now = anyio.current_time()
+            if step is not None:
+                self._backoff.reset()
             if step is Step.DONE:
                 self._failed.pop(walk.name, None)
+                self._refusals.readable(walk.name)
                 self.schedule.finished(walk, now)
                 if self.walker.held(walk):
                     # What the vendor's query says disagrees with what is newer, or will be: only time can tell.
@@ -92,3 +113,11 @@ class Reading:
                 self.schedule.hasten(wanted, now)
             if self.schedule.caught_up:
                 await well()
+
+    def _leave_out(self, walk: Walk, error: WalkRefused) -> None:
+        after = self._refusals.add(walk.name, error)
+        if self._alone and self._refusals.every(one.name for one in self.schedule.walks):
+            raise WalkRefused(str(error), after=self._refusals.wait_s()) from error
+        self._refusals.tell(walk.name)
+        self.schedule.refuse(walk.name, anyio.current_time() + after)
+        self.walker.abandon(walk)

@@ -24,6 +24,7 @@ from bridge.engine.live import Live
 from bridge.engine.ports import Book
 from bridge.engine.reader import Reader
 from bridge.engine.reading import Reading
+from bridge.engine.refusals import BLOCKED_RETRY_S, MOST_NAMED, Refusals
 from bridge.engine.scribe import Scribe
 from bridge.engine.sequencer import Sequencer
 from bridge.engine.source import Source, Status, World
@@ -33,8 +34,6 @@ from bridge.engine.walker import Walker
 
 LOST_AFTER_S = 30.0
 """A vendor that fails for less is not worth an event: consumers would hear of every hiccup."""
-BLOCKED_RETRY_S = 3600.0
-"""A refused source is tried again this often: somebody may have put it right at the vendor."""
 SETTLED_S = 60.0
 """A live session has proved itself after this long, and the back-off starts over."""
 
@@ -60,7 +59,9 @@ class Runner:
         self._read_backoff = Backoff(world.roll)
         self._unread_because = ""
         self._failing_since: float | None = None
-        self._announced = ""
+        self._announced = self._half = ""
+        self._refusals = Refusals(source.name, world.wall, world.masker)
+        self._now: Reading | None = None
         self._complaint: tuple[Signal, str] | None = None
         self._renewed = False
         self._failed: dict[str, None] = {}
@@ -84,6 +85,7 @@ class Runner:
                 if isinstance(error, LeaseLost):
                     # Another may have gone on from here: what it published decides what is news now.
                     self._announced, self._failing_since = "", None
+                    self._refusals.forget()
                     if self.status.state is not State.AWAY:
                         self._signal(Signal.LEASE_LOST, str(error))
                         continue
@@ -118,7 +120,10 @@ class Runner:
         self._signal(Signal.RETRY)
 
     def wake(self) -> None:
-        """Do not wait any longer for a vendor that failed or refused: try again now."""
+        """Do not wait any longer for a vendor that failed or refused, be it one walk: try again now."""
+        self._refusals.ask_anew()
+        if self._now is not None:
+            self._now.ask_refused()
         self._woken.set()
 
     async def _hold(self, book: Book) -> None:
@@ -128,6 +133,7 @@ class Runner:
         lanes = Lanes(sequencer, book, scribe, self.status.counts)
         walker = Walker(adapter, self._reader, lanes, world.wall, world.ledger)
         await announce_doubt(sequencer, book.memory, world.wall())
+        self._announced, self._half = await self._refusals.recall(sequencer, book)
         while True:
             try:
                 await self._session(walker)
@@ -143,6 +149,8 @@ class Runner:
                 half = "live" if self._live.failed else ""
                 await self._announce(sequencer, "blocked", str(error), half=half, again_s=after)
                 await self._meanwhile(walker, after)
+                if not self._live.failed:
+                    self._refusals.ask_anew()
             self._signal(Signal.RETRY)
 
     async def _session(self, walker: Walker) -> None:
@@ -176,7 +184,7 @@ class Runner:
                     self._signal(Signal.CONNECTED)
                     group.start_soon(self._prove)
 
-                reading = self._reading(walker, schedule)
+                reading = self._reading(walker, schedule, alone=False)
                 await self._live.session(
                     feed, reading, connected, lambda: self._well(walker), lambda error: self._unread(walker, error)
                 )
@@ -197,10 +205,14 @@ class Runner:
             self._source.adapter.walks(token), key=lambda walk: failed.index(walk.name) if walk.name in failed else -1
         )
         await walker.prepare(walks)
+        self._refusals.keep(walk.name for walk in walks)
         return walks
 
-    def _reading(self, walker: Walker, schedule: Schedule) -> Reading:
-        return Reading(walker, schedule, self._failed, self._note_progress, self._read_backoff)
+    def _reading(self, walker: Walker, schedule: Schedule, *, alone: bool = True) -> Reading:
+        self._now = Reading(
+            walker, schedule, self._failed, self._note_progress, self._read_backoff, self._refusals, alone=alone
+        )
+        return self._now
 
     async def _unread(self, walker: Walker, error: Retry) -> None:
         """A page beside a live session failed: the session goes on, and the page is asked for again."""
@@ -249,13 +261,17 @@ class Runner:
         self._vendor_backoff.reset()
 
     async def _well(self, walker: Walker) -> None:
-        """Everything was read once since the session began, or since something was missed."""
+        """Everything that is not refused was read once since the session began, or since something was missed."""
         sequencer = walker.lanes.main
         self._failing_since, self.status.failures, self._unread_because = None, 0, ""
         self._nats_backoff.reset()
         if self.status.state is State.CATCHING_UP:
             self._signal(Signal.CAUGHT_UP)
-        if self._announced not in ("connected", "recovered"):
+        if self._refusals.names:
+            if self._refusals.sure:
+                reason, wait_s = self._refusals.reason(), self._refusals.wait_s()
+                await self._announce(sequencer, "blocked", reason, half="reading", again_s=wait_s)
+        elif self._announced not in ("connected", "recovered"):
             # The stream remembers it, also where another process wrote it, and may have forgotten it, too.
             before = await sequencer.announced("source", self._source.name)
             if before in ("connected", "recovered"):
@@ -273,7 +289,9 @@ class Runner:
     async def _announce(
         self, sequencer: Sequencer, change: str, reason: str, *, half: str = "", again_s: float | None = None
     ) -> None:
-        if self._announced == change:
+        walks = change == "blocked" and "reading" in (half, self._half)
+        # That all of it is refused now and not only some walks, or the other way round, is news.
+        if self._announced == change and not (walks and half != self._half):
             return
         now_ms = self._world.wall()
         after: dict[str, Json] = {
@@ -282,14 +300,17 @@ class Runner:
             "reason": self._world.masker.mask(reason),
             "half": half,
         }
-        if self._failing_since is not None:
-            after["failing_since"] = timestamp(now_ms - round((anyio.current_time() - self._failing_since) * 1000))
+        since = self._refusals.since if half == "reading" and walks else self._failing_since
+        if since is not None:
+            after["failing_since"] = timestamp(now_ms - round((anyio.current_time() - since) * 1000))
         if again_s is not None:
             after["again"] = timestamp(now_ms + round(again_s * 1000))
+        if names := self._refusals.names[:MOST_NAMED]:
+            after["walks"] = names
         await sequencer.announce("source", change, self._source.name, after)
         if change in ("lost", "blocked"):
             self._log.warning(f"source.{change}", half=half or "all", reason=after["reason"])
-        self._announced = change
+        self._announced, self._half = change, half
 
     def _signal(self, signal: Signal, reason: str = "") -> None:
         reason = self._world.masker.mask(reason)

@@ -85,6 +85,8 @@ class Walker:
         self._elsewhere: dict[str, set[str]] = {}
         self._held: set[str] = set()
         self._wanted: set[str] = set()
+        self._of: dict[str, str] = {}
+        self._asked: dict[str, set[str]] = {}
         self.aliases = Aliases(self._sequencer, lanes.cursors())
         self.completed_ms: dict[str, int] = {}
         """When the last complete pass of each walk began, in milliseconds since the Unix epoch."""
@@ -101,6 +103,7 @@ class Walker:
                 raise Refused(
                     f"walk {walk.name[:60]}…: the name is too long to be a cursor's; check what it is made from"
                 )
+        self._of = {walk.name: walk.of for walk in walks if walk.of}
         await self.lanes.prepare(walks, self._adapter.push_disorder_s)
         self.aliases.prepare(walks)
 
@@ -112,6 +115,10 @@ class Walker:
         """The walks whose answer something waits for. Told once."""
         wanted, self._wanted = self._wanted, set()
         return wanted
+
+    def abandon(self, walk: Walk) -> None:
+        """Begin its next pass anew: too much may have happened by then to go on with this one."""
+        self._runs.pop(walk.name, None)
 
     def last_completed_ms(self) -> int | None:
         """When any complete pass began last, by the stream (milliseconds since the Unix epoch): somebody was there."""
@@ -131,7 +138,7 @@ class Walker:
     async def step(self, walk: Walk) -> Step:
         """Read one page and store what it tells.
 
-        Raises Retry (the pass continues next time), Refused, and Away.
+        Raises Retry (the pass continues next time), Refused, WalkRefused, and Away.
         """
         run = self._runs.get(walk.name) or self._begin(walk)
         ask = run.state.ask()
@@ -196,14 +203,11 @@ class Walker:
             if value
             else (sequencer.has_cursors() or not sequencer.knows_anything())
         )
+        # Those a telemetry walk goes by are no telemetry: their events are in the main lane.
+        known = self._asked[walk.name] = self._sequencer.ids(walk.of or walk.entity) if walk.batch else set()
+        window = window_of(walk, now_ms, completed, retention_s=retention_s, again_from_ms=again_from)
         run = _Run(
-            state=Pass(
-                walk,
-                window_of(walk, now_ms, completed, retention_s=retention_s, again_from_ms=again_from),
-                now_ms,
-                # Those a telemetry walk goes by are no telemetry: their events are in the main lane.
-                sorted(self._sequencer.ids(walk.of or walk.entity)) if walk.batch else (),
-            ),
+            state=Pass(walk, window, now_ms, sorted(known)),
             first_read=bool(first),
             since=sequencer.arrivals.tick(),
             began_at=anyio.current_time(),
@@ -273,6 +277,10 @@ class Walker:
         arrivals = self._sequencer.arrivals
         arrivals.forget(min(begun, default=arrivals.tick()))
         self.aliases.completed(walk, run.began_at, state.started_ms)
+        # What belongs to those that have just become known need not wait until it is due.
+        for name in [name for name, of in self._of.items() if of == walk.entity]:
+            if self._sequencer.ids(walk.entity) - self._asked.get(name, set()):
+                self._wanted.add(name)
         log.debug("pass.completed", walk=walk.name, pages=state.pages, rows=state.rows, first_read=run.first_read)
         return Step.DONE
 

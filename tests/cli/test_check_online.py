@@ -76,15 +76,16 @@ async def test_all_is_well_and_nothing_is_there_yet(server: NatsServer, vendor: 
     assert list(found) == [
         "nats", "nats-server", "permissions", "jetstream", "stream BRIDGE", "stream KV_bridge-state",
         "stream KV_bridge-leases",
-        "acme: login", "acme: first page", "acme: budget",
+        "acme: login", "acme: first page", "acme: other walks", "acme: budget",
     ]  # fmt: skip
     assert "`bridged run` makes it" in found["stream BRIDGE"]["says"]
     assert "lives for" in found["acme: login"]["says"]
     assert "0 of them unreadable" in found["acme: first page"]["says"]
+    assert found["acme: other walks"]["says"] == "5 more can be read"
     assert "1000000 requests per 60 s" in found["acme: budget"]["says"]
     assert await everything(server) == {}
     after = await vendor.counters()
-    assert after["requests"] - before.get("requests", 0) == 2
+    assert after["requests"] - before.get("requests", 0) == 2 + 5
     assert after["changes"] == before["changes"]
 
 

@@ -216,6 +216,10 @@ def test_a_refused_source_says_when_it_is_tried_again(tmp_path: Path) -> None:
     over = "2026-01-01T23:45:00Z"
     assert described(tmp_path, **view, again=over)["problems"] == [f"{refused}; was to be tried again at {over}"]
     assert described(tmp_path, **view, again="soon")["problems"] == [refused]
+    assert described(tmp_path, **view, again=soon, half="reading")["problems"] == [
+        "the vendor refuses a part, the rest goes on, a human is needed, for 30 min: no; "
+        f"tried again in 15 min ({soon})"
+    ]
     assert described(tmp_path, **view, again=soon, half="live")["problems"] == [
         "live session down for 30 min, polled meanwhile: no; the vendor refuses it, a human is needed; "
         f"tried again in 15 min ({soon})"

@@ -112,3 +112,41 @@ def test_fast_walks_that_are_always_due_do_not_starve_a_slow_one() -> None:
             schedule.finished(walk, float(second))
     assert pages["slow"] >= 2_000 // SHARE // 3
     assert pages["fast-0"] + pages["fast-1"] >= 2_000 // 2
+
+
+def test_what_is_refused_is_left_out_until_its_time() -> None:
+    """Nothing waits for it, and no wish brings it forward: neither a look nor a connect."""
+    schedule = Schedule([FAST, SLOW], 0)
+    schedule.finished(SLOW, 1)
+    assert not schedule.caught_up
+    schedule.refuse("fast", 50)
+    assert schedule.caught_up
+    schedule.hasten("fast", 2)
+    schedule.once_more(FAST, 2, ["fast"])
+    assert schedule.next(10) is None
+    assert schedule.wait(10) == 40
+    schedule.all_due(20)
+    assert schedule.next(20) is SLOW
+    schedule.finished(SLOW, 21)
+    assert schedule.caught_up
+    assert schedule.next(49) is None
+    assert schedule.next(50) is FAST
+    schedule.all_due(60)
+    schedule.finished(SLOW, 61)
+    assert not schedule.caught_up
+
+
+def test_what_is_refused_may_be_asked_all_the_same() -> None:
+    """It is waited for then, unless it is one that is read beside the catch-up."""
+    beside = Walk("beside", "thing", 10, on_connect=False)
+    schedule = Schedule([FAST, beside], 0)
+    for walk in (FAST, beside):
+        schedule.refuse(walk.name, 50)
+    schedule.ask("fast", 5)
+    schedule.ask("nobody", 5)
+    assert not schedule.caught_up
+    assert schedule.next(5) is FAST
+    schedule.finished(FAST, 5)
+    schedule.ask("beside", 6)
+    assert schedule.caught_up
+    assert schedule.next(6) is beside

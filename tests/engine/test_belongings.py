@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import anyio
+import pytest
 
 from bridge.adapter import Ask, Json, Page, Record, Request, Response, Token, Walk
 from bridge.engine.runner import Runner
@@ -160,6 +163,28 @@ def test_things_learned_later_lose_nothing() -> None:
 
     on_virtual_clock(lambda: bench.during(script))
     assert sorted(bench.told()) == sorted(bench.issued())
+
+
+def test_what_has_just_become_known_is_asked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long before the walk is due again; and what was known before is no reason to ask."""
+    monkeypatch.setattr(sys.modules[__name__], "PACKETS", replace(PACKETS, every_s=50_000.0))
+    bench = Field()
+    asked: list[int] = []
+
+    async def script() -> None:
+        await anyio.sleep(100)
+        asked.append(len(bench.asked))
+        bench.vendor.put("late", "1")
+        bench.send("late", 3)
+        await anyio.sleep(60)
+        asked.append(len(bench.asked))
+        await anyio.sleep(1_000)
+        asked.append(len(bench.asked))
+
+    on_virtual_clock(lambda: bench.during(script))
+    assert sorted(bench.told()) == sorted(bench.issued())
+    assert len(bench.issued()) == 3
+    assert asked[0] < asked[1] == asked[2]
 
 
 def test_a_packet_that_is_listed_late_is_told_all_the_same() -> None:
