@@ -111,6 +111,8 @@ class Adapter(api.Adapter[Settings]):
     def page(self, ask: api.Ask, response: api.Response) -> api.Page:
         if response.status == 404 and ask.walk.of:
             return api.Page([])  # removed since it was known
+        if response.status == 404 and not ask.walk.once:
+            raise api.Refused(f"the platform has no store `{ask.walk.name}` for us: check `stores`")
         rows, now_ms = api.answer.rows(response, f"walk {ask.walk.name}"), api.answer.server_ms(response.headers)
         names = _PACKET_KEY if ask.walk.of else _EVENT_KEY if ask.walk.once else _STORE_KEY
         page = slices.page(ask, rows, names=names, at="time", now_ms=now_ms)
@@ -141,7 +143,7 @@ class Adapter(api.Adapter[Settings]):
 
     def session(self, token: Token) -> api.Session:
         s, headers = self.settings, credentials.headers(self.settings, token)
-        return api.push.session(s, self._base, "/events/stream", headers, {*s.events} - {*s.ignore_events})
+        return api.push.session(s, self._base, "/events/stream", headers, self._reader.filter)
 
     def live(self, frame: Json) -> Sequence[api.Record | api.Look]:
         return self._reader.pushed(frame, named=self.settings.transport == "socketio")

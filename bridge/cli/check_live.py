@@ -64,8 +64,8 @@ def _held(session: SocketioSession | StreamSession, statistics: SessionStatistic
     said = f"Socket.IO over Engine.IO {session.revision}, namespace {session.namespace}, with {where}: held"
     if statistics is not None and statistics.beat_interval_s is not None:
         said += f", heartbeat every {statistics.beat_interval_s:g} s"
-    if session.wanted is not None:
-        said += f", {len(session.wanted)} names of events wanted"
+    if session.wants is not None:
+        said += ", not all events wanted"
     return said
 
 

@@ -9,7 +9,7 @@ server's time `_ts`, in microseconds, wherever it is read.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bridge.core.canonical import legible
@@ -27,6 +27,8 @@ PERSONAL = (
     "address", "avatar", "contacts", "email", "fio", "firstName", "fullName", "info", "ip", "lastName", "login",
     "middleName", "name", "patronymic", "phone", "profile", "surname", "telegram", "userAgent",
 )  # fmt: skip
+PRIVATE = b"(left out, as it is about a person)"
+"""What is kept of a user's row or event that cannot be read: not what came, which may say who somebody is."""
 LATEST = frozenset({"state", "success", "sucess"})
 """Of the latest packet, and of the answer: no part of a row. The misspelling is the vendor's."""
 
@@ -36,6 +38,7 @@ SKEW_MS = 60_000
 _STORE = re.compile(r"[a-z][a-z0-9_-]{0,59}")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _VERBS = frozenset({"insert", "update", "remove"})
+_USER = "user-"
 
 
 def entity_of(store: str) -> str:
@@ -104,10 +107,17 @@ class Reader:
                 return [found] if isinstance(found, Look) or self.wants(found.entity, found.id) else []
             return [self.occurred(event)]
         except Malformed as error:
-            raise Malformed(f"live event: {error}", raw=legible(frame)) from None
+            raw = PRIVATE if _is_about_people(frame) else legible(frame)
+            raise Malformed(f"live event: {error}", raw=raw) from None
 
     def row(self, entity: str, row: Json, at_ms: int | None = None) -> Record:
         """A row of a store, as the vendor has it. `at_ms`: when it changed; default: when it was created."""
+        try:
+            return self._row(entity, row, at_ms)
+        except Malformed as error:
+            raise Malformed(str(error), raw=PRIVATE if entity == "user" else error.raw) from None
+
+    def _row(self, entity: str, row: Json, at_ms: int | None) -> Record:
         id_, names = key(row, "_id"), self.fields.get(self.entities.get(entity, ""))
         after = {name: value for name, value in row.items() if name not in LATEST}
         if names is not None:
@@ -124,10 +134,11 @@ class Reader:
         type_, id_, at_ms = key(event, "event"), key(event, "_msgid"), millis(event, "time")
         data = event.get("data")
         after = {"object_id": text(event, "_oid"), "group_id": text(event, "_gid"), "data": data}
-        if type_.startswith("user-") and isinstance(data, dict):
-            data = gathered(data, PERSONAL, PERSON)
-            after |= {PERSON: data.pop(PERSON, None), "data": data}
-        return Record(type_, id_, after, at_ms=at_ms, raw=event, occurred=True)
+        if type_.startswith(_USER):
+            after |= _apart(data)
+        # A row and an event that are called the same would be one entity, which can be only one of the two.
+        entity = f"event-{type_}" if type_ in self.entities or type_ == "packet" else type_
+        return Record(entity, id_, after, at_ms=at_ms, raw=event, occurred=True)
 
     def packet(self, object_id: str, packet: Json, event: Json = None) -> Record:
         """A packet of an object, as it is listed, or (`event`) as it was pushed."""
@@ -136,10 +147,12 @@ class Reader:
         ts, at_ms = _micros(packet, "_ts"), millis(packet, "time")
         if event is not None and at_ms is None:
             at_ms = millis(event, "time")
-        if ts is not None:
-            name = str(ts)
-        else:
-            name = key(packet, "_id") if event is None or "_id" in packet else key(event, "_msgid")
+        # Never spelled as a time is, whatever it says.
+        name = (
+            f"{ts}"
+            if ts is not None
+            else "i" + key(*((packet, "_id") if "_id" in packet or not event else (event, "_msgid")))
+        )
         if ts is not None and (at_ms is None or abs(ts // 1000 - at_ms) > SKEW_MS):
             # The device's clock is off. What is read again is judged by when the platform got it.
             at_ms = ts // 1000
@@ -159,6 +172,19 @@ class Reader:
             return Record(entity, id_, None, at_ms=at_ms, raw=event, gone=True) if id_ else Look(entity)
         return self.row(entity, data, at_ms) if data and "_id" in data else Look(entity)
 
+    @property
+    def filter(self) -> Callable[[str, Sequence[Json]], bool] | None:
+        """Which events of Socket.IO to pass on, by the types and objects that are wanted; None: all."""
+        return self._passes if self.types or self.ignored or self.objects else None
+
+    def _passes(self, name: str, args: Sequence[Json]) -> bool:
+        try:
+            event = _unpacked({"name": name, "args": args})
+            return self.wants_event(key(event, "event"), event)
+        except Malformed:
+            # To be found unreadable, and kept.
+            return True
+
     def wants_event(self, type_: str, event: Mapping[str, Json]) -> bool:
         if (self.types and type_ not in self.types) or type_ in self.ignored:
             return False
@@ -172,6 +198,22 @@ class Reader:
         """The entity and what happened to it, if it is a row of a store that is read."""
         entity, _, verb = type_.rpartition("-")
         return (entity, verb) if verb in _VERBS and entity in self.entities else None
+
+
+def _apart(data: Json) -> dict[str, Json]:
+    """What an event about a user says, with what says who that is apart from it; what is no plain row is all apart."""
+    if not isinstance(data, dict) or any(isinstance(item, (dict, list)) for item in data.values()):
+        return {PERSON: data, "data": None}
+    rest = gathered(data, PERSONAL, PERSON)
+    return {PERSON: rest.pop(PERSON, None), "data": rest}
+
+
+def _is_about_people(frame: Json) -> bool:
+    """Whether what cannot be read must not be kept either."""
+    names = [frame.get("name"), frame.get("event")] if isinstance(frame, dict) else []
+    args = frame.get("args") if isinstance(frame, dict) else None
+    names += [arg.get("event") for arg in args[:1] if isinstance(arg, dict)] if isinstance(args, list) else []
+    return any(isinstance(name, str) and name.startswith(_USER) for name in names)
 
 
 def _unpacked(frame: Json) -> dict[str, Json]:

@@ -5,15 +5,17 @@ Both are WebSockets at the platform's own address: Socket.IO at `/socket.io/`, o
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from bridge.core.record import Json
 from bridge.core.secret import Secret
 from bridge.core.session import EngineioRevision, SocketioSession, StreamSession
 from bridge.core.settings import BadSetting, LiveSettings, setting
 
 _ODD = frozenset(", ?")
+Wants = Callable[[str, Sequence[Json]], bool]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +37,11 @@ class PushSettings(LiveSettings):
 
 
 def session(
-    s: PushSettings, base_url: str, stream: str, headers: Mapping[str, str | Secret], wanted: Iterable[str] = ()
+    s: PushSettings, base_url: str, stream: str, headers: Mapping[str, str | Secret], wants: Wants | None = None
 ) -> SocketioSession | StreamSession:
     """The session at `base_url` (http or https): Socket.IO, or the plain stream at the path `stream`.
 
-    `wanted`: the names of the events that Socket.IO passes on; none: all of them.
+    `wants`: which events Socket.IO passes on; see `SocketioSession`.
     """
     at = f"ws{base_url.rstrip('/')[len('http') :]}"
     size, settle = s.ws_max_message_mb, s.ws_settle_s
@@ -56,5 +58,5 @@ def session(
         max_message_mb=size,
         proxy=s.ws_proxy,
         close_codes=s.close_codes,
-        wanted=frozenset(wanted) or None,
+        wants=wants,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -44,7 +44,8 @@ class SocketioSession:
     `auth` is the payload of the namespace's CONNECT packet, which only revision 4 sends; it may hold `Secret` values.
     `accept_timeout_s`: how long the open packet and the namespace may take together. `longest_silence_s`: the most
     that `pingInterval` or `pingTimeout` may ask of us; a server that names more is held to this. `settle_s`: how
-    long after that the catch-up begins. `wanted`: the names of the events to pass on (None: all); the others are
+    long after that the catch-up begins. `wants`: whether an event of this name and these arguments is to be passed on
+    (None: all are); it is pure, is asked of each event as it comes, and must not raise. The others are
     counted and dropped, and those that ask for an acknowledgement get it at once, so that the server does not send
     them again.
     """
@@ -61,7 +62,7 @@ class SocketioSession:
     max_message_mb: float = 8.0
     proxy: str | None = None
     close_codes: Mapping[int, str] = field(default_factory=dict)
-    wanted: frozenset[str] | None = None
+    wants: Callable[[str, Sequence[Json]], bool] | None = field(default=None, repr=False)
     subprotocol: None = None
     ping_interval_s: None = None
     ping_timeout_s: None = None

@@ -15,6 +15,10 @@ CLOSE_S = 1.0
 SLICE = 8192
 """Bytes taken in at once. A frame may be two bytes long, and a read of the socket a quarter of a megabyte: all of it at
 once would hold up every other session for more than a second."""
+LAST = 65_536
+"""Bytes taken in at most when the connection ends: what lies behind is lost with it, rather than hold up others."""
+MOST_UNSENT = 262_144
+"""Bytes of our answers that may wait: a peer that asks and asks and does not read is given up."""
 SECOND_LOOK_S = 0.05
 """A pong may lie unread because we were held up ourselves: the socket is read once more before the peer is given up."""
 
@@ -49,6 +53,7 @@ class Wire(ClientConnection):
         "_heard",
         "_interval_s",
         "_late",
+        "_lost",
         "_timeout_s",
         "_timer",
         "dead",
@@ -63,6 +68,7 @@ class Wire(ClientConnection):
         self._heard = 0.0
         self._asked = 0.0
         self._late = b""
+        self._lost = False
         self._interval_s = 0.0
         self._timeout_s: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -130,13 +136,24 @@ class Wire(ClientConnection):
             self.transport.resume_reading()
 
     def _take_late(self) -> None:
-        late, self._late = self._late, b""
+        late, self._late = self._late[:LAST], b""
         if late:
             self._take(late)
+
+    def send_data(self) -> None:
+        """Nobody hears our answers once the connection is lost, and each would be a line in the log."""
+        if self._lost:
+            self.protocol.data_to_send()
+        else:
+            super().send_data()
 
     def _take(self, data: bytes) -> None:
         """If it ends the connection, see to it that it does end."""
         super().data_received(data)
+        if not self._lost and self.transport.get_write_buffer_size() > MOST_UNSENT:
+            self.dead = self.dead or "it does not read our answers"
+            self._late = b""
+            self.drop()
         if self._cutter is None and self.protocol.close_expected():
             found = _HTTP.search(data)
             self.http = found[1].decode("ascii", "replace") if found else ""
@@ -145,6 +162,7 @@ class Wire(ClientConnection):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """No timer outlives the connection, and what came before its end is taken."""
+        self._lost = True
         self._take_late()
         self._rest()
         super().connection_lost(exc)

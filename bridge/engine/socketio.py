@@ -41,7 +41,7 @@ class SocketioFeed:
 
     `machine` makes the protocol's machine for one connection. `statistics` may be shared by sessions that follow one
     another. A packet that cannot be read is offered as `Malformed`. An event that asks for an acknowledgement gets it
-    once the ledger has it, or at once if `session.wanted` filters it: what is not wanted need not be sent again.
+    once the ledger has it, or at once if `session.wants` filters it: what is not wanted need not be sent again.
     """
 
     def __init__(
@@ -215,8 +215,8 @@ class _Holding:
 
     def _happen(self, event: Happened) -> None:
         self._in_a_row = 0
-        wanted = self._session.wanted
-        if wanted is not None and event.name not in wanted:
+        wants = self._session.wants
+        if wants is not None and not wants(event.name, event.args):
             self._statistics.filtered += 1
             if event.ack is not None:
                 self._owe(event.ack)

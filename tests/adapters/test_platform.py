@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from bridge.adapter import (
     Unauthorized,
     Window,
 )
+from bridge.core.omit import omit, parse
 from tests.adapters.cases import DATE, platform_settings, sample
 from tests.adapters.contract import json_values
 from tests.support.answers import answer, raw_answer
@@ -132,6 +134,54 @@ def test_the_journal_tells_what_occurred_once() -> None:
     assert "object-update" in [one.entity for one in models_only]
 
 
+def test_a_store_that_is_not_there_is_named() -> None:
+    """And the setting that it came from."""
+    adapter = made(stores=["objects", "modles"])
+    with pytest.raises(Refused, match="no store `modles` for us: check `stores`"):
+        adapter.page(ask(adapter, "modles"), answer({"success": False}, status=404))
+
+
+def test_an_event_that_is_called_as_a_row_is_another_thing() -> None:
+    """An entity is either a row or what occurs once: an event named `object` must not bar an object of the same id."""
+    adapter = made()
+    row = adapter.record(ask(adapter, "objects"), {"_id": "X", "time": 1})
+    for name in ("object", "model", "packet", "quarantine"):
+        (found,) = told(adapter, event(name, {}, _msgid="X"))
+        assert found.occurred
+        assert (found.entity, found.id) != (row.entity, row.id)
+        assert found.entity == {"quarantine": "quarantine"}.get(name, f"event-{name}")
+    (free,) = told(made(stores=["models"], packets=False), event("object", {}, _msgid="X"))
+    assert free.entity == "object"
+
+
+@pytest.mark.parametrize(
+    "data", [{"user": {"email": "a@b"}}, [{"email": "a@b"}], "a@b", {"email": "a@b"}, {"x": ["a@b"]}]
+)
+def test_who_an_event_is_about_can_be_left_out_by_one_path(data: Json) -> None:
+    """However deep it stands in what happened to a user."""
+    (found,) = told(made(), event("user-signin", data))
+    assert "a@b" in json.dumps(found.after)
+    assert "a@b" not in json.dumps(omit(found.after or {}, [parse(path) for path in platform.Adapter.omit]))
+
+
+def test_what_cannot_be_read_of_a_person_is_not_kept() -> None:
+    """Neither of a pushed event, in either transport, nor of a row of the store."""
+    bad = {"_id": {}, "email": "a@b"}
+    adapter = made(stores=["users", "objects"])
+    with pytest.raises(Malformed) as row:
+        adapter.record(ask(adapter, "users"), bad)
+    with pytest.raises(Malformed) as pushed:
+        adapter.live({"name": "user-insert", "args": [{"event": "user-insert", "data": bad, "time": 1}]})
+    with pytest.raises(Malformed) as streamed:
+        made(stores=["users", "objects"], transport="events-stream").live({"event": "user-insert", "data": [bad]})
+    for caught in (row, pushed, streamed):
+        assert caught.value.raw
+        assert b"a@b" not in caught.value.raw
+    with pytest.raises(Malformed) as other:
+        adapter.live({"name": "object-online", "args": [{"event": "object-online", "data": bad}]})
+    assert b"a@b" in other.value.raw
+
+
 def test_a_packet_is_the_same_pushed_and_listed() -> None:
     """By its object and the server's microseconds."""
     listed, _ = read(made(), "packets", sample("platform/packets.json"))
@@ -149,8 +199,8 @@ def test_a_packet_is_the_same_pushed_and_listed() -> None:
     [
         ({"_ts": 1_722_338_333_562_289.0}, "1722338333562289", 1_722_338_333_564),
         ({"_ts": 1_722_338_333_562_289, "time": 5}, "1722338333562289", 1_722_338_333_562),
-        ({"_id": "p1"}, "p1", 1_722_338_333_564),
-        ({"payload": 1}, "m1", 1_722_338_333_564),
+        ({"_id": "p1"}, "ip1", 1_722_338_333_564),
+        ({"payload": 1}, "im1", 1_722_338_333_564),
     ],
 )
 def test_what_a_packet_is_known_by(packet: Json, id_: str, at_ms: int) -> None:
@@ -299,16 +349,20 @@ def test_what_is_not_wanted_is_dropped_from_pushes_and_pages() -> None:
 
 
 def test_a_socketio_session_carries_token_and_cookie() -> None:
-    """The revision in the address and in the machine, both credentials, and the names that are wanted."""
+    """The revision in the address and in the machine, both credentials, and which events are wanted."""
     session = made(events=["a", "b"], ignore_events=["b"], engineio=4, namespace="/ns").session(TOKEN)
     assert isinstance(session, SocketioSession)
     assert session.url == "wss://iot.example.com/socket.io/?EIO=4&transport=websocket"
-    assert (session.revision, session.namespace, session.wanted) == (4, "/ns", frozenset({"a"}))
+    assert (session.revision, session.namespace) == (4, "/ns")
+    assert session.wants is not None
+    wanted = [("a", {}), ("b", {}), ("c", {}), ("message", {"event": "a"}), ("a", {"event": "c"})]
+    assert [session.wants(name, [record]) for name, record in wanted] == [True, False, False, True, False]
+    assert session.wants("whatever", [7]), "what cannot be read is to be found so"
     assert {name: value.reveal() for name, value in session.headers.items()} == {  # type: ignore[union-attr]
         "Authorization": "Bearer the-token", "Cookie": "sid=the-sid",
     }  # fmt: skip
     assert made().session(TOKEN).url == "wss://iot.example.com/socket.io/?EIO=3&transport=websocket"
-    assert made().session(TOKEN).wanted is None  # type: ignore[union-attr]
+    assert made().session(TOKEN).wants is None  # type: ignore[union-attr]
     by_cookie = made(auth="cookie").session(Token(Secret("s", prefix="sid=")))
     assert set(by_cookie.headers) == {"Cookie"}
 

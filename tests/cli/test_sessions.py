@@ -54,10 +54,10 @@ async def serve_4(peer: Peer) -> None:
     ("session", "script", "says"),
     [
         (
-            replace(SOCKETIO, wanted=frozenset({"a", "b"})),
+            replace(SOCKETIO, wants=lambda name, args: False),
             serve,
             "Socket.IO over Engine.IO 3, namespace /, with iot.example.com/socket.io/: held, "
-            "heartbeat every 25 s, 2 names of events wanted",
+            "heartbeat every 25 s, not all events wanted",
         ),
         (
             replace(SOCKETIO, revision=4, namespace="/live"),

@@ -529,6 +529,35 @@ async def test_a_flood_of_pings_leaves_others_their_turn(monkeypatch: pytest.Mon
     assert sum(taken) > 200_000
 
 
+async def test_a_peer_that_asks_and_does_not_read_is_given_up() -> None:
+    """Our answers wait in memory, and there is no end to them: the session ends while they are few."""
+
+    async def ask(peer: Peer) -> None:
+        peer.freeze()
+        while True:
+            raw(peer).raw((b"\x89\x7d" + b"x" * 125) * 500)
+            await anyio.sleep(0.001)
+
+    async with graphql_server(ask) as server, shared().connect(session(server.url())) as connected:
+        with anyio.fail_after(60), pytest.raises(Disconnected) as caught:
+            await connected.receive()
+    assert caught.value.reason == "it does not read our answers"
+
+
+async def test_a_flood_before_a_reset_is_not_answered_into_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """Where the connection is gone nobody hears a pong, and asyncio would log each of a hundred thousand."""
+
+    async def flood(peer: Peer) -> None:
+        raw(peer).raw(b"\x89\x00" * 120_000)
+        peer.drop()
+
+    with caplog.at_level(logging.WARNING):
+        async with graphql_server(flood) as server, shared().connect(session(server.url())) as connected:
+            with anyio.fail_after(60), pytest.raises(Disconnected):
+                await connected.receive()
+    assert len(caplog.records) < 10_000
+
+
 async def test_without_pings_none_is_sent() -> None:
     """Some servers cannot bear them: then a frozen peer is not noticed here."""
 

@@ -95,7 +95,7 @@ def test_what_nobody_wants_is_acknowledged_at_once() -> None:
 
     async def main() -> None:
         async with stage(3, asking(3)) as play:
-            feed = play.feed(wanted=frozenset({"other"}))
+            feed = play.feed(wants=lambda name, args: name == "other")
             async with holding(feed) as hold:
                 await hold.wait_settled()
                 assert play.engine.acks == [0, 1, 2]
