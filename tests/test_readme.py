@@ -15,7 +15,11 @@ from bridge.edge.config import loader as config
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
-TOKENS = {"PCVISIT_INTEGRATOR_TOKEN": "integrator-token", "PCVISIT_USER_TOKEN": "user-token"}
+TOKENS = {
+    "PCVISIT_INTEGRATOR_TOKEN": "integrator-token",
+    "PCVISIT_USER_TOKEN": "user-token",
+    "PLATFORM_PASSWORD": "plant-password",
+}
 
 # In an indented block the comment begins after two spaces; in prose a command stands between backquotes.
 BLOCKS = re.findall(r"^    (\S.*?)(?:  +#.*)?$", README, re.M)

@@ -23,6 +23,7 @@ from bridge.core.errors import BridgeError, Malformed, Refused, WalkRefused
 from bridge.core.facts import Ask
 from bridge.core.secret import Masker
 from bridge.core.walk import window_of
+from bridge.engine.keeper import TokenKeeper
 from bridge.engine.ports import Http
 from bridge.engine.quota import Quota, Quotas
 from bridge.engine.reader import Reader
@@ -56,7 +57,7 @@ async def try_source(
     with anyio.move_on_after(PATIENCE_S) as patience:
         try:
             token = await reader.keeper.token()
-            findings.append(passed(what, _lifetime(adapter, token, reader.keeper.expires_in)))
+            findings.append(passed(what, _lifetime(reader.keeper)))
             what = f"{name}: first page"
             walks = _walks(adapter, token)
             if walks:
@@ -126,10 +127,14 @@ def _nothing(what: str) -> Finding:
     return failed(what, "there is nothing to read: the source has no walk; check its settings")
 
 
-def _lifetime(adapter: Adapter[Any], token: Token, seconds: float | None) -> str:
-    if seconds is None:
+def _lifetime(keeper: TokenKeeper) -> str:
+    # Both from the keeper: the adapter's margin is more than what is left of a short token.
+    lives_s, renewed_in_s = keeper.expires_in, keeper.renew_in
+    if lives_s is None or renewed_in_s is None:
         return "accepted; the token does not expire"
-    return f"accepted; the token lives for {seconds:.0f} s and is renewed {adapter.token_margin_s(token):.0f} s before"
+    left_s = lives_s - renewed_in_s
+    left = f"{left_s:.0f} s" if left_s >= 10 else f"{round(left_s, 1):g} s"
+    return f"accepted; the token lives for {lives_s:.0f} s and is renewed when {left} of it are left"
 
 
 def _page(adapter: Adapter[Any], walk: Walk, page: Page) -> str:

@@ -48,7 +48,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run until Ctrl-C or `--seconds`. 0 if nothing is missing, doubled, out of order or invented; else 1."""
     try:
-        import bridge.sandbox.player  # noqa: F401 - is the extra `demo` installed?
+        import bridge.sandbox.graphql_player  # noqa: F401 - is the extra `demo` installed?
     except ModuleNotFoundError as missing:
         output.complain(f"the demo needs {missing.name}: install bridged[demo]")
         return Exit.UNAVAILABLE

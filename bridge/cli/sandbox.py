@@ -30,6 +30,8 @@ if TYPE_CHECKING:  # the real import waits until the extra `demo` is known to be
 
 VENDORS = ("pcvisit", "platform", "x_assist")
 NOT_FROM_HERE = frozenset({"clock", "tls"})
+LIST = "help"
+"""In place of an option: list them."""
 
 
 class BadOption(Exception):
@@ -49,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="OPTION=VALUE",
-        help="how the vendor behaves, such as jwt_lifetime_s=5 or lag_s=2; see Options in bridge/sandbox/VENDOR.py",
+        help="how the vendor behaves, such as jwt_lifetime_s=5 or lag_s=2; `--set help` lists the vendor's options",
     )
 
 
@@ -60,6 +62,9 @@ def run(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as missing:
         output.complain(f"the sandbox needs {missing.name}: install bridged[demo]")
         return Exit.UNAVAILABLE
+    if LIST in args.set:
+        _list(args.vendor, kind, args.json)
+        return Exit.OK
     try:
         options = _options(args, kind)
     except BadOption as problem:
@@ -111,26 +116,47 @@ def _announce(facts: dict[str, Any], as_json: bool) -> None:
 
 
 def _options(args: argparse.Namespace, kind: type[Options]) -> Options:
-    known = [field.name for field in fields(kind) if field.name not in NOT_FROM_HERE]
+    defaults = _defaults(kind)
     values: dict[str, Any] = {"port": args.port, "rate": args.rate, "seed": args.seed}
     if args.tls:
         values["tls"] = tuple(args.tls)
     for text in args.set:
         name, given, value = text.partition("=")
-        if not given or name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known)}"
-            raise BadOption(f"--set {text}: expected OPTION=VALUE with a known option; {hint}")
-        try:
-            values[name] = json.loads(value)
-        except ValueError:
-            values[name] = value
-        if not _fits(values[name], getattr(kind(), name)):
-            raise BadOption(f"--set {text}: expected {_expected(getattr(kind(), name))}")
+        if not given or name not in defaults:
+            near = difflib.get_close_matches(name, defaults, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(defaults)}"
+            raise BadOption(f"--set {text}: expected OPTION=VALUE with a known option; {hint} (--set {LIST} lists all)")
+        values[name] = _read(value, defaults[name])
+        if not _fits(values[name], defaults[name]):
+            raise BadOption(f"--set {text}: expected {_expected(defaults[name])}")
     try:
         return kind(**values)
     except (TypeError, ValueError) as problem:
         raise BadOption(f"--set: {problem}") from problem
+
+
+def _defaults(kind: type[Options]) -> dict[str, Any]:
+    """What `--set` may alter, by name, in the order of declaration."""
+    options = kind()
+    return {field.name: getattr(options, field.name) for field in fields(kind) if field.name not in NOT_FROM_HERE}
+
+
+def _list(vendor: str, kind: type[Options], as_json: bool) -> None:
+    defaults = _defaults(kind)
+    if as_json:
+        output.emit({"vendor": vendor, "options": defaults})
+        return
+    output.say(f"the options of {vendor}, for --set OPTION=VALUE, with what they are unless set:")
+    output.columns([(name, json.dumps(default)) for name, default in defaults.items()])
+
+
+def _read(text: str, default: Any) -> Any:
+    """The value as JSON; where a text is expected as it is written, unless it is JSON's spelling of a text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return text if isinstance(default, str) and not isinstance(value, str) else value
 
 
 def _fits(value: Any, default: Any) -> bool:

@@ -19,6 +19,7 @@ from bridge.cli.daemon import ledger_names
 from bridge.cli.exits import Exit
 from bridge.cli.loop import run as run_loop
 from bridge.cli.plain import json_line, plain
+from bridge.cli.tail_telemetry import ALL, elsewhere, telemetry_hint
 from bridge.cli.visit import hindrances, visiting
 from bridge.core.errors import Away
 from bridge.core.subject import EVENTS, token
@@ -51,7 +52,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=pattern,
         default=f"{EVENTS}.>",
         help="which events: a subject or its beginning, with NATS wildcards, such as 'pcvisit.*.session' "
-        "(default: all; `events.` in front may be left out)",
+        "(default: all; `events.` in front may be left out). Telemetry, such as the platform's packets, "
+        f"is in another stream and not shown: {ALL} shows it",
     )
     parser.add_argument("--since", type=span, metavar="1h", help="also what was stored since then: 30s, 15m, 1h, 7d")
     parser.add_argument("--count", type=_count, metavar="N", help="stop after N events")
@@ -59,7 +61,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print events until interrupted. Raises ConfigErrors."""
-    return run_loop(_run, args, configuration.load(args, vendor_secrets=False))
+    config = configuration.load(args, vendor_secrets=False)
+    if hint := telemetry_hint(args.filter, config):
+        output.complain(f"bridged: {hint}")
+    return run_loop(_run, args, config)
 
 
 async def _run(args: argparse.Namespace, config: Config) -> int:
@@ -160,6 +165,8 @@ def pattern(text: str) -> str:
     """The filter on events that `text` means. Raises ArgumentTypeError for what no event's subject can match."""
     if text in (EVENTS, ">", "*"):
         return f"{EVENTS}.>"
+    if instead := elsewhere(text):
+        raise argparse.ArgumentTypeError(f"not a filter on events: {text!r}: {instead}")
     tokens = [EVENTS, *text.removeprefix(f"{EVENTS}.").split(".")]
     for place, part in enumerate(tokens[1:], 2):
         if part == ">" and place == len(tokens):

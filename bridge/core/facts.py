@@ -170,7 +170,8 @@ class Page:
     end. `complete` is False while the vendor says that it is still loading: the pass then proves nothing.
     `reaches_back_to_ms`: the vendor holds nothing older. `aliases`: ids the vendor answered with, by which it now calls
     things that were asked for by another id. `repeats`: pages of this walk overlap, so all rows may have been seen
-    before; that it advances is then told by `next` alone.
+    before; that it advances is then told by `next` alone. `proves_absence` is False where rows may be there that this
+    pass cannot see: it still completes, and nothing that it did not hold counts as deleted.
     """
 
     rows: Sequence[Json]
@@ -179,3 +180,4 @@ class Page:
     reaches_back_to_ms: int | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
     repeats: bool = False
+    proves_absence: bool = True

@@ -7,10 +7,14 @@ The list takes `limit`, `offset`, and `from` and `to` in milliseconds; whether t
 not be known, as neighbouring slices overlap. A slice that is full is halved, after one that is nearly empty the next
 is twice as long. Only a millisecond that is full by itself is read by offset: each page begins with the last row of
 the one before, and where another row stands there, the millisecond is read again from its beginning.
+
+A row without a readable time is in no slice. Where one was seen and the list is read by slices, it is kept, but there
+may be more of them: such a pass proves no absence.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -22,7 +26,7 @@ from bridge.core.record import Json
 NEARLY_EMPTY = 4
 """A slice with less than this part of what fits makes the next one twice as long."""
 TRIES = 10
-"""How often one millisecond is read anew, as rows of it come and go or have no stable order."""
+"""How often one millisecond is read anew, as rows of it come and go or have no stable order, or a single row."""
 LOOKS = 2
 """How often a short list is read anew, before it is read by slices."""
 MONTH_MS = 30 * 86_400_000
@@ -37,7 +41,8 @@ class _Spot:
 
     `low` to `high` is the slice, `high` not included; None: open. `top`: from here on the slice is open; `width`: of
     the next slice; `full`: so many rows make a full page. `seen` and `last`: for offsets, how many rows were read, and
-    which was the last. `tries`: how often this was begun anew.
+    which was the last. `tries`: how often this was begun anew. `undated`: whether rows without a readable time were
+    among those that "all" gave.
     """
 
     stage: str = "all"
@@ -49,11 +54,23 @@ class _Spot:
     seen: int = 0
     last: str = ""
     tries: int = 0
+    undated: bool = False
 
     @property
     def narrow(self) -> bool:
         """Whether it cannot be halved."""
         return self.high is not None and self.high - (self.low or 0) <= 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """Rows and what is known of them. `newest`: the latest moment known (ms); `undated`: have no readable time."""
+
+    rows: Sequence[Json]
+    keys: Sequence[str]
+    times: Sequence[int]
+    undated: Sequence[Json]
+    newest: int
 
 
 def parameters(ask: Ask) -> dict[str, str]:
@@ -65,9 +82,13 @@ def parameters(ask: Ask) -> dict[str, str]:
     elif low is not None and low != start:
         # Where neither bound is part of the interval, this is what still finds a row at `low`.
         low -= 1
-    # The second row shows that the first answer was not all there is.
-    limit = 2 if spot.stage == "end" else ask.walk.page_size
-    told = {"limit": limit, "offset": max(0, spot.seen - 1) or None, "from": low, "to": high}
+    # The second row shows that the first answer was not all there is. Behind a single row nothing may stand: a vendor
+    # that gives one row at once would give that one again.
+    is_end = spot.stage == "end"
+    limit, offset = 2 if is_end else ask.walk.page_size, spot.seen - 1
+    if is_end and spot.seen == 1:
+        offset = 1
+    told = {"limit": limit, "offset": offset if offset > 0 else None, "from": low, "to": high}
     return {name: str(value) for name, value in told.items() if value is not None}
 
 
@@ -81,28 +102,37 @@ def page(
     more at once; it costs a request. Raises Retry where the list cannot be read this way.
     """
     spot, count = _spot(ask), len(rows)
-    keys = [_key(row, names) for row in rows]
     times = [time for row in rows if (time := _time(row, at)) is not None]
-    newest = max([*times, now_ms or 0])
+    undated = [row for row in rows if _time(row, at) is None]
+    answer = _Answer(rows, [_key(row, names) for row in rows], times, undated, max([*times, now_ms or 0]))
+    oldest, newest = min(times, default=0), answer.newest
     if spot.stage == "all":
         if count >= ask.walk.page_size:
-            return _follow([], _first(ask, ask.walk.page_size, min(times, default=0), newest))
+            return _follow(undated, _first(ask, ask.walk.page_size, oldest, newest), proves=not undated)
         if not count or not prove:
             return Page(rows)
         # What the second look needs of the first one, should it show that there is more.
-        known = replace(spot, stage="end", low=min(times, default=0), top=newest, seen=count, last=keys[-1])
-        return _follow(rows, known)
-    if spot.stage == "end":
-        return _end(ask, spot, rows, keys, newest)
-    return _slice(ask, spot, rows, keys, times, newest)
+        known = replace(spot, stage="end", low=oldest, top=newest, seen=count, last=answer.keys[-1])
+        return _follow(rows, replace(known, undated=bool(undated)))
+    return _end(ask, spot, answer) if spot.stage == "end" else _slice(ask, spot, answer)
 
 
-def _end(ask: Ask, spot: _Spot, rows: Sequence[Json], keys: Sequence[str], newest: int) -> Page:
-    if keys == [spot.last]:
+def _end(ask: Ask, spot: _Spot, answer: _Answer) -> Page:
+    keys = answer.keys
+    if spot.seen == 1:
+        if not keys:
+            return Page([])
+        if keys == [spot.last]:
+            # Offsets seem to be ignored. That there is more is no likelier than that this row is all there is.
+            return Page([], proves_absence=False)
+        if spot.tries >= TRIES:
+            raise _single(ask)
+    elif keys == [spot.last]:
         return Page([])
-    if len(rows) > 1 or spot.tries >= LOOKS:
-        return _follow(rows, _first(ask, spot.seen, spot.low or 0, max(newest, spot.top)))
-    return _follow(rows, _Spot(tries=spot.tries + 1))
+    elif len(keys) > 1 or spot.tries >= LOOKS:
+        first = _first(ask, spot.seen, spot.low or 0, max(answer.newest, spot.top))
+        return _follow(answer.rows, first, proves=not (spot.undated or answer.undated))
+    return _follow(answer.rows, _Spot(tries=spot.tries + 1))
 
 
 def _first(ask: Ask, full: int, oldest: int, newest: int) -> _Spot:
@@ -116,37 +146,47 @@ def _first(ask: Ask, full: int, oldest: int, newest: int) -> _Spot:
     return _Spot("slice", low, high, max(top, high), width, full)
 
 
-def _slice(ask: Ask, spot: _Spot, rows: Sequence[Json], keys: Sequence[str], times: Sequence[int], newest: int) -> Page:
-    count, base = len(rows), spot.low or 0
+def _slice(ask: Ask, spot: _Spot, answer: _Answer) -> Page:
+    rows, count, base = answer.rows, len(answer.rows), spot.low or 0
     is_full = count >= spot.full
     # As many as ever came at once fit at least, whatever was concluded before.
     spot = replace(spot, full=min(ask.walk.page_size, max(spot.full, count)))
     if spot.seen:
-        if keys[:1] != [spot.last]:
+        if answer.keys[:1] != [spot.last]:
             if spot.tries >= TRIES:
                 raise Retry(
                     f"walk {ask.walk.name}: more rows of one millisecond than one answer holds, and their order did "
                     f"not stay the same for {TRIES} readings"
                 )
             return _follow(rows, replace(spot, seen=0, last="", tries=spot.tries + 1))
-        return _offset(ask, spot, rows, keys) if is_full else _next(ask, spot, rows)
+        return _offset(ask, spot, answer) if is_full else _next(ask, spot, rows)
     if not is_full:
         return _next(ask, spot, rows)
     if not spot.narrow:
         top = spot.top
         if spot.high is None:
-            top = max(newest + 1, base + 2 * spot.width)
+            top = max(answer.newest + 1, base + 2 * spot.width)
         high = base + max(1, ((top if spot.high is None else spot.high) - base) // 2)
-        return _follow([], replace(spot, high=high, top=top, width=high - base))
-    if times and len(times) == count and all(not base - SLACK_MS <= time <= base + SLACK_MS for time in times):
-        raise Retry(f"walk {ask.walk.name}: the vendor gives other rows than those `from` and `to` ask for")
-    return _offset(ask, spot, rows, keys)
+        return _follow(answer.undated, replace(spot, high=high, top=top, width=high - base), proves=not answer.undated)
+    inside = sum(base - SLACK_MS <= time <= base + SLACK_MS for time in answer.times)
+    # A single row may be there by chance, as one with time 0 is.
+    if len(answer.times) - inside >= inside:
+        raise Retry(
+            f"walk {ask.walk.name}: the vendor gives other rows than those `from` and `to` ask for, or a whole page "
+            "of rows without a readable time of creation"
+        )
+    return _offset(ask, spot, answer)
 
 
-def _offset(ask: Ask, spot: _Spot, rows: Sequence[Json], keys: Sequence[str]) -> Page:
+def _offset(ask: Ask, spot: _Spot, answer: _Answer) -> Page:
     if spot.full < 2:
-        raise Retry(f"walk {ask.walk.name}: the vendor gives a single row at once, which is too few to go on by")
-    return _follow(rows, replace(spot, seen=max(0, spot.seen - 1) + len(rows), last=keys[-1]))
+        raise _single(ask)
+    seen = max(0, spot.seen - 1) + len(answer.rows)
+    return _follow(answer.rows, replace(spot, seen=seen, last=answer.keys[-1]), proves=not answer.undated)
+
+
+def _single(ask: Ask) -> Retry:
+    return Retry(f"walk {ask.walk.name}: the vendor gives a single row at once, which is too few to go on by")
 
 
 def _next(ask: Ask, spot: _Spot, rows: Sequence[Json]) -> Page:
@@ -162,8 +202,8 @@ def _next(ask: Ask, spot: _Spot, rows: Sequence[Json]) -> Page:
     return _follow(rows, _Spot("slice", low, high, spot.top, width, spot.full))
 
 
-def _follow(rows: Sequence[Json], spot: _Spot) -> Page:
-    return Page(rows, asdict(spot), repeats=True)
+def _follow(rows: Sequence[Json], spot: _Spot, *, proves: bool = True) -> Page:
+    return Page(rows, asdict(spot), repeats=True, proves_absence=proves)
 
 
 def _spot(ask: Ask) -> _Spot:
@@ -179,7 +219,9 @@ def _spot(ask: Ask) -> _Spot:
 
 
 def _key(row: Json, names: Sequence[str]) -> str:
-    return repr([row.get(name) for name in names] if isinstance(row, dict) else row)[:200]
+    """Tells rows apart. A digest: it enters the position, which is stored, and a row can be about anybody."""
+    known = repr([row.get(name) for name in names] if isinstance(row, dict) else row)
+    return hashlib.blake2b(known.encode(), digest_size=16).hexdigest()
 
 
 def _time(row: Json, at: str) -> int | None:

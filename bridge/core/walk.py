@@ -74,6 +74,7 @@ class Pass:
 
     `started_ms` is the wall time when it began; `ids` are the entities seen; `complete` turns False when the
     vendor said that it was still loading: such a pass proves no absence and moves no cursor.
+    `proves_absence` turns False when a page said that the pass cannot see all there is.
     """
 
     def __init__(self, walk: Walk, window: Window | None, started_ms: int, known: Sequence[str] = ()) -> None:
@@ -86,6 +87,7 @@ class Pass:
         self.pages = 0
         self.rows = 0
         self.complete = True
+        self.proves_absence = True
         self.done = False
         self._positions: set[str] = set()
         self._known = known
@@ -107,6 +109,7 @@ class Pass:
         """
         fresh = [id_ for id_ in ids if id_ not in self.ids]
         self.complete = self.complete and page.complete
+        self.proves_absence = self.proves_absence and page.proves_absence
         self.position = page.next if self.walk.of or not self.walk.batch else None
         if self.position is not None:
             position, pages = repr(page.next), self.pages - self._before

@@ -270,7 +270,7 @@ class Walker:
         self.completed_ms[walk.name] = state.started_ms
         (self._held.add if run.held else self._held.discard)(walk.name)
         # Who was on a row that could not be read is not absent.
-        if walk.reports_absence and not run.unreadable:
+        if walk.reports_absence and state.proves_absence and not run.unreadable:
             await self._report_absence(run)
         # A slower walk may have begun earlier, and still needs to know what was live since then.
         begun = [other.since for other in self._runs.values()]

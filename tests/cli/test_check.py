@@ -47,7 +47,8 @@ def test_an_omit_of_ones_own_replaces_the_adapters(tmp_path: Path, capsys: pytes
 
 def test_people_read_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Without --json every fact is there in words, warnings with their place."""
-    path = write(tmp_path, SOURCE.replace("https://", "http://") + "omit = []\nraw = true\n")
+    text = SOURCE + 'omit = []\nraw = true\n[nats]\nurl = "nats://127.0.0.1"\nsync_always = true\n'
+    path = write(tmp_path, text)
     assert main(["check", "--config", str(path)]) == 0
     out = capsys.readouterr().out
     assert "source one: adapter acme, vendor acme" in out
@@ -57,7 +58,19 @@ def test_people_read_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert "token from env ACME_TOKEN" in out
     assert "1 inferred setting at its default, see `bridged adapters acme`" in out
     assert "page_size" not in out
-    assert f'warning: {path}:4: source["one"].http_url: the connection is not encrypted' in out
+    line = 1 + text.splitlines().index("sync_always = true")
+    assert f"warning: {path}:{line}: nats.sync_always: has no effect" in out
+    assert out.endswith("this configuration can be used\n")
+
+
+def test_what_the_run_would_refuse_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """http:// to another machine is exit 78, with line and key, and never said to be usable."""
+    path = write(tmp_path, SOURCE.replace("https://", "http://"))
+    assert main(["check", "--config", str(path)]) == 78
+    told = capsys.readouterr()
+    assert "can be used" not in told.out
+    assert f'{path}:4: source["one"].http_url: ' in told.err
+    assert "use https://" in told.err
 
 
 def test_inferred_settings_of_ones_own_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

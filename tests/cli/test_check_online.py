@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,22 @@ async def test_all_is_well_and_nothing_is_there_yet(server: NatsServer, vendor: 
     after = await vendor.counters()
     assert after["requests"] - before.get("requests", 0) == 2 + 5
     assert after["changes"] == before["changes"]
+
+
+async def test_a_token_of_a_minute_is_renewed_at_half_of_its_life(tmp_path: Path) -> None:
+    """What is said is what the daemon does: a margin as long as the token's life is cut to half of it."""
+    played = PlayedVendor(tmp_path, rate=0, seed=1, jwt_lifetime_s=60)
+    try:
+        await played.begin()
+        found = await checks(Setup(tmp_path, played, nats=f'url = "nats://127.0.0.1:{free_port()}"'), 69)
+    finally:
+        played.close()
+    says = found["acme: login"]["says"]
+    told = re.fullmatch(r"accepted; the token lives for (\d+) s and is renewed when (\d+) s of it are left", says)
+    assert told is not None, says
+    # A JWT's times are whole seconds, and the login takes some of them on a busy machine.
+    assert 40 <= int(told[1]) <= 60
+    assert abs(int(told[2]) * 2 - int(told[1])) <= 2
 
 
 async def test_people_read_lines(server: NatsServer, vendor: PlayedVendor, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import pty
@@ -9,10 +10,13 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 
+from bridge.cli import sandbox
+from bridge.cli.main import main
 from bridge.core.settings import GraphqlSettings
 from bridge.edge.config.loader import load
 from tests.support.command import bridged
@@ -104,6 +108,60 @@ async def test_what_it_cannot_do(tmp_path: Path) -> None:
     assert done.code == 69
     assert f"127.0.0.1:{port}" in done.err
     assert "Traceback" not in done.err
+
+
+def told(vendor: str, *sets: str) -> Any:
+    """The options that `--set` makes."""
+    parser = argparse.ArgumentParser()
+    sandbox.configure(parser)
+    args = parser.parse_args([vendor, *(part for text in sets for part in ("--set", text))])
+    return sandbox._options(args, sandbox._vendor(vendor)[0])
+
+
+def test_a_text_is_taken_as_it_is_written() -> None:
+    """Also one that looks like a number or like JSON; quotes around it may stand as before."""
+    assert told("platform", "engineio=4").engineio == "4"
+    assert told("platform", 'engineio="4"').engineio == "4"
+    assert told("platform", "engineio=3 4").engineio == "3 4"
+    assert told("platform", "forbidden=true").forbidden == "true"
+    assert told("platform", "forbidden=[1]").forbidden == "[1]"
+    assert told("platform", "forbidden=null").forbidden == "null"
+    assert told("platform", "objects=7", "alone=true", "token_s=null").objects == 7
+    for wrong in ("objects=seven", "objects=true", "alone=1"):
+        with pytest.raises(sandbox.BadOption, match="expected"):
+            told("platform", wrong)
+
+
+@pytest.mark.parametrize(
+    ("vendor", "options"),
+    [
+        ("platform", {"engineio": "3 4", "journal_lag_s": 0.0, "alone": False, "refuse_status": None}),
+        ("pcvisit", {"jwt_lifetime_s": 600.0, "rate_period": "minute"}),
+        ("x_assist", {"lag_s": 0.0, "id_generation": 0}),
+    ],
+)
+async def test_the_options_are_listed(vendor: str, options: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """`--set help` names each with its default, wherever it is declared, and plays nothing."""
+    done = await bridged("sandbox", vendor, "--set", "help", "--json")
+    assert (done.code, done.err) == (0, "")
+    found = done.json["options"]
+    assert {name: found[name] for name in options} == options
+    assert not {"clock", "tls"} & set(found)
+    assert main(["sandbox", vendor, "--set", "help"]) == 0
+    lines = [text.split() for text in capsys.readouterr().out.splitlines()]
+    for name in found:
+        assert any(words[:1] == [name] for words in lines), name
+
+
+async def test_the_help_says_how_to_list_the_options() -> None:
+    """And sends nobody to a file; so does the answer to an option that is none."""
+    done = await bridged("sandbox", "--help")
+    assert "--set help" in done.out
+    assert ".py" not in done.out
+    done = await bridged("sandbox", "platform", "--set", "enginio=4")
+    assert done.code == 64
+    assert "did you mean engineio?" in done.err
+    assert "--set help" in done.err
 
 
 @pytest.mark.parametrize("command", [["sandbox", "pcvisit"], ["demo"]])

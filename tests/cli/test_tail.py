@@ -17,8 +17,10 @@ import pytest
 
 from bridge.cli.plain import json_line, plain
 from bridge.cli.tail import line, pattern, span
+from bridge.cli.tail_telemetry import telemetry_hint
+from bridge.edge.config.loader import load
 from bridge.edge.operator.tail import Seen
-from tests.support.command import Setup
+from tests.support.command import Setup, bridged
 from tests.support.handmade import HandmadeStream, handmade_stream
 from tests.support.nats_server import NatsServer, nats_server
 from tests.support.program import Child
@@ -88,6 +90,63 @@ def test_what_is_no_filter(text: str, says: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError) as refused:
         pattern(text)
     assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "instead"),
+    [
+        ("telemetry", "nats sub 'live.telemetry.>'"),
+        ("telemetry.>", "nats sub 'live.telemetry.>'"),
+        ("telemetry.*.plant.packet", "nats sub 'live.telemetry.*.plant.packet.>'"),
+        ("live.telemetry.platform.>", "nats sub 'live.telemetry.platform.>'"),
+        ("telemetry.platform.a.packet.occurred.7", "nats sub 'live.telemetry.platform.a.packet.occurred.7'"),
+        ("telemetry.it's", "nats sub 'live.telemetry.>'"),
+        ("live", "bridged tail '>'"),
+        ("live.>", "bridged tail '>'"),
+        ("live.pcvisit.*.session", "bridged tail 'pcvisit.*.session'"),
+    ],
+)
+def test_what_tail_does_not_show(text: str, instead: str) -> None:
+    """Subjects of telemetry and live subjects are refused, and it is said how to see them."""
+    with pytest.raises(argparse.ArgumentTypeError) as refused:
+        pattern(text)
+    assert instead in str(refused.value)
+    assert "nats sub 'live." in str(refused.value)
+
+
+def test_a_vendor_may_be_called_like_a_stream() -> None:
+    """Spelled out, its subjects are events' like any other."""
+    assert pattern("events.telemetry.>") == "events.telemetry.>"
+    assert pattern("events.live") == "events.live.>"
+
+
+async def test_a_filter_on_measurements_is_hinted_at(stream: HandmadeStream, setup: Setup) -> None:
+    """What a configured source calls telemetry is not awaited in silence: one sentence on stderr, and it goes on."""
+    await stream.event("platform.plant.packet.occurred.1", {})
+    plant = """
+[[source]]
+name = "plant"
+adapter = "platform"
+base_url = "https://iot.example.com"
+login = "bridge"
+password = { env = "NOT_SET_HERE" }
+"""
+    setup.write(plant)
+    for text in ("platform.plant.packet", "*.*.packet.occurred"):
+        done = await setup.run("tail", text, "--since", "1h", "--count", "1")
+        assert (done.code, len(done.out.splitlines())) == (0, 1)
+        assert len(done.err.splitlines()) == 1
+        assert "packet of plant is telemetry" in done.err
+        assert "nats sub 'live.telemetry.platform.plant.packet.>'" in done.err
+    for text in ("platform.plant", "*.*.*.occurred", "platform.*.*.occurred", "other.*.packet", "*.other.packet"):
+        assert telemetry_hint(pattern(text), load(setup.path, setup.environ, vendor_secrets=False)) == ""
+
+
+async def test_the_help_says_that_packets_are_not_shown() -> None:
+    """Who looks for telemetry learns where it is."""
+    done = await bridged("tail", "--help")
+    assert done.code == 0
+    assert "nats sub 'live.telemetry.>'" in " ".join(done.out.split())
 
 
 def test_spans_of_time() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,16 +24,20 @@ Row = dict[str, Any]
 
 @dataclass
 class Store:
-    """A vendor's list: `cap` rows at once, `order` of its answers, `edges` that belong to an interval."""
+    """A vendor's list: `cap` rows at once, `order` of its answers, `edges` that belong to an interval.
+
+    `skips`: by `offset`. A row without a readable time belongs to no interval.
+    """
 
     rows: dict[str, Row] = field(default_factory=dict)
     cap: int = 10_000
     order: Callable[[Row], Any] = lambda row: row["_id"]
     edges: tuple[bool, bool] = (True, True)
     dated: bool = True
+    skips: bool = True
     requests: int = 0
 
-    def put(self, id_: str, time: int) -> None:
+    def put(self, id_: str, time: Any) -> None:
         self.rows[id_] = {"_id": id_, "time": time}
 
     def answer(self, query: dict[str, str]) -> list[Row]:
@@ -41,15 +46,22 @@ class Store:
         self.requests += 1
         low, high = (int(query[name]) if name in query else None for name in ("from", "to"))
         found = sorted(self.rows.values(), key=self.order)
+        if low is not None or high is not None:
+            found = [row for row in found if isinstance(row.get("time"), int)]
         if low is not None:
             found = [row for row in found if row["time"] > low or (self.edges[0] and row["time"] == low)]
         if high is not None:
             found = [row for row in found if row["time"] < high or (self.edges[1] and row["time"] == high)]
-        offset = int(query.get("offset", "0"))
+        offset = int(query.get("offset", "0")) if self.skips else 0
         return found[offset : offset + min(int(query["limit"]), self.cap)]
 
 
-def read(
+def read(store: Store, **options: Any) -> set[str]:
+    """The rows that one pass sees."""
+    return passed(store, **options)[0]
+
+
+def passed(
     store: Store,
     *,
     size: int = 100,
@@ -57,8 +69,11 @@ def read(
     between: Callable[[], None] = lambda: None,
     most: int = 5_000,
     prove: bool = True,
-) -> set[str]:
-    """One pass, as the engine does it; `between` happens between any two requests."""
+) -> tuple[set[str], bool]:
+    """What one pass sees, read as the engine does, and whether what it does not see is absent.
+
+    `between` happens between any two requests.
+    """
     walk = Walk("objects", "object", 10, page_size=size)
     state, seen = Pass(walk, window, NOW), set()
     while not state.done:
@@ -70,7 +85,8 @@ def read(
         seen |= {row["_id"] for row in page.rows}
         state.take(page, [row["_id"] for row in page.rows])
         assert state.pages <= most
-    return seen
+    assert state.complete
+    return seen, state.proves_absence
 
 
 def filled(times: list[int], **options: Any) -> Store:
@@ -205,16 +221,106 @@ def test_rows_without_a_stable_order_are_not_called_complete() -> None:
 
 def test_a_vendor_that_keeps_to_no_bounds_is_not_believed() -> None:
     """It would be asked the same for every millisecond since 1970."""
-
-    class Deaf(Store):
-        def answer(self, query: dict[str, str]) -> list[Row]:
-            return super().answer({name: value for name, value in query.items() if name not in ("from", "to")})
-
     store = Deaf()
     for number in range(50):
         store.put(f"{number:05}", NOW - number)
     with pytest.raises(Retry, match="other rows than those"):
         read(store, size=10, most=100)
+
+
+class Deaf(Store):
+    """It keeps to no bounds."""
+
+    def answer(self, query: dict[str, str]) -> list[Row]:
+        return super().answer({name: value for name, value in query.items() if name not in ("from", "to")})
+
+
+UNREADABLE = (None, "2023-11-14", True, -1, 10**30)
+
+
+@pytest.mark.parametrize("time", UNREADABLE)
+def test_rows_without_a_readable_time_are_kept_and_prove_no_absence(time: Any) -> None:
+    """No interval holds them, so the slices cannot tell whether there are more; the pass still completes."""
+    store = filled([NOW - 1_000 * number for number in range(100)])
+    for number in range(5):
+        store.rows[f"!{number}"] = {"_id": f"!{number}", "time": time}
+    before = set(store.rows)
+    assert passed(store, size=1_000) == (before, True)
+    assert passed(store, size=50) == (before, False)
+
+
+def test_a_missing_time_hidden_by_a_cap_proves_no_absence() -> None:
+    """That the first answer was cut shows only with the second one."""
+    store = filled([NOW - 1_000 * number for number in range(100)], cap=20)
+    store.rows["!"] = {"_id": "!"}
+    assert passed(store) == (set(store.rows), False)
+    del store.rows["!"]
+    assert passed(store) == (set(store.rows), True)
+
+
+def test_a_row_whose_time_is_unreadable_in_a_full_slice_proves_no_absence() -> None:
+    """Some lists let it into every interval, and its slice is cut in half."""
+    full = {"low": 0, "high": 1_000, "stage": "slice", "top": 9_000, "width": 1_000, "full": 3}
+    ask = Ask(Walk("objects", "object", 10, page_size=3), None, full)
+    rows: list[Row] = [{"_id": "a", "time": 5}, {"_id": "b", "time": None}, {"_id": "c", "time": 7}]
+    page = slices.page(ask, rows, names=("_id",), at="time", now_ms=NOW)
+    assert (page.rows, page.proves_absence, page.complete) == ([rows[1]], False, True)
+    ask = Ask(ask.walk, None, full | {"low": 5, "high": 6})
+    page = slices.page(ask, rows, names=("_id",), at="time", now_ms=NOW)
+    assert (page.rows, page.proves_absence) == (rows, False)
+
+
+def test_bounds_ignored_and_no_readable_time_is_found_out() -> None:
+    """Otherwise each millisecond since 1970 would be read by offset."""
+    for times in ([None] * 50, [None, *range(NOW, NOW + 49)], [0, *[None] * 5, *range(NOW, NOW + 44)]):
+        store = Deaf()
+        for number, time in enumerate(times):
+            store.rows[f"{number:05}"] = {"_id": f"{number:05}", "time": time}
+        store.order = lambda row: (row["time"] is not None, row["_id"])
+        with pytest.raises(Retry, match="other rows than those"):
+            read(store, size=10, most=100)
+
+
+@pytest.mark.parametrize("count", [2, 100])
+def test_a_vendor_that_gives_a_single_row_at_once_is_not_believed(count: int) -> None:
+    """Whatever the limit: the first row would be taken for all there is."""
+    store = filled(list(range(count)), cap=1)
+    with pytest.raises(Retry, match="a single row at once"):
+        read(store, most=50)
+    assert store.requests <= 30
+
+
+def test_a_single_row_is_two_requests_whatever_the_vendor_does_with_offsets() -> None:
+    """Where they are ignored the same row comes again: all that can be read, and no proof."""
+    for skips, proof in ((True, True), (False, False)):
+        store = filled([5], skips=skips)
+        assert passed(store) == ({"00000"}, proof)
+        assert store.requests == 2
+
+
+def test_a_second_row_that_comes_in_between_is_looked_at_again() -> None:
+    """It is no sign of a vendor that gives one row at once."""
+    store = filled([5])
+    late = iter(["late"])
+
+    def between() -> None:
+        if id_ := next(late, None):
+            store.put(id_, 9)
+
+    assert passed(store, between=between) == ({"00000", "late"}, True)
+    assert store.requests == 4
+
+
+@pytest.mark.parametrize(
+    "row", [{"_id": {"name": "Ada Lovelace"}, "time": 5}, {"_id": "Ada"}, "Ada", ["Ada"], "\ud800"]
+)
+def test_a_position_holds_nothing_of_a_row(row: Any) -> None:
+    """It is stored with the cursor, and a row can be about anybody."""
+    walk = Walk("objects", "object", 10, page_size=3)
+    position = slices.page(Ask(walk, None), [row], names=("_id",), at="time", now_ms=None).next
+    assert isinstance(position, dict)
+    assert "Ada" not in repr(position)
+    assert re.fullmatch("[0-9a-f]{32}", str(position["last"]))
 
 
 def test_many_rows_take_few_requests() -> None:

@@ -141,6 +141,17 @@ def test_one_incomplete_page_makes_the_pass_incomplete() -> None:
     assert (state.done, state.complete) == (True, False)
 
 
+def test_one_page_that_proves_no_absence_is_enough() -> None:
+    """The pass completes all the same, and one that begins anew may prove it again."""
+    state = Pass(Walk("walk", "thing", 10), None, 0)
+    state.take(Page(["a"], 1), ["a"])
+    assert state.proves_absence
+    state.take(Page(["b"], 2, proves_absence=False), ["b"])
+    state.take(Page(["c"]), ["c"])
+    assert (state.done, state.complete, state.proves_absence) == (True, True, False)
+    assert state.anew().proves_absence
+
+
 @given(
     st.lists(st.lists(st.sampled_from("abcdef"), max_size=3), min_size=1, max_size=20),
     st.lists(st.integers(0, 30), min_size=1, max_size=20),

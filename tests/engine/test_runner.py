@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anyio
 import pytest
 
+from bridge.adapter import Ask, Page, Response
 from bridge.core.lifecycle import State
 from tests.support import sim_vendor as sim
 from tests.support.engine import Bench, on_virtual_clock
@@ -135,6 +138,32 @@ def test_incomplete_answers_prove_no_absence() -> None:
 
     on_virtual_clock(lambda: bench.during(script))
     assert len(bench.changes()) == 4
+    bench.check()
+
+
+def test_a_pass_that_cannot_see_all_completes_and_proves_no_absence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing it did not hold counts as deleted, until passes see all again."""
+    bench, blind = Bench(deletes=True), True
+    for name in "abcd":
+        bench.vendor.put(name, "1")
+    page = sim.SimAdapter.page
+
+    def partial(self: sim.SimAdapter, ask: Ask, response: Response) -> Page:
+        return replace(page(self, ask, response), proves_absence=not blind)
+
+    monkeypatch.setattr(sim.SimAdapter, "page", partial)
+
+    async def script() -> None:
+        nonlocal blind
+        await anyio.sleep(5)
+        bench.vendor.drop("b")
+        await anyio.sleep(100)
+        assert len(bench.changes()) == 4
+        blind = False
+        await anyio.sleep(100)
+
+    on_virtual_clock(lambda: bench.during(script))
+    assert bench.changes()[4:] == [("b", "deleted")]
     bench.check()
 
 

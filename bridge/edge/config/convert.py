@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from bridge.core import url as core_url
 from bridge.core.secret import Masker, Secret
 from bridge.core.settings import BadSetting
 from bridge.edge.config.document import Document, Place, absolute
@@ -121,7 +122,7 @@ class Converter:
         if where := field.metadata.get("path"):
             return self._path(where, result, path)
         if field.name == "url" or field.name.endswith("_url"):
-            self._web(result, path)
+            self._web(result, path, live=bool(field.metadata.get("live")))
         return result
 
     def _value(self, hint: Any, value: Any, path: KeyPath) -> Any:
@@ -194,15 +195,18 @@ class Converter:
                 self.fail(path, f"the file {result} cannot be read by this user")
         return str(Path(os.path.normpath(result)))
 
-    def _web(self, value: Any, path: KeyPath) -> None:
-        """`nats.url` has its own rule; what is checked here are vendors' addresses."""
+    def _web(self, value: Any, path: KeyPath, *, live: bool) -> None:
+        """`nats.url` has its own rule; what is checked here are vendors' addresses.
+
+        Whether one of a live session is ever spoken to is not known yet: see `rules.check_addresses`.
+        """
         if path[0] != "source" or not isinstance(value, str) or not value:
             return
         problem = url_problem(value, ("http", "https", "ws", "wss"))
         if problem:
             self.fail(path, problem)
-        elif value.lower().startswith(("http://", "ws://")) and not _is_loopback(value):
-            self.warn(path, "the connection is not encrypted: whoever carries it can read the credentials")
+        elif not live and (refused := plain_problem(value)):
+            self.fail(path, refused)
 
 
 def url_problem(url: str, schemes: tuple[str, ...]) -> str:
@@ -213,6 +217,15 @@ def url_problem(url: str, schemes: tuple[str, ...]) -> str:
     if not found or found[1].lower() not in schemes or int(found[3] or 1) not in range(1, 65536) or " " in url:
         return f"expected an address such as {schemes[-1]}://host or {schemes[0]}://host:port/path"
     return ""
+
+
+def plain_problem(url: str) -> str:
+    """Why nothing would be sent to an address of good form, as it is not encrypted; "" if it is, or is this machine."""
+    plain = url.split("://", 1)[0].lower()
+    if plain not in ("http", "ws"):
+        return ""
+    why = core_url.problem(url, plain=plain, secure=f"{plain}s")
+    return f"{why} (without encryption the bridge speaks to vendors only on this machine)" if why else ""
 
 
 def fields_of(cls: type) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
@@ -285,11 +298,6 @@ def _quoted(choice: Any) -> str:
 def _is_ours(hint: Any) -> bool:
     hint = without_none(hint)
     return hint is Secret or dataclasses.is_dataclass(hint)
-
-
-def _is_loopback(url: str) -> bool:
-    host = url.split("://", 1)[1].lower()
-    return bool(re.match(r"(localhost|127(\.\d{1,3}){3}|\[::1\])(?=[:/?#]|\Z)", host))
 
 
 def _deeper(value: Any, most: int) -> bool:

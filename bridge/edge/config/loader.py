@@ -15,7 +15,7 @@ from bridge.core.settings import GraphqlSettings
 from bridge.edge.config import document as config_document
 from bridge.edge.config.convert import Converter, kind
 from bridge.edge.config.problem import ConfigErrors, Problem
-from bridge.edge.config.rules import check_nats, check_subscriptions
+from bridge.edge.config.rules import check_addresses, check_nats, check_subscriptions
 from bridge.edge.discovery import AdapterClass, BrokenAdapter, Catalogue, UnknownAdapter
 
 __all__ = ["Config", "ConfigErrors", "Problem", "load"]
@@ -102,7 +102,10 @@ class _Sources:
         settings = self._converter.table(cls.Settings, table, path)
         if isinstance(settings, GraphqlSettings):
             check_subscriptions(self._converter, cls, settings, path)
-        return settings if settings and self._converter.accepts(cls, settings, path) else None
+        if settings is None or not self._converter.accepts(cls, settings, path):
+            return None
+        check_addresses(self._converter, cls, settings, path)
+        return settings
 
     def _check_name(self, name: Any, path: tuple[str, int]) -> None:
         if not isinstance(name, str):

@@ -1,4 +1,4 @@
-"""Rules about several keys at once: of `[nats]`, with the form of its names and addresses, and of subscriptions."""
+"""Rules about several keys at once: of `[nats]`, with its names and addresses, of sources and of subscriptions."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bridge.core.config import EMBEDDED, NatsSettings
-from bridge.core.settings import GraphqlSettings, Subscription
-from bridge.edge.config.convert import Converter, url_problem
+from bridge.core.oauth import OAuthSettings
+from bridge.core.settings import BaseSettings, GraphqlSettings, Subscription
+from bridge.edge.config.convert import Converter, fields_of, plain_problem, url_problem
 from bridge.edge.config.lines import Path
 from bridge.edge.discovery import AdapterClass
 
@@ -64,6 +65,23 @@ def _check_urls(converter: Converter, nats: NatsSettings) -> None:
         if problem:
             path = ("nats", "url") if isinstance(nats.url, str) else ("nats", "url", index)
             converter.fail(path, f'expected "{EMBEDDED}" or an address such as nats://host:4222 (nats, tls, ws, wss)')
+
+
+def check_addresses(converter: Converter, cls: AdapterClass, settings: BaseSettings, path: Path) -> None:
+    """Report unencrypted addresses that the run would refuse to speak to; warn of one that nobody speaks to so far."""
+    issuer = settings.issuer if isinstance(settings, OAuthSettings) and not settings.token_url else None
+    if issuer and (refused := plain_problem(issuer)):
+        converter.fail((*path, "issuer"), refused)
+    for key, (field, _) in fields_of(type(settings)).items():
+        if not (key == "url" or key.endswith("_url")) or not field.metadata.get("live"):
+            continue
+        value = getattr(settings, key)
+        if not isinstance(value, str) or not (refused := plain_problem(value)):
+            continue
+        if cls(settings).listens:
+            converter.fail((*path, key), refused)
+        else:
+            converter.warn((*path, key), f"a live session would be refused: {refused}")
 
 
 def check_subscriptions(converter: Converter, cls: AdapterClass, settings: GraphqlSettings, path: Path) -> None:

@@ -105,12 +105,65 @@ def test_systemd_names_the_state_directory(tmp_path: Path) -> None:
     assert loaded(tmp_path, "", {"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}).daemon.state_dir == "/var/lib/a"
 
 
-def test_an_unencrypted_address_elsewhere_is_warned_of(tmp_path: Path) -> None:
-    """http:// is fine on loopback; over a network the credentials would travel in the open."""
-    assert loaded(tmp_path, SOURCE.replace("https://acme.example", "http://127.0.0.1:8080/x")).warnings == ()
-    (warning,) = loaded(tmp_path, SOURCE.replace("https://", "http://")).warnings
-    assert (warning.line, warning.key) == (4, 'source["one"].http_url')
-    assert "not encrypted" in warning.message
+def test_an_unencrypted_address_elsewhere_is_refused(tmp_path: Path) -> None:
+    """http:// and ws:// are fine on loopback; to another machine the run would refuse them, so it is an error."""
+    for here in ("http://127.0.0.1:8080/x", "http://localhost/x", "http://vendor.localhost", "HTTP://[::1]:80/x"):
+        assert loaded(tmp_path, SOURCE.replace("https://acme.example", here)).warnings == ()
+    for there in ("http://", "HTTP://", "ws://"):
+        with pytest.raises(ConfigErrors) as raised:
+            loaded(tmp_path, SOURCE.replace("https://", there))
+        (problem,) = raised.value.problems
+        assert (problem.line, problem.key) == (4, 'source["one"].http_url')
+        assert f"use {there.lower().replace('://', 's://')}" in problem.message
+        assert "only on this machine" in problem.message
+
+
+X_ASSIST = """
+[[source]]
+name = "travel"
+adapter = "x_assist"
+graphql_url = "https://x.example/graphql"
+client_id = "me"
+client_secret = { env = "ACME_TOKEN" }
+"""
+X_LIVE = """
+transport = "graphql-ws"
+ws_url = "WSURL"
+[[source.subscription]]
+name = "events"
+document = "subscription { event { id } }"
+entity = "alert"
+id = "id"
+fields = { id = "id" }
+"""
+
+
+def refusals(tmp_path: Path, text: str) -> list[tuple[str, str]]:
+    with pytest.raises(ConfigErrors) as raised:
+        loaded(tmp_path, text)
+    return [(problem.key, problem.message) for problem in raised.value.problems]
+
+
+def test_an_unencrypted_socket_elsewhere_is_refused_where_it_would_be_opened(tmp_path: Path) -> None:
+    """With a subscription ws:// to another machine is wrong; without one nobody goes there: a warning."""
+    keys = X_ASSIST + 'token_url = "https://x.example/token"\n'
+    assert loaded(tmp_path, keys + X_LIVE.replace("WSURL", "ws://127.0.0.1:9/x")).warnings == ()
+    ((key, message),) = refusals(tmp_path, keys + X_LIVE.replace("WSURL", "ws://x.example/x"))
+    assert key == 'source["travel"].ws_url'
+    assert "use wss://" in message
+    (warning,) = loaded(tmp_path, keys + 'ws_url = "ws://x.example/x"\n').warnings
+    assert warning.key == 'source["travel"].ws_url'
+    assert "a live session would be refused" in warning.message
+
+
+def test_an_unencrypted_issuer_elsewhere_is_refused_where_it_would_be_asked(tmp_path: Path) -> None:
+    """The login begins there, unless `token_url` says where tokens are issued."""
+    issuer = 'issuer = "http://login.example"\n'
+    ((key, message),) = refusals(tmp_path, X_ASSIST + issuer)
+    assert key == 'source["travel"].issuer'
+    assert "use https://" in message
+    assert loaded(tmp_path, X_ASSIST + 'issuer = "http://127.0.0.1:9"\n').warnings == ()
+    assert loaded(tmp_path, X_ASSIST + issuer + 'token_url = "https://login.example/token"\n').warnings == ()
 
 
 # Each: what is written, and for every complaint the words it must hold after exactly this place.
