@@ -11,6 +11,8 @@ from bridge.core.event import timestamp
 from bridge.edge.operator.overview import NEVER, Overview
 
 FAILING = ("lost", "blocked")
+SHUT_S = 30.0
+"""A live session that is not open, or silent beyond its heartbeat, for less is a hiccup."""
 
 
 def problems(
@@ -18,13 +20,18 @@ def problems(
     walks: Sequence[Mapping[str, Any]],
     subscriptions: Sequence[Mapping[str, Any]],
     now: datetime,
+    session: Mapping[str, Any] | None = None,
 ) -> list[str]:
-    """The worst first; none when all is well. `walks` and `subscriptions` are as in `status --json`."""
+    """The worst first; none when all is well. `walks`, `subscriptions` and `session` are as in `status --json`."""
     found = []
     if view.condition == NEVER:
         found.append(_never(view, walks, now))
     elif view.condition in FAILING:
         found.append(_failing(view, now))
+    # What the stream says already need not be said again, and what is stale is no news of a session.
+    said = view.condition == NEVER or (view.condition in FAILING and view.half != "reading")
+    if session is not None and not session["stale"] and not said and (trouble := _session(session, now)):
+        found.append(trouble)
     late = [walk for walk in walks if walk["late"]]
     found += [
         f"{walk['name']} was last complete {age(walk['completed'], now)} ago, and should be every "
@@ -66,6 +73,27 @@ def _never(view: Overview, walks: Sequence[Mapping[str, Any]], now: datetime) ->
     return (
         f"{text}; nothing is read yet: it logs in, or waits for the vendor or its quota; see the log of `bridged run`"
     )
+
+
+def _session(session: Mapping[str, Any], now: datetime) -> str | None:
+    """What the daemon's lease tells before anything is announced, or where it hangs and announces nothing."""
+    shut = session["shut_since"]
+    if not session["live"]:
+        if shut is None or _old_s(shut, now) <= SHUT_S:
+            return None
+        return f"its live session has not been open for {age(shut, now)}: see the log of `bridged run`"
+    heard = max((stamp for stamp in (session["last_frame"], session["last_beat"]) if stamp), default=None)
+    every_s, timeout_s = session["beat_interval_s"], session["beat_timeout_s"]
+    if heard is None or every_s is None or _old_s(heard, now) <= every_s + (timeout_s or 0.0) + SHUT_S:
+        return None
+    return (
+        f"nothing was heard in its live session for {age(heard, now)}, though its heartbeat comes every "
+        f"{span(every_s)}: see the log of `bridged run`"
+    )
+
+
+def _old_s(stamp: str, now: datetime) -> float:
+    return (now - datetime.fromisoformat(stamp)).total_seconds()
 
 
 def _failing(view: Overview, now: datetime) -> str:

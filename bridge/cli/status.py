@@ -75,6 +75,7 @@ def describe(
     the daemon's `claim` says.
     """
     walks = [_walk(name, cursor, intervals, now) for name, cursor in sorted(view.walks.items())]
+    measured = session(claim, now)
     subscriptions = [_subscription(one.name, view) for one in getattr(settings, "subscription", ())]
     return {
         "name": view.name,
@@ -85,11 +86,11 @@ def describe(
         "half": view.half,
         "failing_since": view.failing_since,
         "again": view.again,
-        "problems": problems(view, walks, subscriptions, now),
+        "problems": problems(view, walks, subscriptions, now, measured),
         "owner": view.owner or None,
         "walks": walks,
         "subscriptions": subscriptions,
-        "session": session(claim, now),
+        "session": measured,
         "last_event": view.last_event,
         "open_gaps": view.open_gaps,
         "quarantined": view.quarantined,

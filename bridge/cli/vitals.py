@@ -25,6 +25,7 @@ def session(claim: Claim | None, now: datetime) -> Json | None:
     old_s = now.timestamp() - vitals.at_ms / 1000
     return {
         "live": vitals.live,
+        "shut_since": None if vitals.live else _stamp(vitals.shut_ms),
         "measured": timestamp(vitals.at_ms),
         "stale": old_s > 2 * claim.lease_s / RENEWALS,
         "last_frame": _stamp(vitals.last_frame_ms),

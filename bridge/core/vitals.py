@@ -20,7 +20,8 @@ class Vitals:
     `live`: whether a session was open then. The counts are over all sessions of the process: `odd` frames that were
     ignored, `unreadable` packets, `filtered` events that nobody wanted, `acks` that were sent. `last_beat_ms`: the
     peer's last sign of life that is repeated; `round_trip_ms`: from our last ping that was answered to its answer.
-    `beat_interval_ms`, `beat_timeout_ms`: the heartbeat agreed last. None: not measured, or not by this protocol.
+    `beat_interval_ms`, `beat_timeout_ms`: the heartbeat agreed last. `shut_ms`: since when no session is open.
+    None: not measured, or not by this protocol.
     """
 
     at_ms: int
@@ -36,13 +37,14 @@ class Vitals:
     round_trip_ms: float | None = None
     beat_interval_ms: int | None = None
     beat_timeout_ms: int | None = None
+    shut_ms: int | None = None
 
     def to_json(self) -> dict[str, Json]:
         """As it is stored: what was not measured is left out."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
-_STAMPS = ("last_frame_ms", "last_beat_ms")
+_STAMPS = ("last_frame_ms", "last_beat_ms", "shut_ms")
 
 
 def read_vitals(value: Json) -> Vitals | None:

@@ -17,7 +17,8 @@ from bridge.engine.walker import Step, Walker
 class Reading:
     """One stretch of reading. `failed` outlives it: the walks that failed, the latest last; those give way to others.
 
-    `noted` is called after every page, stored or not. `backoff` is for walks that fail while the reading goes on.
+    `noted` is called after every page, stored or not; `answered` after every page that is. `backoff` is for
+    walks that fail while the reading goes on.
     `refusals` outlives it, too. `alone`: without another walk that is not refused there is nothing to go on with.
     """
 
@@ -31,6 +32,7 @@ class Reading:
         refusals: Refusals,
         *,
         alone: bool,
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
         self.walker = walker
         self._backoff = backoff
@@ -39,6 +41,7 @@ class Reading:
         self._noted = noted
         self._refusals = refusals
         self._alone = alone
+        self._answered = answered
         self._changed = anyio.Event()
         refusals.enter(schedule)
 
@@ -100,6 +103,7 @@ class Reading:
             now = anyio.current_time()
             if step is not None:
                 self._backoff.reset()
+                self._answered()
             if step is Step.DONE:
                 self._failed.pop(walk.name, None)
                 self._refusals.readable(walk.name)

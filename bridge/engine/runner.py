@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import anyio
 import anyio.lowlevel
-import structlog
 
 from bridge.adapter import Token, Walk
 from bridge.core.backoff import Backoff
 from bridge.core.errors import Away, Refused, Retry, Unauthorized
-from bridge.core.event import timestamp
 from bridge.core.lease import LeaseLost
 from bridge.core.lifecycle import Signal, State
 from bridge.core.omit import fingerprint, parse
-from bridge.core.record import Json
 from bridge.core.schedule import Schedule
 from bridge.core.vitals import Vitals
+from bridge.engine.bulletin import Bulletin
 from bridge.engine.groups import task_group
 from bridge.engine.handover import Handover
 from bridge.engine.herald import announce_doubt
 from bridge.engine.lanes import Lanes
 from bridge.engine.live import Live
+from bridge.engine.outage import Outage
 from bridge.engine.ports import Book
 from bridge.engine.reader import Reader
 from bridge.engine.reading import Reading
-from bridge.engine.refusals import BLOCKED_RETRY_S, MOST_NAMED, Refusals
+from bridge.engine.refusals import BLOCKED_RETRY_S, Refusals
 from bridge.engine.scribe import Scribe
 from bridge.engine.sequencer import Sequencer
 from bridge.engine.source import Source, Status, World
@@ -32,15 +31,8 @@ from bridge.engine.tenancy import Lease, LeasedBook
 from bridge.engine.vitals import take_vitals
 from bridge.engine.walker import Walker
 
-LOST_AFTER_S = 30.0
-"""A vendor that fails for less is not worth an event: consumers would hear of every hiccup."""
 SETTLED_S = 60.0
 """A live session has proved itself after this long, and the back-off starts over."""
-
-_ATTEMPT = (Signal.FAILED, Signal.NATS_LOST, Signal.RETRY, Signal.OPENED, Signal.CONNECTED)
-"""What a source goes through again and again while its vendor or NATS fails."""
-
-log = structlog.get_logger()
 
 
 class Runner:
@@ -50,31 +42,28 @@ class Runner:
         adapter = source.adapter
         self._source = source
         self._world = world
-        self._log = log.bind(source=source.name)
         self._reader = Reader(
             adapter, world.http, world.quotas.of(adapter.budget_key, adapter.limit), world.wall, world.masker.add
         )
         self._vendor_backoff = Backoff(world.roll)
         self._nats_backoff = Backoff(world.roll, first=0.1, longest=5.0)
         self._read_backoff = Backoff(world.roll)
-        self._unread_because = ""
-        self._failing_since: float | None = None
-        self._announced = self._half = ""
+        self._outage = Outage(live=source.feed is not None)
         self._refusals = Refusals(source.name, world.wall, world.masker)
         self._now: Reading | None = None
-        self._complaint: tuple[Signal, str] | None = None
         self._renewed = False
         self._failed: dict[str, None] = {}
         self._woken = anyio.Event()
         self.status = Status(source.name, adapter.vendor, since_ms=world.wall(), session=source.session)
         self._live = Live(source, world, self.status)
+        self._bulletin = Bulletin(self.status, world.wall, world.masker, self._refusals, self._outage)
 
     async def run(self) -> None:
         """Hold the source until cancelled, for as long as its lease is ours, and stand by otherwise."""
         while True:
             try:
                 lease = await self._world.tenancies.take(self._source.name, self._held, self._measure)
-                self._signal(Signal.GRANTED)
+                self._bulletin.signal(Signal.GRANTED)
                 try:
                     async with task_group() as group:
                         group.start_soon(lease.keep)
@@ -84,15 +73,16 @@ class Runner:
             except Away as error:
                 if isinstance(error, LeaseLost):
                     # Another may have gone on from here: what it published decides what is news now.
-                    self._announced, self._failing_since = "", None
+                    self._bulletin.forget()
+                    self._outage.over()
                     self._refusals.forget()
                     if self.status.state is not State.AWAY:
-                        self._signal(Signal.LEASE_LOST, str(error))
+                        self._bulletin.signal(Signal.LEASE_LOST, str(error))
                         continue
                 await self._away(error)
 
     def _held(self, holder: str) -> None:
-        self._signal(Signal.HELD, f"held by {holder}")
+        self._bulletin.signal(Signal.HELD, f"held by {holder}")
 
     def _measure(self) -> Vitals | None:
         return take_vitals(self.status, self._world.wall())
@@ -104,7 +94,7 @@ class Runner:
             try:
                 lease.check()
                 book = await self._world.ledger.open(self._source.adapter.vendor, self._source.name, owner)
-                self._signal(Signal.OPENED)
+                self._bulletin.signal(Signal.OPENED)
                 await self._hold(LeasedBook(book, lease))
             except LeaseLost:
                 raise
@@ -113,11 +103,12 @@ class Runner:
 
     async def _away(self, error: Away) -> None:
         # Whatever was under way is forgotten; the stream says what is stored.
-        self._signal(Signal.NATS_LOST, str(error))
-        self._announced = ""
+        self._bulletin.signal(Signal.NATS_LOST, str(error))
+        self._bulletin.forget()
+        self._outage.pause()
         await anyio.sleep(self._nats_backoff.next())
         await self._world.ledger.wait_ready()
-        self._signal(Signal.RETRY)
+        self._bulletin.signal(Signal.RETRY)
 
     def wake(self) -> None:
         """Do not wait any longer for a vendor that failed or refused, be it one walk: try again now."""
@@ -133,35 +124,40 @@ class Runner:
         lanes = Lanes(sequencer, book, scribe, self.status.counts)
         walker = Walker(adapter, self._reader, lanes, world.wall, world.ledger)
         await announce_doubt(sequencer, book.memory, world.wall())
-        self._announced, self._half = await self._refusals.recall(sequencer, book)
+        self._bulletin.change, self._bulletin.half = await self._refusals.recall(sequencer, book)
+        async with task_group() as group:
+            group.start_soon(self._bulletin.watch, sequencer)
+            await self._attempts(walker)
+
+    async def _attempts(self, walker: Walker) -> None:
+        sequencer = walker.lanes.main
         while True:
             try:
                 await self._session(walker)
             except Retry as error:
-                self._signal(Signal.FAILED, str(error))
-                if self._failing_for() >= LOST_AFTER_S:
-                    await self._announce(sequencer, "lost", str(error), half="live" if self._live.failed else "")
+                self._bulletin.signal(Signal.FAILED, str(error))
+                self._failed_for(str(error))
+                await self._bulletin.judge(sequencer, ended=True)
                 await self._meanwhile(walker, self._vendor_backoff.next(at_least=error.after))
             except Refused as error:
                 after = error.after or BLOCKED_RETRY_S
-                self._signal(Signal.REFUSED, f"{error}; tried again in {after / 60:g} min, or at a restart")
-                self._failing_for()
-                half = "live" if self._live.failed else ""
-                await self._announce(sequencer, "blocked", str(error), half=half, again_s=after)
+                self._bulletin.signal(Signal.REFUSED, f"{error}; tried again in {after / 60:g} min, or at a restart")
+                await self._refused(sequencer, error, after)
                 await self._meanwhile(walker, after)
                 if not self._live.failed:
                     self._refusals.ask_anew()
-            self._signal(Signal.RETRY)
+            self._bulletin.signal(Signal.RETRY)
 
     async def _session(self, walker: Walker) -> None:
         world = self._world
         self._live.failed = False
+        self.status.shut_ms = self.status.shut_ms or world.wall()
         token = await self._reader.keeper.token()
         walks = await self._walks(walker, token)
         now = anyio.current_time()
         ages = walker.ages(walks)
         if self._source.feed is None:
-            self._signal(Signal.CONNECTED)
+            self._bulletin.signal(Signal.CONNECTED)
 
             async def well() -> None:
                 self._vendor_backoff.reset()
@@ -180,8 +176,9 @@ class Runner:
             async with task_group() as group:
 
                 def connected() -> None:
-                    self._renewed = False
-                    self._signal(Signal.CONNECTED)
+                    self._renewed, self.status.shut_ms = False, None
+                    self._outage.opened()
+                    self._bulletin.signal(Signal.CONNECTED)
                     group.start_soon(self._prove)
 
                 reading = self._reading(walker, schedule, alone=False)
@@ -210,16 +207,17 @@ class Runner:
 
     def _reading(self, walker: Walker, schedule: Schedule, *, alone: bool = True) -> Reading:
         self._now = Reading(
-            walker, schedule, self._failed, self._note_progress, self._read_backoff, self._refusals, alone=alone
-        )
+            walker, schedule, self._failed, self._note_progress, self._read_backoff, self._refusals, alone=alone,
+            answered=self._outage.answered,
+        )  # fmt: skip
         return self._now
 
     async def _unread(self, walker: Walker, error: Retry) -> None:
         """A page beside a live session failed: the session goes on, and the page is asked for again."""
-        failing_s = self._failing_for()
-        self._complain("reading.failed", str(error))
-        if failing_s >= LOST_AFTER_S:
-            await self._announce(walker.lanes.main, "lost", str(error), half="reading")
+        self.status.failures += 1
+        self._outage.unread(str(error))
+        self._bulletin.complain("reading.failed", str(error))
+        await self._bulletin.judge(walker.lanes.main, ended=True)
 
     async def _meanwhile(self, walker: Walker, seconds: float) -> None:
         """Wait before the next attempt. A source whose live session failed is polled meanwhile, as if it had none."""
@@ -236,21 +234,55 @@ class Runner:
                     try:
                         walks = await self._walks(walker, await self._reader.keeper.token())
                         reading = self._reading(walker, Schedule(walks, anyio.current_time(), walker.ages(walks)))
-                        await reading.for_ever(anyio.lowlevel.checkpoint)
-                    except (Retry, Refused) as error:
-                        self._complain("source.unread", str(error))
+                        if not reading.schedule.caught_up:
+                            self._outage.asked()
+                        await reading.for_ever(self._polled)
+                    except Retry as error:
+                        self._outage.unread(str(error))
+                        self._bulletin.complain("source.unread", str(error))
+                        await self._bulletin.judge(walker.lanes.main, ended=True)
+                        await anyio.sleep(self._read_backoff.next(at_least=error.after))
+                    except Refused as error:
+                        self._outage.forbid(str(error))
+                        await self._bulletin.announce(walker.lanes.main, "blocked", str(error), again_s=seconds)
                         # Whoever refuses is not asked again before the session is.
-                        await anyio.sleep(
-                            seconds if isinstance(error, Refused) else self._read_backoff.next(at_least=error.after)
-                        )
+                        await anyio.sleep(seconds)
                 await anyio.sleep_forever()
 
-    def _failing_for(self) -> float:
-        """One more failure; returns since how many seconds there have been nothing but failures."""
+    async def _polled(self) -> None:
+        """All was read that was due beside a live session that failed."""
+        walks = [] if self._now is None else self._now.schedule.walks
+        if not (walks and self._refusals.every(walk.name for walk in walks)):
+            self._outage.read()
+            self._heal()
+        await anyio.lowlevel.checkpoint()
+
+    def _heal(self) -> None:
+        # A walk that fails after it was read once holds up nothing, so all counts as well meanwhile: it is not.
+        if self._now is None or not any(walk.name in self._failed for walk in self._now.schedule.walks):
+            self._bulletin.recovered()
+
+    def _failed_for(self, reason: str) -> None:
+        """One more attempt has failed."""
         self.status.failures += 1
-        if self._failing_since is None:
-            self._failing_since = anyio.current_time()
-        return anyio.current_time() - self._failing_since
+        self.status.shut_ms = self.status.shut_ms or self._world.wall()
+        self._outage.shut(reason)
+        if not self._live.failed:
+            self._outage.unread(reason)
+
+    async def _refused(self, sequencer: Sequencer, error: Refused, after: float) -> None:
+        """The session is refused, or all that could be read."""
+        self.status.failures += 1
+        self.status.shut_ms = self.status.shut_ms or self._world.wall()
+        self._outage.shut(str(error), after)
+        if not self._live.failed:
+            self._outage.forbid(str(error))
+        elif self._outage.forbidden or self._outage.half(self._bulletin.failing, ended=True) == "":
+            # Polling, which is all that is left, fails as well: that was announced.
+            await self._bulletin.judge(sequencer, ended=True)
+            return
+        half = "live" if self._live.failed else ""
+        await self._bulletin.announce(sequencer, "blocked", str(error), half=half, again_s=after)
 
     def _note_progress(self, walker: Walker) -> None:
         self.status.completed_ms = walker.completed_ms
@@ -263,68 +295,13 @@ class Runner:
     async def _well(self, walker: Walker) -> None:
         """Everything that is not refused was read once since the session began, or since something was missed."""
         sequencer = walker.lanes.main
-        self._failing_since, self.status.failures, self._unread_because = None, 0, ""
+        self.status.failures = 0
+        self._outage.over()
+        self._heal()
         self._nats_backoff.reset()
         if self.status.state is State.CATCHING_UP:
-            self._signal(Signal.CAUGHT_UP)
-        if self._refusals.names:
-            if self._refusals.sure:
-                reason, wait_s = self._refusals.reason(), self._refusals.wait_s()
-                await self._announce(sequencer, "blocked", reason, half="reading", again_s=wait_s)
-        elif self._announced not in ("connected", "recovered"):
-            # The stream remembers it, also where another process wrote it, and may have forgotten it, too.
-            before = await sequencer.announced("source", self._source.name)
-            if before in ("connected", "recovered"):
-                self._announced = before
-            else:
-                await self._announce(sequencer, "recovered" if before in ("lost", "blocked") else "connected", "")
-
-    def _complain(self, event: str, reason: str) -> None:
-        """Log what keeps happening, once for each reason in a row."""
-        reason = self._world.masker.mask(reason)
-        if reason != self._unread_because:
-            self._unread_because = reason
-            self._log.warning(event, reason=reason, advice="it is tried again, and said again when the reason changes")
-
-    async def _announce(
-        self, sequencer: Sequencer, change: str, reason: str, *, half: str = "", again_s: float | None = None
-    ) -> None:
-        walks = change == "blocked" and "reading" in (half, self._half)
-        # That all of it is refused now and not only some walks, or the other way round, is news.
-        if self._announced == change and not (walks and half != self._half):
-            return
-        now_ms = self._world.wall()
-        after: dict[str, Json] = {
-            "vendor": self.status.vendor,
-            "state": str(self.status.state),
-            "reason": self._world.masker.mask(reason),
-            "half": half,
-        }
-        since = self._refusals.since if half == "reading" and walks else self._failing_since
-        if since is not None:
-            after["failing_since"] = timestamp(now_ms - round((anyio.current_time() - since) * 1000))
-        if again_s is not None:
-            after["again"] = timestamp(now_ms + round(again_s * 1000))
-        if names := self._refusals.names[:MOST_NAMED]:
-            after["walks"] = names
-        await sequencer.announce("source", change, self._source.name, after)
-        if change in ("lost", "blocked"):
-            self._log.warning(f"source.{change}", half=half or "all", reason=after["reason"])
-        self._announced, self._half = change, half
-
-    def _signal(self, signal: Signal, reason: str = "") -> None:
-        reason = self._world.masker.mask(reason)
-        if not self.status.signal(signal, self._world.wall(), reason):
-            return
-        said = (signal, reason)
-        again = signal in _ATTEMPT and (self._complaint is not None and (not reason or said == self._complaint))
-        if signal in (Signal.FAILED, Signal.NATS_LOST):
-            self._complaint = said
-        elif signal not in _ATTEMPT:
-            self._complaint = None
-        # Said once when it breaks and once when it heals: the attempts in between are for whoever looks closely.
-        level = "debug" if again else "warning" if reason and signal is not Signal.HELD else "info"
-        getattr(self._log, level)(f"source.{self.status.state}", **({"reason": reason} if reason else {}))
+            self._bulletin.signal(Signal.CAUGHT_UP)
+        await self._bulletin.well(sequencer)
 
     def _scribe(self) -> Scribe:
         adapter, world, settings = self._source.adapter, self._world, self._source.adapter.settings

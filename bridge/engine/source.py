@@ -58,7 +58,10 @@ class Source:
 
 @dataclass(slots=True)
 class Status:
-    """A source as seen from outside. Times are milliseconds since the Unix epoch."""
+    """A source as seen from outside. Times are milliseconds since the Unix epoch.
+
+    `shut_ms`: since when it wants a live session and has none open.
+    """
 
     name: str
     vendor: str
@@ -70,6 +73,7 @@ class Status:
     completed_ms: dict[str, int] = field(default_factory=dict)
     inbox: InboxStatistics | None = None
     session: SessionStatistics | None = None
+    shut_ms: int | None = None
     requests: int = 0
     renewals: int = 0
 

@@ -41,6 +41,7 @@ def take_vitals(status: Status, now_ms: int) -> Vitals | None:
         round_trip_ms=None if seen.round_trip_s is None else round(seen.round_trip_s * 1000, 1),
         beat_interval_ms=_ms(seen.beat_interval_s),
         beat_timeout_ms=_ms(seen.beat_timeout_s),
+        shut_ms=status.shut_ms,
     )
 
 

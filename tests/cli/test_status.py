@@ -35,8 +35,8 @@ SHAPE = {
         "walks", "subscriptions", "session", "last_event", "open_gaps", "quarantined", "last_quarantine",
     },
     "session": {
-        "live", "measured", "stale", "last_frame", "last_beat", "round_trip_ms", "beat_interval_s", "beat_timeout_s",
-        "sessions", "frames", "odd", "unreadable", "filtered", "acks",
+        "live", "shut_since", "measured", "stale", "last_frame", "last_beat", "round_trip_ms", "beat_interval_s",
+        "beat_timeout_s", "sessions", "frames", "odd", "unreadable", "filtered", "acks",
     },
     "walk": {"name", "completed", "every_s", "late"},
 }  # fmt: skip
@@ -342,6 +342,42 @@ async def test_a_live_session_shows(server: NatsServer, stream: HandmadeStream, 
     assert row in await words()
     await stream.lease("acme", held.to_json())
     assert " session " not in await words()
+
+
+def troubles(tmp_path: Path, condition: str = "connected", half: str = "", **changes: Any) -> list[str]:
+    """The problems of a source whose lease tells this of its live session."""
+    config = loaded(tmp_path, SOURCE)
+    overview = Overview("one", "acme", condition=condition, since="2026-01-01T23:30:00Z", reason="no", half=half)
+    held = replace(claim(lease_s=10.0), session=replace(VITALS, **changes))
+    report = describe(overview, Intervals(config, config.sources[0]), NOW, config.sources[0], held)
+    found: list[str] = report["problems"]
+    return found
+
+
+def test_a_session_that_is_not_open_is_a_problem(tmp_path: Path) -> None:
+    """After half a minute, unless the stream says so already, or the lease tells nothing of today."""
+    text = "its live session has not been open for 31 s: see the log of `bridged run`"
+    shut: dict[str, Any] = {"live": False, "shut_ms": NOW_MS - 31_000}
+    assert troubles(tmp_path) == []
+    assert troubles(tmp_path, **shut) == [text]
+    assert troubles(tmp_path, live=False, shut_ms=NOW_MS - 30_000) == []
+    assert troubles(tmp_path, live=False) == []
+    assert troubles(tmp_path, **shut, at_ms=NOW_MS - 30_000) == []
+    assert troubles(tmp_path, "lost", "reading", **shut)[1:] == [text]
+    for condition, half in (("lost", "live"), ("lost", ""), ("blocked", "live"), ("never connected", "")):
+        assert len(troubles(tmp_path, condition, half, **shut)) == 1
+
+
+def test_a_session_that_is_silent_beyond_its_heartbeat_is_a_problem(tmp_path: Path) -> None:
+    """Interval and timeout and half a minute: 25 s, 20 s and 30 s. Whatever was heard counts."""
+    silent: dict[str, Any] = {"last_frame_ms": NOW_MS - 500_000, "last_beat_ms": NOW_MS - 76_000}
+    assert troubles(tmp_path, **silent) == [
+        "nothing was heard in its live session for 1.3 min, though its heartbeat comes every 25 s: "
+        "see the log of `bridged run`"
+    ]
+    assert troubles(tmp_path, **silent | {"last_beat_ms": NOW_MS - 75_000}) == []
+    assert troubles(tmp_path, **silent | {"last_frame_ms": NOW_MS - 1_000}) == []
+    assert troubles(tmp_path, **silent | {"beat_interval_ms": None}) == []
 
 
 def test_without_a_live_session_there_is_nothing_to_show(tmp_path: Path) -> None:

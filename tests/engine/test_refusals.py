@@ -35,7 +35,7 @@ class Scoped(SimAdapter):
         bench, name = self.bench, ask.walk.name
         bench.asked.append((anyio.current_time(), name))
         if name in bench.broken:
-            raise Retry("answered 502")
+            raise Retry(f"walk {name}: https://api.example/{name}?page={len(bench.asked)}: answered 502")
         if name == "things" and bench.pages_left is not None:
             bench.pages_left -= 1
             if bench.pages_left < 0:
