@@ -24,6 +24,8 @@ CLOSEST_S = 1.0
 LINGER_S = 5.0
 """So long the old session stays when the new one has settled, unless that has told something before. Only what it tells
 shows that its server listens, which may begin later than we had hoped; quiet vendors show nothing."""
+LEAST_S = 1.0
+"""And so long in any case: what has told something of one subscription may not listen to another yet."""
 EARLY_S = 0.5
 """The old session ends so long before its token does, at the latest."""
 TRY_FIRST_S = 0.5
@@ -158,8 +160,12 @@ class Handover:
 
     async def _overlap(self, serving: _Session, successor: _Session) -> None:
         """Keep both until the new one has told something, as long as the old one may stay."""
-        until = min(anyio.current_time() + LINGER_S, serving.good_until - EARLY_S)
-        await self._until(lambda: successor.heard or successor.failed() or serving.failed(), until)
+        now, last = anyio.current_time(), serving.good_until - EARLY_S
+        await self._until(lambda: successor.failed() or serving.failed(), min(now + LEAST_S, last))
+        if not successor.failed() and not serving.failed():
+            await self._until(
+                lambda: successor.heard or successor.failed() or serving.failed(), min(now + LINGER_S, last)
+            )
 
     async def _settle(self, session: _Session) -> None:
         """Return when the session has started, or failed."""

@@ -232,6 +232,25 @@ def test_a_server_that_listens_late_loses_nothing() -> None:
     assert taken.reasons == []
 
 
+def test_one_that_has_told_something_may_not_listen_to_all_of_it_yet() -> None:
+    """For a second the old session stays in any case."""
+    vendor = Vendor(600.0)
+    open_after: list[int] = []
+
+    async def script(hold: Hold, handover: Handover) -> None:
+        await hold.wait_settled()
+        await anyio.sleep(530)
+        while len(vendor.opened) < 2:
+            await anyio.sleep(0.01)
+        await anyio.sleep(SETTLE_S + 0.9)
+        open_after.append(len(vendor.open))
+        await anyio.sleep(0.3)
+        open_after.append(len(vendor.open))
+
+    assert whole(vendor, run(vendor, script, 0.05))
+    assert open_after == [2, 1]
+
+
 def test_where_nothing_is_told_the_old_session_does_not_stay_for_long() -> None:
     """Five seconds after the new one has settled it ends all the same."""
     vendor = Vendor(600.0)
