@@ -201,11 +201,18 @@ class Reader:
 
 
 def _apart(data: Json) -> dict[str, Json]:
-    """What an event about a user says, with what says who that is apart from it; what is no plain row is all apart."""
-    if not isinstance(data, dict) or any(isinstance(item, (dict, list)) for item in data.values()):
+    """What an event about a user says, with what says who that is apart from it; what is no row is all apart."""
+    if not isinstance(data, dict):
         return {PERSON: data, "data": None}
-    rest = gathered(data, PERSONAL, PERSON)
+    rest = gathered(data, {*PERSONAL, *(name for name, item in data.items() if _names_somebody(item))}, PERSON)
     return {PERSON: rest.pop(PERSON, None), "data": rest}
+
+
+def _names_somebody(value: Json) -> bool:
+    """Whether a personal field stands in it, however deep: it came through our decoder, which bounds that."""
+    if isinstance(value, dict):
+        return any(name in PERSONAL or _names_somebody(item) for name, item in value.items())
+    return isinstance(value, list) and any(map(_names_somebody, value))
 
 
 def _is_about_people(frame: Json) -> bool:

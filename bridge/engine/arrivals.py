@@ -143,7 +143,8 @@ class Arrivals:
     async def overdue(self) -> list[Note]:
         """Wait for pushes that were doubted, and of which no page has said anything for too long; at least one."""
         while True:
-            if not self._doubts:
+            # A page may settle a doubt in the very moment in which it arose, before we are back here.
+            while not self._doubts:
                 self._doubted = anyio.Event()
                 await self._doubted.wait()
             oldest_at = next(iter(self._doubts.values()))[0]

@@ -155,7 +155,7 @@ def test_an_event_that_is_called_as_a_row_is_another_thing() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [{"user": {"email": "a@b"}}, [{"email": "a@b"}], "a@b", {"email": "a@b"}, {"x": ["a@b"]}]
+    "data", [{"user": {"email": "a@b"}}, [{"email": "a@b"}], "a@b", {"email": "a@b"}, {"x": [{"y": {"phone": "a@b"}}]}]
 )
 def test_who_an_event_is_about_can_be_left_out_by_one_path(data: Json) -> None:
     """However deep it stands in what happened to a user."""

@@ -305,7 +305,7 @@ def test_a_frame_that_can_be_read_is_not_spelled_again(monkeypatch: pytest.Monke
     def spelled(value: Json) -> bytes:
         raise AssertionError("the payload was spelled as bytes")
 
-    monkeypatch.setattr(subscription, "canonical", spelled)
+    monkeypatch.setattr(subscription, "legible", spelled)
     assert len(read({"data": {"changed": {"id": "a"}}}, sub())) == 1
     assert read({"data": {}}, sub()) == []
     with pytest.raises(AssertionError):

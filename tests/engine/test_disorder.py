@@ -190,6 +190,29 @@ def test_a_push_that_waited_for_a_page_is_judged_after_it() -> None:
     assert [value for _, _, value in desk.told()] == [1, 2, 3]
 
 
+def test_a_doubt_that_is_settled_at_once_ends_nothing() -> None:
+    """A push is doubted, and a page speaks of it before whoever waits for doubts has looked; the next doubt is seen."""
+    desk = Desk()
+
+    async def main() -> None:
+        sequencer = await desk.open()
+        arrivals = sequencer.arrivals
+        arrivals.prepare(lag_s=0.0, disorder_s=2.0, readable=["thing"])
+        async with anyio.create_task_group() as group:
+            group.start_soon(sequencer.relent)
+            await anyio.sleep(1)
+            note = desk.scribe.note(thing("a", 1), "live")
+            arrivals.doubt(note)
+            arrivals.spoken(note.key, anyio.current_time(), 0.0)
+            await anyio.sleep(1)
+            arrivals.doubt(desk.scribe.note(thing("b", 2), "live"))
+            await anyio.sleep(30)
+            group.cancel_scope.cancel()
+
+    on_virtual_clock(main)
+    assert desk.told() == [("b", "created", 2)]
+
+
 def test_a_page_that_is_passed_over_settles_no_doubt() -> None:
     """A long pass leaves alone what was pushed since it began, so what it says of that decides nothing: neither of a
     push that was doubted, nor of one that waits to be looked at."""

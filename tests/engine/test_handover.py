@@ -22,6 +22,7 @@ from tests.support.engine import on_virtual_clock
 from tests.support.holding import Hold, Taken, holding
 from tests.support.memory_socket import memory_sockets
 from tests.support.sim_vendor import SimAdapter, SimSettings, wall
+from tests.support.waiting import wait_until
 
 SETTLE_S = 2.0
 
@@ -240,8 +241,7 @@ def test_one_that_has_told_something_may_not_listen_to_all_of_it_yet() -> None:
     async def script(hold: Hold, handover: Handover) -> None:
         await hold.wait_settled()
         await anyio.sleep(530)
-        while len(vendor.opened) < 2:
-            await anyio.sleep(0.01)
+        await wait_until(lambda: len(vendor.opened) == 2)
         await anyio.sleep(SETTLE_S + 0.9)
         open_after.append(len(vendor.open))
         await anyio.sleep(0.3)

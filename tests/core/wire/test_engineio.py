@@ -195,7 +195,7 @@ def test_a_server_of_revision_3_is_found_out_at_once() -> None:
         assert isinstance(move, Close)
         assert isinstance(move.error, Refused)
         assert "revision 4" in str(move.error)
-        assert "`engineio`" in str(move.error)
+        assert "set `engineio = 3`" in str(move.error)
 
 
 # The open packet.
