@@ -159,7 +159,8 @@ class Live:
             records += fresh
             strangers += strange
             hints += looks
-            if stored is not None and not looks and not strange:
+            # Where a page has said something newer, that may not be stored yet: nothing is acknowledged.
+            if stored is not None and not looks and not strange and len(fresh) == len(familiar):
                 owed.append((stored, fresh))
             if found and isinstance(frame, dict) and isinstance(name := frame.get("operation"), str):
                 told[name] = None
