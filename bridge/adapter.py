@@ -29,7 +29,7 @@ from bridge.core import (
     subscription,
     url,
 )
-from bridge.core.budget import Allowance, Limit
+from bridge.core.budget import Allowance, Block, Limit
 from bridge.core.credentials import CredentialSettings
 from bridge.core.errors import (
     BridgeError,
@@ -50,7 +50,7 @@ from bridge.core.session import Session, SocketioSession, StreamSession
 from bridge.core.settings import BadSetting, BaseSettings, GraphqlSettings, LiveSettings, Subscription, setting
 
 __all__ = [
-    "Adapter", "Allowance", "Ask", "BadSetting", "BaseSettings", "BridgeError", "CredentialSettings",
+    "Adapter", "Allowance", "Ask", "BadSetting", "BaseSettings", "Block", "BridgeError", "CredentialSettings",
     "CursorExpired", "GraphqlSession", "GraphqlSettings", "Json", "Limit", "LiveSettings", "Login", "Look",
     "Malformed", "OAuthSettings", "Operation", "Page", "PushSettings", "Record", "Refused", "Request", "Response",
     "Retry", "Secret", "Session", "SocketioSession", "StreamSession", "Subprotocol", "Subscription", "Throttled",
@@ -132,6 +132,10 @@ class Adapter(abc.ABC, Generic[S]):
     @abc.abstractmethod
     def record(self, ask: Ask, row: Json) -> Record:
         """Map one row. Raises Malformed when it cannot be read: it goes to quarantine, the page goes on."""
+
+    def schema(self, entity: str) -> str | None:  # noqa: ARG002 - a default that promises nothing
+        """The shared shape that `record` maps this entity to, as `person/1`; None: a shape of the vendor's own."""
+        return None
 
     def belongs(self, ask: Ask, after: Json) -> bool:  # noqa: ARG002 - a default that claims nothing
         """Whether an entity last known as `after` must be in a complete pass over `ask`'s window, if it exists.

@@ -42,6 +42,17 @@ class Allowance:
     reset_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Block:
+    """What a vendor says of its quota with an answer, where it counts in fixed blocks of time.
+
+    `left`: requests that may still go in this block, ours and everybody's. `reset_s`: seconds until the next begins.
+    """
+
+    left: int
+    reset_s: float
+
+
 class Budget:
     """Decides when the next request may start. `now` is passed in; nothing here waits.
 

@@ -119,6 +119,10 @@ class Walk:
     kind are asked for by their ids, and for each the pages may be many. It goes with `batch`.
     `spares`: how many requests of the quota's burst it leaves to others. `on_connect`: whether it is read at once
     after each connect of the live session, or only when it is due.
+    `worth`: how much its freshness is worth beside that of other walks, where the quota is too small for all of them.
+    `wakes`: the walk is a cheap look that says only whether another one, of this name, has something to tell
+    (`Page.evidence`); that one is then read soon. `confirms`: before an entity counts as deleted it is asked for by
+    its id (`Ask.ids`, one at a time), and only an answer without it confirms that it is gone.
     """
 
     name: str
@@ -139,6 +143,9 @@ class Walk:
     of: str = ""
     spares: int = 0
     on_connect: bool = True
+    worth: float = 1.0
+    wakes: str = ""
+    confirms: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +179,11 @@ class Page:
     things that were asked for by another id. `repeats`: pages of this walk overlap, so all rows may have been seen
     before; that it advances is then told by `next` alone. `proves_absence` is False where rows may be there that this
     pass cannot see: it still completes, and nothing that it did not hold counts as deleted.
+    `total`: how many rows the vendor says the whole walk has. `covers`: where rows come sorted by a whole number that
+    is their entity's id, the first and last id between which (both included; None: without end) this page shows all
+    there is: what is missing from one answer is missing, whatever moved between two. A walk that covers proves absence
+    only there, in every `part` that its pages name (such as active and inactive rows). `evidence`: of a walk that
+    `wakes` another: as long as it stays the same, that one need not be read.
     """
 
     rows: Sequence[Json]
@@ -181,3 +193,7 @@ class Page:
     aliases: Mapping[str, str] = field(default_factory=dict)
     repeats: bool = False
     proves_absence: bool = True
+    total: int | None = None
+    covers: tuple[int | None, int | None] | None = None
+    part: str = ""
+    evidence: Json = None

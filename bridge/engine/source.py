@@ -60,7 +60,8 @@ class Source:
 class Status:
     """A source as seen from outside. Times are milliseconds since the Unix epoch.
 
-    `shut_ms`: since when it wants a live session and has none open.
+    `shut_ms`: since when it wants a live session and has none open. `progress`: of each walk in the middle of a pass,
+    the rows read so far and how many the vendor says there are (None: it does not say).
     """
 
     name: str
@@ -71,6 +72,7 @@ class Status:
     failures: int = 0
     counts: Counts = field(default_factory=Counts)
     completed_ms: dict[str, int] = field(default_factory=dict)
+    progress: dict[str, tuple[int, int | None]] = field(default_factory=dict)
     inbox: InboxStatistics | None = None
     session: SessionStatistics | None = None
     shut_ms: int | None = None
