@@ -168,7 +168,11 @@ async def establish(
         view = None
     elif view is None and ledger["state"]["last_seq"]:
         log.warning("view.remade", view=names.state_stream, reason="it was missing")
-    view = view or await _one(js, names, {**state_config(names), "metadata": notes})
+    if view is None:
+        view = await _one(js, names, {**state_config(names), "metadata": notes})
+        if wrong and (still := await _why_wrong(js, names)):
+            # A server that has not yet put away the files of a view removed before lets the next one find them.
+            raise Away(f"the view was removed, and is back as it was: {still}")
     differing = state_differences(names, view["config"])
     if wrong and names.manage == "verify":
         differing.append(Difference(names.state_stream, "content", f"made from {names.stream}", wrong, _STRANGER))

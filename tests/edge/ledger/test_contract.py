@@ -19,9 +19,10 @@ from bridge.edge.ledger.layout import LedgerNames, state_config, stream_config, 
 from bridge.edge.ledger.ledger import JetStreamLedger
 from bridge.edge.ledger.permissions import permissions
 from bridge.edge.nats.connection import connect
-from bridge.edge.nats.jetstream import ApiError, JetStream, Nobody
+from bridge.edge.nats.jetstream import JetStream, Nobody
 from bridge.edge.nats.options import NatsOptions
 from bridge.engine.ports import BatchStale, Book, Cursor, Ledger, Stale, Stored
+from tests.support.emptying import remove_streams
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.nats_cluster import cluster_ready, nats_cluster_blocking, step_down
 from tests.support.nats_server import NatsServer, free_port, nats_server_blocking
@@ -182,14 +183,11 @@ async def real_side(place: Place) -> AsyncIterator[Real]:
         js = JetStream(admin.client, prefix=LedgerNames(domain=place.names.domain).api)
         # A leaf node learns only after its connection is made what its hub listens to.
         await wait_until(lambda: listens(js), what="JetStream to be in reach")
-        for stream in ("KV_bridge-state", "BRIDGE", "BRIDGE_TELEMETRY"):
-            try:
-                await js.call(f"STREAM.DELETE.{stream}")
-            except ApiError:
-                continue
+        streams = ("KV_bridge-state", "BRIDGE", "BRIDGE_TELEMETRY")
+        await remove_streams(js, streams, place.server.folder.parent)
         if place.names.manage == "verify":
             for config in (stream_config(place.names), state_config(place.names), telemetry_config(place.names)):
-                await wait_until(lambda config=config: created(js, config), what="the stream to be made")
+                await js.call(f"STREAM.CREATE.{config['name']}", config)
         made.append(JetStreamLedger(connection.client, place.names, deadline_s=30))
         await made[0].prepare()
         real = Real(made[0], js, connection.client.force_reconnect)
@@ -208,18 +206,6 @@ async def listens(js: JetStream) -> bool:
     return True
 
 
-async def created(js: JetStream, config: dict[str, Json]) -> bool:
-    """Make a stream; False while the server still clears away what bore its name before."""
-    try:
-        await js.call(f"STREAM.CREATE.{config['name']}", config)
-    except ApiError as error:
-        if error.err_code != STORE_NOT_MADE:
-            raise
-        return False
-    return True
-
-
-STORE_NOT_MADE = 10049
 OPERATED = LedgerNames(manage="verify")
 DOMAIN = LedgerNames(domain="hub")
 IMPORTED = LedgerNames(api_prefix="JS.theirs", manage="verify")

@@ -27,6 +27,7 @@ from bridge.edge.ledger.layout import (
 )
 from bridge.edge.nats.jetstream import ApiError, JetStream
 from tests.support.asking import plain_client
+from tests.support.emptying import remove_streams
 from tests.support.nats_server import NatsServer, nats_server, nats_server_blocking
 
 pytestmark = pytest.mark.anyio
@@ -49,11 +50,7 @@ async def connected(url: str) -> AsyncIterator[JetStream]:
 @pytest.fixture
 async def js(server: NatsServer) -> AsyncIterator[JetStream]:
     async with connected(server.url) as js:
-        for stream in ("KV_bridge-state", "BRIDGE", "OTHER"):
-            try:
-                await js.call(f"STREAM.DELETE.{stream}")
-            except ApiError:
-                continue
+        await remove_streams(js, ("KV_bridge-state", "BRIDGE", "OTHER"), server.folder)
         yield js
 
 

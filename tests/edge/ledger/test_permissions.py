@@ -18,10 +18,11 @@ from bridge.edge.ledger.leases import JetStreamLeases
 from bridge.edge.ledger.ledger import JetStreamLedger
 from bridge.edge.ledger.permissions import permissions
 from bridge.edge.nats.connection import NatsConnection, connect
-from bridge.edge.nats.jetstream import ApiError, JetStream
+from bridge.edge.nats.jetstream import JetStream
 from bridge.edge.nats.options import NatsOptions
 from bridge.engine.ports import Cursor, Stored
 from tests.support.asking import plain_client
+from tests.support.emptying import remove_streams
 from tests.support.nats_server import NatsServer, nats_server_blocking
 from tests.support.sealing import VENDOR, head_at, key, sealed
 from tests.support.waiting import wait_until
@@ -73,11 +74,7 @@ def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 async def admin(server: NatsServer) -> AsyncIterator[JetStream]:
     async with plain_client(server.url, user="admin", password="p") as nc:
         js = JetStream(nc, deadline_s=30)
-        for stream in ("KV_bridge-state", "BRIDGE", "KV_bridge-leases"):
-            try:
-                await js.call(f"STREAM.DELETE.{stream}")
-            except ApiError:
-                continue
+        await remove_streams(js, ("KV_bridge-state", "BRIDGE", "KV_bridge-leases"), server.folder)
         yield js
 
 

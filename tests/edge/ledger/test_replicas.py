@@ -22,10 +22,11 @@ from bridge.edge.ledger.permissions import permissions
 from bridge.edge.ledger.shape import origin
 from bridge.edge.nats.answers import Entry, NoAnswer, Reader
 from bridge.edge.nats.connection import NatsConnection, connect
-from bridge.edge.nats.jetstream import ApiError, JetStream
+from bridge.edge.nats.jetstream import JetStream
 from bridge.edge.nats.options import NatsOptions
 from bridge.engine.ports import Book
 from tests.support.asking import plain_client
+from tests.support.emptying import remove_streams
 from tests.support.nats_cluster import cluster_ready, nats_cluster_blocking
 from tests.support.nats_server import NatsServer
 from tests.support.sealing import SOURCE, VENDOR, key, sealed
@@ -59,11 +60,7 @@ async def servers(cluster: list[NatsServer]) -> list[NatsServer]:
     """An empty cluster."""
     await cluster_ready(cluster)
     async with plain_client(cluster[0].url) as nc:
-        for stream in (VIEW, "BRIDGE"):
-            try:
-                await JetStream(nc, deadline_s=30).call(f"STREAM.DELETE.{stream}")
-            except ApiError:
-                continue
+        await remove_streams(JetStream(nc, deadline_s=30), (VIEW, "BRIDGE"), cluster[0].folder.parent)
     return cluster
 
 

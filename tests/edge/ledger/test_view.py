@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from bridge.edge.ledger.layout import LayoutDiffers, stream_config
+from bridge.core.errors import Away
+from bridge.edge.ledger.layout import LayoutDiffers, establish, stream_config
 from bridge.edge.ledger.shape import origin
 from tests.support.asking import ask
 from tests.support.nats_server import NatsServer, nats_server
@@ -183,6 +184,28 @@ async def test_a_stream_made_anew_is_read_from_the_start_and_told(server: NatsSe
             ("opened", True),
             ("closed", True),
         ]
+        await check_view(rig)
+
+
+async def test_a_removed_view_that_comes_back_is_not_taken_for_a_new_one(server: NatsServer) -> None:
+    """A server still busy with the files of an earlier view leaves the next one's: until it is done there is none."""
+    async with source_rig(server.url) as rig:
+        put_all(rig, "0")
+        async with rig.running():
+            pass
+        await rig.ledger.open("sim", "acme", {})
+        await rig.js.call("STREAM.DELETE.BRIDGE")
+        await rig.js.call("STREAM.CREATE.BRIDGE", stream_config(rig.names))
+        busy = server.store / "jetstream" / "$G" / "streams" / ".KV_bridge-state"
+        busy.mkdir()
+        (busy / "file").touch()
+        with pytest.raises(Away, match="the view was removed, and is back as it was"):
+            await establish(rig.js, rig.names)
+        shutil.rmtree(busy)
+        rig.news.clear()
+        async with rig.running():
+            pass
+        assert sorted(rig.told()) == [(id_, "snapshot") for id_ in IDS]
         await check_view(rig)
 
 
