@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -116,6 +117,11 @@ async def test_ctrl_c_ends_with_the_verdict(tmp_path: Path) -> None:
     assert "Traceback" not in child.text()
 
 
+def plain_text(screen: str) -> str:
+    """What a terminal was sent, without colours and movements."""
+    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen)
+
+
 @pytest.mark.anyio
 async def test_the_live_view_on_a_terminal(tmp_path: Path) -> None:
     """It draws on a screen of its own, gives the terminal back, and leaves the verdict there."""
@@ -133,7 +139,7 @@ async def test_the_live_view_on_a_terminal(tmp_path: Path) -> None:
             except OSError:  # the other end is closed
                 return
 
-    with anyio.fail_after(90):
+    with anyio.fail_after(150):
         async with anyio.create_task_group() as group:
             group.start_soon(watch)
             done = await anyio.run_process(command, stdin=theirs, stdout=theirs, check=False, env=environ)
@@ -144,9 +150,10 @@ async def test_the_live_view_on_a_terminal(tmp_path: Path) -> None:
     entered, left = text.index("\x1b[?1049h"), text.index("\x1b[?1049l")
     view, after = text[entered:left], text[left:]
     assert "reading what the vendors have to show" in view
-    assert "session-uuid-1" in view
     assert "travel" in view
     assert "x-assist" in view
+    # Which events still stand there when it is drawn, a busy machine decides; that some do it does not.
+    assert re.search(r" [a-z-]+/[a-z]+ [a-z-]+\.(snapshot|created|updated|deleted|occurred) ", plain_text(view))
     assert "missing 0, duplicates 0, out of order 0, invented 0" in after
     assert "every change that could be read is there, once" in after
 
