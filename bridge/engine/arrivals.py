@@ -40,6 +40,7 @@ class Arrivals:
     def __init__(self) -> None:
         self._tick = 0
         self._pushed: dict[Key, int] = {}
+        self._asked_at: float | None = None
         self._opened_at = anyio.current_time()
         self._known: dict[Key, _Known] = {}
         self._disorder_s = self._memory_s = 0.0
@@ -86,15 +87,29 @@ class Arrivals:
         if self._memory_s:
             self._remember(key, digest, before)
 
-    def believable(self, key: Key, digest: str, before: str | None) -> bool:
-        """Whether a push that says this of the entity can be taken as its newest state."""
+    def asked(self) -> float:
+        """A page is asked for now: until `answered`, what it may contradict is remembered. Returns the moment."""
+        self._asked_at = anyio.current_time()
+        return self._asked_at
+
+    def answered(self) -> None:
+        """What the page asked for last says has been dealt with."""
+        self._asked_at = None
+
+    def believable(self, key: Key, digest: str, before: str | None, arrived_at: float | None = None) -> bool:
+        """Whether a push that says this of the entity can be taken as its newest state.
+
+        `arrived_at`: when it came (default: now). It may have waited for long since: what counts is how soon it
+        followed what is known.
+        """
         if not self._disorder_s or key.entity not in self._readable or len(self._doubts) >= MOST_DOUBTS:
             return True
         now = anyio.current_time()
         known = self._known.get(key)
         if known is not None and digest != known.digest:
             recent = {former for at, former in known.former if now - at < self._memory_s}
-            if now - known.at < self._disorder_s or digest in recent:
+            followed_s = (now if arrived_at is None else arrived_at) - known.at
+            if followed_s < self._disorder_s or digest in recent:
                 known.former = (*known.former, (now, digest))[-MOST_FORMER:]
                 return False
         if known is None or digest != known.digest:
@@ -109,7 +124,8 @@ class Arrivals:
         if before is not None and before != digest:
             former = (*former, (now, before))[-MOST_FORMER:]
         self._known[key] = _Known(now, digest, former)
-        while now - self._known[oldest := next(iter(self._known))].at > self._memory_s:
+        needed = now if self._asked_at is None else self._asked_at
+        while needed - self._known[oldest := next(iter(self._known))].at > self._memory_s:
             del self._known[oldest]
 
     # --- doubts ---

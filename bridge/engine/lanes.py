@@ -48,7 +48,9 @@ class Lanes:
         """Whether the stream may have forgotten what the walk covers: see `Memory.forgotten`."""
         return not walk.telemetry and walk.name in self._book.memory.forgotten
 
-    async def live(self, records: Sequence[Record], unreadable: Sequence[Malformed], *, feed: str) -> list[Record]:
+    async def live(
+        self, records: Sequence[Record], unreadable: Sequence[Malformed], *, feed: str, arrived_at: float
+    ) -> list[Record]:
         """Store live records, each in its lane; returns those that were not, see `Sequencer.live`.
 
         What could not be read is the bridge's own news, and no telemetry.
@@ -56,7 +58,8 @@ class Lanes:
         aside = [record for record in records if record.telemetry]
         if any(not record.occurred for record in aside):
             raise ValueError(f"feed {feed}: telemetry must occur once")
-        doubtful = await self.main.live([record for record in records if not record.telemetry], unreadable, feed=feed)
+        news = [record for record in records if not record.telemetry]
+        doubtful = await self.main.live(news, unreadable, feed=feed, arrived_at=arrived_at)
         if aside:
             await (await self._aside()).once(aside, feed=feed)
         return doubtful

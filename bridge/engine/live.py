@@ -167,7 +167,7 @@ class Live:
         if failures:
             self._note_failures(failures)
             reading.missed()
-        doubtful = await walker.lanes.live(records, unreadable, feed=FEED)
+        doubtful = await walker.lanes.live(records, unreadable, feed=FEED, arrived_at=frames[0].at)
         for entity in dict.fromkeys([*hints, *(record.entity for record in [*strangers, *doubtful])]):
             reading.look(entity)
         unsure = {id(record) for record in doubtful}

@@ -10,12 +10,12 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from bridge.core.differ import judge
 from bridge.core.errors import Away, Malformed
 from bridge.core.event import Event
 from bridge.core.record import Head, Json, Key, Record, Via
 from bridge.engine.arrivals import Arrivals
 from bridge.engine.batching import BATCH_EVENTS, cut, one_per_entity, rounds, side_by_side
+from bridge.engine.belief import Belief
 from bridge.engine.breath import breathe, in_slices
 from bridge.engine.bulk import LEAST, Bulk
 from bridge.engine.clerk import Clerk
@@ -43,6 +43,7 @@ class Sequencer:
         self._clerk = Clerk(book, scribe, self._heads, self._once, counts)
         self._bulk = Bulk(book, self._clerk, counts, self._settle)
         self.arrivals = Arrivals()
+        self._belief = Belief(self.arrivals, self._heads)
         self._tainted: set[Key] = set()
         self._unsure: dict[str, Json] = {}
 
@@ -85,18 +86,23 @@ class Sequencer:
     # --- the two writes ---
 
     async def live(
-        self, records: Sequence[Record], unreadable: Sequence[Malformed] = (), *, feed: str = "live"
+        self,
+        records: Sequence[Record],
+        unreadable: Sequence[Malformed] = (),
+        *,
+        feed: str = "live",
+        arrived_at: float | None = None,
     ) -> list[Record]:
-        """Store live records: in order per entity, otherwise side by side. Returns when every one is stored.
+        """Store live records, which came at `arrived_at` or later: in order per entity, otherwise side by side.
 
-        Returns those that were not, as they may be older than what is known: only the vendor can tell.
+        Returns, when all others are stored, those that may be older than what is known: only the vendor can tell.
         """
         # In one breath: a pass that began meanwhile would read what is newer, and could store it before these.
         notes = [self._scribe.note(record, "live") for record in records]
         notes += [self._scribe.quarantine(error, feed) for error in unreadable]
         self.arrivals.pushed(note.key for note in notes if not note.record.occurred)
         doubtful: list[Note] = []
-        await self._store_singly(notes, doubtful)
+        await self._store_singly(notes, doubtful, arrived_at)
         self.counts.held += len(doubtful)
         return [note.record for note in doubtful]
 
@@ -157,7 +163,7 @@ class Sequencer:
         notes += [self._scribe.quarantine(error, walk) for error in unreadable]
         for note in notes:
             # What is passed over below settles nothing.
-            if not self._overtaken(note, since):
+            if not self._belief.overtaken(note, since):
                 self.arrivals.spoken(note.key, asked_at, lag_s)
         batches = rounds(notes) or [[]]
         held = 0
@@ -165,16 +171,17 @@ class Sequencer:
             last = batch is batches[-1]
             async with self._exclusive.hold(note.key for note in batch):
                 # Asked only now: a live write may have come first while this page waited for its entities.
-                fresh = [note for note in batch if not self._overtaken(note, since)]
+                fresh = [note for note in batch if not self._belief.overtaken(note, since)]
                 if lag_s:
                     # A push that was cancelled on its way may be what the page disagrees with.
                     await self._clear_doubts(fresh)
-                    settled = [note for note in fresh if not self._unsettled(note, asked_at, lag_s)]
+                    settled = [note for note in fresh if not self._belief.unsettled(note, asked_at, lag_s)]
                     held += len(fresh) - len(settled)
                     fresh = settled
                 await self._store_together(fresh, walk, cursor if last else part_cursor, part_cursor, cursor_alone)
             if not last:
                 await breathe()
+        self.arrivals.answered()
         self.counts.held += held
         return held
 
@@ -184,14 +191,16 @@ class Sequencer:
 
     # --- single writes ---
 
-    async def _store_singly(self, notes: list[Note], doubtful: list[Note] | None = None) -> None:
+    async def _store_singly(
+        self, notes: list[Note], doubtful: list[Note] | None = None, arrived_at: float | None = None
+    ) -> None:
         tries: dict[Key, int] = {}
         while notes:
             now, notes = one_per_entity(notes)
             async with self._exclusive.hold(note.key for note in now):
                 if doubtful is not None:
                     # Asked only now: a page may have come first while these waited for their entities.
-                    unsure = [note for note in now if not self._believable(note)]
+                    unsure = [note for note in now if not self._belief.believable(note, arrived_at)]
                     for note in unsure:
                         self.arrivals.doubt(note)
                     doubtful += unsure
@@ -328,21 +337,3 @@ class Sequencer:
                 self._heads.put(key, replace(known, seq=0))
 
         await side_by_side(look, [(key, None) for key in dict.fromkeys(keys)])
-
-    def _overtaken(self, note: Note, since: int) -> bool:
-        return note.record.version is None and self.arrivals.pushed_since(note.key, since)
-
-    def _believable(self, note: Note) -> bool:
-        if note.record.version is not None or note.record.occurred or note.forced is not None:
-            return True
-        head = self._heads.get(note.key)
-        return self.arrivals.believable(note.key, note.digest, head.digest if head else None)
-
-    def _unsettled(self, note: Note, asked_at: float, lag_s: float) -> bool:
-        """Whether the note disagrees with what is known, and may merely be older than that."""
-        record, head = note.record, self._heads.get(note.key)
-        if record.version is not None or record.occurred or head is None:
-            return False
-        if not self.arrivals.unsettled(note.key, asked_at, lag_s):
-            return False
-        return judge(record, note.digest, head, first_read=note.first_read, live=False) is not None

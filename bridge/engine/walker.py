@@ -142,7 +142,7 @@ class Walker:
         """
         run = self._runs.get(walk.name) or self._begin(walk)
         ask = run.state.ask()
-        asked_at = anyio.current_time()
+        asked_at = self._sequencer.arrivals.asked()
         try:
             page = await self._reader.page(ask) if ask.ids or not walk.batch else Page([])
             records, unreadable = await self._read(run, page)

@@ -93,6 +93,8 @@ def test_in_any_disorder_the_stream_is_what_the_vendor_issued(seed: int) -> None
     chance = Random(seed)
     lags = [chance.choice([0.0, 1.0, 2.0, 9.0]) for _ in range(3)]
     bench = Laggard(*lags, facts=Disorderly, every_s=chance.choice([20.0, 5_000.0]))
+    slowest = chance.choice([0.0, 8.0])
+    bench.replicas.takes = lambda: chance.uniform(0.0, slowest)
     group: TaskGroup | None = None
 
     async def later(delay: float, row: Json) -> None:
@@ -188,6 +190,46 @@ def test_a_push_that_waited_for_a_page_is_judged_after_it() -> None:
 
     on_virtual_clock(main)
     assert [value for _, _, value in desk.told()] == [1, 2, 3]
+
+
+def test_what_a_slow_answer_contradicts_is_remembered_until_it_is_there() -> None:
+    """It shows what was before the push, as it may; however long it was on its way, that is no news."""
+    desk = Desk()
+
+    async def main() -> None:
+        sequencer = await desk.open()
+        sequencer.arrivals.prepare(lag_s=3.0, disorder_s=2.0, readable=["thing"])
+        await sequencer.live([thing("a", 1), thing("b", 1)])
+        await anyio.sleep(10)
+        await sequencer.live([thing("a", 2)])
+        await anyio.sleep(1)
+        began, asked_at = sequencer.arrivals.tick(), sequencer.arrivals.asked()
+        await anyio.sleep(8)
+        await sequencer.live([thing("b", 2)])
+        await desk.page(sequencer, thing("a", 1), since=began, asked_at=asked_at, lag_s=3.0)
+
+    on_virtual_clock(main)
+    assert desk.told() == [("a", "created", 1), ("b", "created", 1), ("a", "updated", 2), ("b", "updated", 2)]
+
+
+def test_pushes_are_as_far_apart_as_they_came_however_late_they_are_looked_at() -> None:
+    """The ledger was slow: that the older of two changed places with the newer one is no less likely for it."""
+    desk = Desk()
+
+    async def main() -> None:
+        sequencer = await desk.open()
+        sequencer.arrivals.prepare(lag_s=0.0, disorder_s=2.0, readable=["thing"])
+        await sequencer.live([thing("a", 1)])
+        await anyio.sleep(10)
+        came_at = anyio.current_time()
+        await sequencer.live([thing("a", 3)], arrived_at=came_at)
+        await anyio.sleep(5)
+        assert await sequencer.live([thing("a", 2)], arrived_at=came_at + 0.5) == [thing("a", 2)]
+        # What comes later than that is news, at whatever time it is looked at.
+        assert await sequencer.live([thing("a", 4)], arrived_at=came_at + 2.5) == []
+
+    on_virtual_clock(main)
+    assert [value for _, _, value in desk.told()] == [1, 3, 4]
 
 
 def test_a_doubt_that_is_settled_at_once_ends_nothing() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import cycle
 from typing import Any
+
+import anyio
 
 from bridge.adapter import Ask, Json, Page, Record, Request, Response, Token, Walk
 from bridge.engine.runner import Runner
@@ -15,7 +17,10 @@ from tests.support.sim_vendor import SimAdapter, SimVendor, _answer, wall
 
 
 class Replicas(SimVendor):
-    """Queries are answered by replicas in turn, each so many seconds behind. `names` re-encodes the ids it sends."""
+    """Queries are answered by replicas in turn, each so many seconds behind. `prefix` re-encodes the ids it sends.
+
+    `takes` draws how many seconds an answer is on its way, once it is made.
+    """
 
     def __init__(self, *lags: float) -> None:
         super().__init__()
@@ -26,6 +31,12 @@ class Replicas(SimVendor):
         self.hidden: set[str] = set()
         self.asked: list[list[str]] = []
         self.reads = 0
+        self.takes: Callable[[], float] = lambda: 0.0
+
+    async def send(self, request: Request, *, timeout_s: float, max_bytes: int) -> Response:
+        response = await super().send(request, timeout_s=timeout_s, max_bytes=max_bytes)
+        await anyio.sleep(self.takes())
+        return response
 
     def put(self, id_: str, value: str, *, position: int | None = None) -> None:
         self.created.setdefault(id_, wall())

@@ -1,0 +1,36 @@
+"""Whether what a push or a page says of an entity may be older than what is known of it."""
+
+from __future__ import annotations
+
+from bridge.core.differ import judge
+from bridge.engine.arrivals import Arrivals
+from bridge.engine.known import Known
+from bridge.engine.scribe import Note
+
+
+class Belief:
+    """Records with a version speak for themselves; the others are judged by when they came."""
+
+    def __init__(self, arrivals: Arrivals, heads: Known) -> None:
+        self._arrivals = arrivals
+        self._heads = heads
+
+    def overtaken(self, note: Note, since: int) -> bool:
+        """Whether a push has told something newer of the entity than a pass that began at the mark `since` can."""
+        return note.record.version is None and self._arrivals.pushed_since(note.key, since)
+
+    def believable(self, note: Note, arrived_at: float | None) -> bool:
+        """Whether a push that came then can be taken for the newest state."""
+        if note.record.version is not None or note.record.occurred or note.forced is not None:
+            return True
+        head = self._heads.get(note.key)
+        return self._arrivals.believable(note.key, note.digest, head.digest if head else None, arrived_at)
+
+    def unsettled(self, note: Note, asked_at: float, lag_s: float) -> bool:
+        """Whether a page's note disagrees with what is known, and may merely be older than that."""
+        record, head = note.record, self._heads.get(note.key)
+        if record.version is not None or record.occurred or head is None:
+            return False
+        if not self._arrivals.unsettled(note.key, asked_at, lag_s):
+            return False
+        return judge(record, note.digest, head, first_read=note.first_read, live=False) is not None
