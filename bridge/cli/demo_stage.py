@@ -73,6 +73,7 @@ async def cast(seed: int) -> AsyncIterator[list[Part]]:
                 )
             )
         )
+        # These vendors keep their pushes in order, so none need be asked about, and every state that was served is told.
         yield [
             Part(
                 "support",
@@ -83,6 +84,7 @@ async def cast(seed: int) -> AsyncIterator[list[Part]]:
                     "history_fast_every_s": 1.0,
                     "history_slow_every_s": 3.0,
                     "history_slow_reach_s": ALL_TIME_S,
+                    "push_disorder_s": 0,
                     "ws_settle_s": 0.2,
                 },
                 pcvisit_view.as_issued,
@@ -101,7 +103,7 @@ async def cast(seed: int) -> AsyncIterator[list[Part]]:
                     "recent_every_s": 2.0,
                     "by_id_every_s": 3.0,
                     "all_every_s": 3.0,
-                    "push_disorder_s": 0,  # this vendor keeps its pushes in order, so none need be asked about
+                    "push_disorder_s": 0,
                     "ws_settle_s": 0.2,
                 },
                 x_assist_view.as_issued,
