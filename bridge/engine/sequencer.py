@@ -199,6 +199,8 @@ class Sequencer:
             now, notes = one_per_entity(notes)
             async with self._exclusive.hold(note.key for note in now):
                 if doubtful is not None:
+                    # A page that was cancelled on its way may be what these disagree with.
+                    await self._clear_doubts(now)
                     # Asked only now: a page may have come first while these waited for their entities.
                     unsure = [note for note in now if not self._belief.believable(note, arrived_at)]
                     for note in unsure:
@@ -331,6 +333,10 @@ class Sequencer:
             if head is not None and head.change == "occurred":
                 self._once.add([key])
             elif head is not None:
+                before = self._heads.get(key)
+                if before is None or before.ce_id != head.ce_id:
+                    # When it was written nobody has told; what was asked for before now may show less.
+                    self.arrivals.stored(key, head.digest, before.digest if before else None)
                 self._heads.put(key, head)
             elif (known := self._heads.get(key)) is not None:
                 # The stream no longer holds it (aged out, purged): what is known of its content stays true.

@@ -8,6 +8,7 @@ from dataclasses import replace
 from random import Random
 
 import anyio
+import pytest
 from anyio.abc import TaskGroup
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -230,6 +231,31 @@ def test_pushes_are_as_far_apart_as_they_came_however_late_they_are_looked_at() 
 
     on_virtual_clock(main)
     assert [value for _, _, value in desk.told()] == [1, 3, 4]
+
+
+@pytest.mark.parametrize("by", ["page", "push"])
+def test_what_a_page_wrote_that_was_cancelled_on_its_way_is_as_new_as_its_discovery(by: str) -> None:
+    """It is in the stream, as a look tells, but not since when: what disagrees with it so soon may be older."""
+    desk = Desk()
+
+    async def main() -> None:
+        sequencer = await desk.open()
+        sequencer.arrivals.prepare(lag_s=3.0, disorder_s=2.0, readable=["thing"])
+        await sequencer.live([thing("a", 1)])
+        await anyio.sleep(10)
+        with anyio.CancelScope() as scope:
+            desk.ledger.on_step = lambda step: scope.cancel() if step == "commit.stored" else None
+            await desk.page(sequencer, thing("a", 2), asked_at=sequencer.arrivals.asked(), lag_s=3.0)
+        assert scope.cancelled_caught
+        assert [value for _, _, value in desk.told()] == [1, 2]
+        await anyio.sleep(0.5)
+        if by == "page":
+            await desk.page(sequencer, thing("a", 1), asked_at=sequencer.arrivals.asked(), lag_s=3.0)
+        else:
+            await sequencer.live([thing("a", 0)], arrived_at=anyio.current_time())
+
+    on_virtual_clock(main)
+    assert [value for _, _, value in desk.told()] == [1, 2]
 
 
 def test_a_doubt_that_is_settled_at_once_ends_nothing() -> None:
