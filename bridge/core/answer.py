@@ -21,6 +21,15 @@ LONGEST_PAUSE_S = 86_400.0
 _WAIT = re.compile(r"Retry-After:\s*([0-9]{1,9})\s*seconds?", re.IGNORECASE)
 _RATE = re.compile(r"Rate limit:\s*([0-9]{1,9})\s*requests? per (second|minute|hour|day)", re.IGNORECASE)
 _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3_600.0, "day": 86_400.0}
+_SPAN = re.compile(
+    r"(?<![\w.,-])(?P<number>[0-9]{1,9}) ?(?P<unit>seconds?|secs?|sekunden?|sek|s|minutes?|mins?|minuten?)\b",
+    re.IGNORECASE,
+)
+_PERIOD = re.compile(
+    r"(?:\b(?:per|pro|je|every|each|alle|jede|within|innerhalb(?: von)?)"
+    r"|(?:requests|calls|aufrufen?|anfragen|abfragen|zugriffen?) (?:in|within|innerhalb(?: von)?)) ?$",
+    re.IGNORECASE,
+)
 _SENTENCE = re.compile(r"[A-Z]?[a-z]{1,20}(?:[,;:.]? [a-z]{1,20}){0,30}[.!]?")
 
 
@@ -118,6 +127,22 @@ def quota(prose: Json) -> tuple[float | None, Limit | None]:
     wait, rate = _WAIT.search(prose[:2000]), _RATE.search(prose[:2000])
     limit = Limit(int(rate[1]), _SECONDS[rate[2].lower()]) if rate and int(rate[1]) else None
     return min(float(wait[1]), LONGEST_PAUSE_S) if wait else None, limit
+
+
+def seconds_in(prose: Json) -> float | None:
+    """Seconds to wait, as a vendor's prose names them in English or German; None where it names none.
+
+    Understood: `in 240 Sekunden`, `nach 4 Minuten`, `try again in 240 seconds`, `wait 4 min`. The length of the period
+    beside it (`50 Anfragen in 15 Minuten`, `pro Minute`) is not taken for it; of several the last, seconds first.
+    """
+    if not isinstance(prose, str):
+        return None
+    found: dict[bool, float] = {}
+    for match in _SPAN.finditer(prose[:2000]):
+        if not _PERIOD.search(prose[max(0, match.start() - 40) : match.start("number")]):
+            minutes = match["unit"].lower().startswith("m")
+            found[minutes] = float(match["number"]) * (60.0 if minutes else 1.0)
+    return min(found.get(False, found.get(True, 0.0)), LONGEST_PAUSE_S) if found else None
 
 
 def harmless(comment: Json) -> str:

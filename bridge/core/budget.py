@@ -3,60 +3,25 @@
 A generic cell rate algorithm (GCRA): requests are spread evenly over the period, with a burst allowance. The
 burst is part of the quota and not on top of it: no window of the limit's length, wherever it begins, holds more
 requests than the limit. So spacing is a little wider than an even share, until the vendor's answers tell its own.
+Where they tell of fixed blocks of time, `Blocks` decides from then on.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
 
-FAR_OFF = 100
-"""What a vendor's headers say is not believed beyond this many times the configured quota, or below its share."""
-LONGEST_S = 3_600.0
-"""Answers never make us wait longer, unless what is configured does: a vendor that means more refuses, and says so."""
+from bridge.core.blocks import Blocks
+from bridge.core.limit import FAR_OFF, LONGEST_S, Allowance, Block, Gauge, Limit
 
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """`requests` per `seconds`, `burst` of them at once (None: a tenth, at least 1)."""
-
-    requests: int
-    seconds: float
-    burst: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.requests < 1 or self.seconds <= 0:
-            raise ValueError(f"a limit needs at least 1 request in more than 0 s, got {self}")
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """What a vendor says of its quota with an answer, where it counts as GCRA does: without fixed windows.
-
-    `burst`: requests that may go at once after a long rest. `remaining`: how many may go right now. `reset_s`:
-    seconds until the whole burst is there again; vendors round it to whole seconds, up or down.
-    """
-
-    burst: int
-    remaining: int
-    reset_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """What a vendor says of its quota with an answer, where it counts in fixed blocks of time.
-
-    `left`: requests that may still go in this block, ours and everybody's. `reset_s`: seconds until the next begins.
-    """
-
-    left: int
-    reset_s: float
+__all__ = ["FAR_OFF", "LONGEST_S", "Allowance", "Block", "Budget", "Gauge", "Limit"]
 
 
 class Budget:
     """Decides when the next request may start. `now` is passed in; nothing here waits.
 
     `burst` requests may go at once before spacing starts (default: the limit's own; never more than the limit).
+    The limit's reserve is kept whatever answers say: our own requests keep to what is left without it.
     """
 
     def __init__(self, limit: Limit, *, burst: int | None = None) -> None:
@@ -67,30 +32,78 @@ class Budget:
         self._paused_until = -math.inf
         self._told: tuple[float, float] | None = None
         self._spent = 0
+        self._reserve = limit.reserve
+        self._own: Budget | None = None
+        self._blocks = Blocks(limit, 1)
         self.learn(limit)
 
     def learn(self, limit: Limit) -> None:
-        """Replace the limit by one the vendor named."""
+        """Replace the limit by one the vendor named; the reserve stays, as far as it leaves anything."""
+        if self._reserve:
+            limit = replace(limit, reserve=min(self._reserve, limit.requests - 1))
         self.limit = limit
         self.burst = min(self._burst_asked or max(1, limit.requests // 10), limit.requests)
         self._own_burst = self.burst
         self._spacing = self._assumed = limit.seconds / (limit.requests - self.burst + 1)
         self._least, self._most = 0.0, math.inf
+        ours = Limit(limit.requests - limit.reserve, limit.seconds)
+        self._blocks.learn(limit, min(self.burst, ours.requests))
+        if self._own is not None:
+            self._own.learn(ours)
+        elif limit.reserve:
+            self._own = Budget(ours, burst=self._burst_asked)
 
     def wait(self, now: float, *, need: int = 1, spares: int = 0) -> float:
         """Seconds until a request may go that the vendor counts as `need`; 0 means now.
 
         `spares`: how many requests of the burst must be left to others.
         """
+        paused = max(0.0, self._paused_until - now)
+        if self._blocks.known:
+            return max(self._blocks.wait(now, need=need, spares=spares), paused)
+        own = self._own.wait(now, need=need, spares=spares) if self._own else 0.0
         # Requests take unequal times to arrive: without one in reserve some would come a moment too early.
         reserve = 1 if self._told and self.burst > 2 else 0
         room = max(self.burst - need - spares - reserve, 0)
-        return max(0.0, self._allowance_used_until - self._spacing * room - now, self._paused_until - now)
+        return max(self._allowance_used_until - self._spacing * room - now, paused, own)
 
-    def spend(self, now: float, cost: int = 1) -> None:
-        """Account for a request that starts now."""
+    def spend(self, now: float, cost: int = 1, *, need: int = 1) -> int:
+        """Account for a request that starts now. Returns a ticket: `settle` is called with it when it is over.
+
+        `need`: what a vendor that counts in blocks is known to count for it.
+        """
         self._allowance_used_until = max(now, self._allowance_used_until) + self._spacing * cost
         self._spent += 1
+        if self._own is not None:
+            self._own.settle(self._own.spend(now, max(cost, need)), now)
+        return self._blocks.spend(now, max(cost, need))
+
+    def settle(self, ticket: int, now: float, told: Block | None = None) -> None:
+        """The request with this ticket is over, answered or not; `told`: what its answer says of the present block."""
+        self._blocks.settle(ticket, now, told)
+
+    def exhausted(self, now: float) -> float | None:
+        """The vendor refused for quota: seconds until the present block ends; None where none is known."""
+        return self._blocks.exhausted(now)
+
+    def rate(self, now: float) -> float:
+        """Requests per second that go in the long run, as far as is known."""
+        if self._blocks.known:
+            return self._blocks.rate(now)
+        # What is configured is not all used while nothing is told: no window may hold more.
+        spacing = max(self._spacing, self._own._spacing if self._own else 0.0)
+        return 1 / spacing
+
+    def gauge(self, now: float) -> Gauge:
+        """How the quota stands, for people."""
+        ours = self.rate(now) * self.limit.seconds
+        if self._blocks.known:
+            left, resets_s = self._blocks.left(now)
+            return Gauge(self.limit, ours, left, resets_s)
+        if self._told is None:
+            return Gauge(self.limit, ours)
+        used = max(0.0, self._allowance_used_until - now) / self._spacing
+        return Gauge(self.limit, ours, max(0, math.floor(self.burst - used + 1e-9)))
 
     def pause(self, now: float, seconds: float) -> None:
         """Nothing goes for `seconds`: the vendor said so. Never shortens a pause already known."""

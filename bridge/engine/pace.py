@@ -21,5 +21,5 @@ class Paced:
 
     async def hold(self, offer: Offer, *, task_status: TaskStatus[None]) -> None:
         """See `Feed.hold`."""
-        await self._turns.take()
+        self._turns.ended(await self._turns.take())
         await self._feed.hold(offer, task_status=task_status)

@@ -23,6 +23,7 @@ class Portions:
         self._source = source
         self._sizes: dict[str, int] = {}
         self._costs: dict[str, deque[int]] = {}
+        self._spent: dict[str, int] = {}
 
     def fitted(self, ask: Ask) -> Ask:
         """The same question, no larger than the vendor takes: with a smaller page, or only the first of its ids."""
@@ -58,3 +59,11 @@ class Portions:
     def counted(self, walk: Walk, cost: int) -> None:
         """The vendor counted so many for one request of this walk."""
         self._costs.setdefault(walk.name, deque(maxlen=REMEMBERED)).append(cost)
+
+    def asked(self, walk: Walk) -> None:
+        """A request of this walk goes to the vendor."""
+        self._spent[walk.name] = self._spent.get(walk.name, 0) + self.cost(walk)
+
+    def spent(self, walk: Walk) -> int:
+        """How many requests the vendor counted for this walk since this was asked last: those of a pass, at its end."""
+        return self._spent.pop(walk.name, 0)

@@ -8,9 +8,19 @@ from typing import Any
 
 import anyio
 
-from bridge.adapter import Adapter, Ask, Page, Request, Response, Token, Walk
-from bridge.core.errors import Refused, Retry, Throttled, TooComplex, Unauthorized, WalkRefused
+from bridge.adapter import Adapter, Ask, Block, Page, Request, Response, Token, Walk
+from bridge.core.errors import (
+    BridgeError,
+    CursorExpired,
+    Refused,
+    Retry,
+    Throttled,
+    TooComplex,
+    Unauthorized,
+    WalkRefused,
+)
 from bridge.core.secret import Secret
+from bridge.engine.conditional import MOST_BYTES, Conditional
 from bridge.engine.keeper import TokenKeeper
 from bridge.engine.portions import Portions
 from bridge.engine.ports import Http, Wall
@@ -29,6 +39,7 @@ class Reader:
         self._adapter = adapter
         self._http = http
         self.quota = quota
+        self.conditional = Conditional(MOST_BYTES if adapter.settings.conditional else 0)
         self._portions = Portions(adapter.settings.name)
         self.keeper = TokenKeeper(adapter, self.send, wall, learn)
         self.requests = 0
@@ -68,9 +79,10 @@ class Reader:
                 page = await self._once(ask, token)
             except Unauthorized as error:
                 if refused:
+                    walk = f"walk {ask.walk.name}: "
                     raise Refused(
-                        f"walk {ask.walk.name}: refused again with a new token, so it has not merely expired: "
-                        f"{error}; check what the credentials may read at the vendor"
+                        f"{walk}refused again with a new token, so it has not merely expired: "
+                        f"{str(error).removeprefix(walk)}; check what the credentials may read at the vendor"
                     ) from error
                 refused = token
             except Throttled as error:
@@ -84,27 +96,55 @@ class Reader:
         """One request, within the quota if it counts."""
         return await self._send(request, None)
 
+    def spent(self, walk: Walk) -> int:
+        """How many requests this walk has cost since this was asked last."""
+        return self._portions.spent(walk)
+
     async def _send(self, request: Request, walk: Walk | None) -> Response:
-        if request.counts:
-            cost = self._portions.cost(walk) if walk else 1
-            await self.quota.take(spares=walk.spares if walk else 0, need=cost)
-        self.requests += 1
-        settings, sent = self._adapter.settings, anyio.current_time()
-        response = await self._http.send(
-            request,
-            timeout_s=settings.request_timeout_s,
-            max_bytes=settings.max_body_mb * 1024 * 1024,
-        )
-        if request.counts and (allowance := self._adapter.allowance(response)) is not None:
-            counted = self.quota.told(sent, allowance)
+        if not request.counts:
+            return await self._through(request)
+        cost = self._portions.cost(walk) if walk else 1
+        ticket = await self.quota.take(spares=walk.spares if walk else 0, need=cost)
+        told = None
+        try:
+            if walk:
+                self._portions.asked(walk)
+            sent = anyio.current_time()
+            response = await self._through(request)
+            told = self._adapter.allowance(response)
+        finally:
+            self.quota.ended(ticket, told if isinstance(told, Block) else None)
+        if told is not None and not isinstance(told, Block):
+            counted = self.quota.told(sent, told)
             # A refused request costs nothing, which says nothing of what it would have cost.
             if walk and counted and 200 <= response.status <= 299:
                 self._portions.counted(walk, counted)
         return response
 
+    async def _through(self, request: Request) -> Response:
+        self.requests += 1
+        settings = self._adapter.settings
+        return await self._http.send(
+            request,
+            timeout_s=settings.request_timeout_s,
+            max_bytes=settings.max_body_mb * 1024 * 1024,
+        )
+
     async def _once(self, ask: Ask, token: Token) -> Page:
-        response = await self._send(self._adapter.request(ask, token), ask.walk)
+        request = self._adapter.request(ask, token)
+        answered = await self._send(self.conditional.request(request), ask.walk)
+        response = self.conditional.response(request, answered)
         try:
-            return self._adapter.page(ask, response)
+            page = self._adapter.page(ask, response)
         except Refused as error:
+            self.conditional.forget(request)
             raise WalkRefused(str(error), after=error.after) from error
+        except CursorExpired:
+            # What is kept led here: a position may age while the page that names it stays the same.
+            self.conditional.clear()
+            raise
+        except BridgeError:
+            self.conditional.forget(request)
+            raise
+        self.conditional.keep(request, answered)
+        return page

@@ -11,6 +11,7 @@ from bridge.core.backoff import Backoff
 from bridge.core.errors import Retry, WalkRefused
 from bridge.core.schedule import Schedule
 from bridge.engine.refusals import Refusals
+from bridge.engine.share import Share
 from bridge.engine.walker import Step, Walker
 
 
@@ -19,7 +20,8 @@ class Reading:
 
     `noted` is called after every page, stored or not; `answered` after every page that is. `backoff` is for
     walks that fail while the reading goes on.
-    `refusals` outlives it, too. `alone`: without another walk that is not refused there is nothing to go on with.
+    `refusals` outlives it, too, and so does `share`, which learns what passes cost. `alone`: without another walk that
+    is not refused there is nothing to go on with.
     """
 
     def __init__(
@@ -30,6 +32,7 @@ class Reading:
         noted: Callable[[Walker], None],
         backoff: Backoff,
         refusals: Refusals,
+        share: Share,
         *,
         alone: bool,
         answered: Callable[[], None] = lambda: None,
@@ -40,6 +43,7 @@ class Reading:
         self._failed = failed
         self._noted = noted
         self._refusals = refusals
+        self._share = share
         self._alone = alone
         self._answered = answered
         self._changed = anyio.Event()
@@ -107,6 +111,7 @@ class Reading:
             if step is Step.DONE:
                 self._failed.pop(walk.name, None)
                 self._refusals.readable(walk.name)
+                self._share.passed(walk)
                 self.schedule.finished(walk, now)
                 if self.walker.held(walk):
                     # What the vendor's query says disagrees with what is newer, or will be: only time can tell.
@@ -123,5 +128,6 @@ class Reading:
         if self._alone and self._refusals.every(one.name for one in self.schedule.walks):
             raise WalkRefused(str(error), after=self._refusals.wait_s()) from error
         self._refusals.tell(walk.name)
+        self._share.refused(walk)
         self.schedule.refuse(walk.name, anyio.current_time() + after)
         self.walker.abandon(walk)

@@ -17,6 +17,7 @@ from bridge.core.answer import (
     not_too_complex,
     quota,
     retry_after,
+    seconds_in,
     server_ms,
 )
 from bridge.core.budget import Allowance, Limit
@@ -109,6 +110,41 @@ def test_no_header_makes_it_fail(text: str) -> None:
 def test_prose_names_wait_and_limit(prose: Any, expected: tuple[float | None, Limit | None]) -> None:
     """In any order, anywhere in the first 2,000 characters; nonsense names nothing."""
     assert quota(prose) == expected
+
+
+@pytest.mark.parametrize(
+    ("prose", "expected"),
+    [
+        ("Limit erreicht. Zugriff in 240 Sekunden wieder möglich.", 240),
+        ("Das Limit von 50 Aufrufen in 900 Sekunden ist erreicht, bitte in 12 Sekunden erneut versuchen", 12),
+        ("API-Limit überschritten (50 Anfragen je 900 Sekunden). Nächste Anfrage in 1 Sekunde.", 1),
+        ("Bitte 30 Sek. warten", 30),
+        ("Nächster Zugriff nach 4 Minuten", 240),
+        ("100 requests in 15 minutes exceeded; try again in 240 seconds", 240),
+        ("Too many calls. Wait 3 min", 180),
+        ("try again in 7s", 7),
+        ("in 999999999 seconds", LONGEST_PAUSE_S),
+        ("50 Aufrufe pro 15 Minuten", None),
+        ("at most 50 requests within 15 minutes", None),
+        ("in 1.200 Sekunden", None),
+        ("in -5 seconds", None),
+        ("Fehler 429", None),
+        ("", None),
+        ("x" * 5_000 + "in 5 seconds", None),
+        (None, None),
+        ({"in": "5 seconds"}, None),
+    ],
+)
+def test_prose_names_seconds(prose: Any, expected: float | None) -> None:
+    """In German and English; the period of the quota beside them is none, and what is ambiguous names nothing."""
+    assert seconds_in(prose) == expected
+
+
+@given(st.text())
+def test_no_prose_makes_it_fail(prose: str) -> None:
+    """It is foreign text."""
+    found = seconds_in(prose)
+    assert found is None or 0 <= found <= LONGEST_PAUSE_S
 
 
 @pytest.mark.parametrize("plain", ["no matching allowed relationships found", "The page, as asked for; is gone.", "no"])

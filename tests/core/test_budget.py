@@ -139,6 +139,13 @@ def test_impossible_limits(requests: int, seconds: float) -> None:
         Limit(requests, seconds)
 
 
+@pytest.mark.parametrize("reserve", [-1, 10, 11])
+def test_impossible_reserves(reserve: int) -> None:
+    """Something must be left to us."""
+    with pytest.raises(ValueError, match="at least 1 request to us"):
+        Limit(10, 1.0, reserve=reserve)
+
+
 def test_impossible_burst() -> None:
     """A burst of nothing is a mistake too."""
     with pytest.raises(ValueError, match="at least 1 request"):
@@ -278,3 +285,53 @@ def test_what_was_believed_is_measured_by_what_is_configured() -> None:
     """Not by what was told last: a hundredfold and again a hundredfold is too much."""
     budget = observed((0.0, Allowance(2_600, 2_600, 0.0)), (0.0, Allowance(260_000, 260_000, 0.0)))
     assert budget.burst == 2_600
+
+
+# --- a reserve -------------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(2, 60), st.data())
+def test_the_reserve_is_never_ours_in_any_window(requests: int, data: st.DataObject) -> None:
+    """Whatever the vendor says of its quota, and of how fast it regains."""
+    reserve = data.draw(st.integers(1, requests - 1))
+    budget, now, times = Budget(Limit(requests, 60.0, reserve=reserve)), 0.0, []
+    for _ in range(2 * requests):
+        now += budget.wait(now)
+        budget.spend(now)
+        times.append(now)
+        if data.draw(st.booleans()):
+            burst = data.draw(st.integers(1, 200))
+            budget.observe(now, Allowance(burst, data.draw(st.integers(0, burst)), data.draw(st.floats(0, 5))))
+    assert most_in_window(times, 60.0 * (1 - 1e-9)) <= requests - reserve
+
+
+def test_a_reserve_stays_whatever_limit_the_vendor_names() -> None:
+    """Also where it names one that is smaller: then one request is left to us."""
+    budget = Budget(Limit(100, 60.0, reserve=40))
+    budget.learn(Limit(50, 60.0))
+    assert budget.limit == Limit(50, 60.0, reserve=40)
+    assert most_in_window(starts(budget, 40), 60.0 * (1 - 1e-9)) <= 10
+    budget.learn(Limit(20, 60.0))
+    assert budget.limit.reserve == 19
+
+
+def test_what_a_costly_request_takes_is_not_taken_from_the_reserve() -> None:
+    """A request that counts as five is five of ours."""
+    budget, now, times = Budget(Limit(60, 60.0, reserve=30)), 0.0, []
+    for _ in range(30):
+        now += budget.wait(now, need=5)
+        budget.spend(now, need=5)
+        times.append(now)
+    assert most_in_window(times, 60.0 * (1 - 1e-9)) <= 7
+
+
+def test_how_a_quota_stands() -> None:
+    """The pace that is counted on, and what is left where the vendor tells."""
+    budget = Budget(Limit(1_000, 3_600.0, 26))
+    assert budget.gauge(0.0).left is None
+    assert budget.gauge(0.0).ours == pytest.approx(975)
+    budget.spend(0.0)
+    budget.observe(0.0, Allowance(26, 20, 21.6))
+    assert (budget.gauge(0.0).left, budget.gauge(3.7).left, budget.gauge(1e6).left) == (20, 21, 26)
+    reserved = Budget(Limit(1_000, 3_600.0, 26, reserve=500))
+    assert reserved.gauge(0.0).ours == pytest.approx(475)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.facts import Walk
+from bridge.core.plan import Planned, Planner
 from bridge.core.schedule import SHARE, Schedule
 
 FAST, SLOW = Walk("fast", "thing", 10), Walk("slow", "thing", 100)
@@ -150,3 +151,107 @@ def test_what_is_refused_may_be_asked_all_the_same() -> None:
     schedule.ask("beside", 6)
     assert schedule.caught_up
     assert schedule.next(6) is beside
+
+
+# --- where the quota is too small ------------------------------------------------------------------------------------
+
+
+def scarcely(**plans: tuple[float, float]) -> Planner:
+    """By the name of a walk: its interval and what a pass costs."""
+    return lambda walk: Planned(*plans[walk.name], scarce=True)
+
+
+def test_a_planned_interval_counts_from_one_beginning_to_the_next() -> None:
+    """A pass that took 30 of its 100 seconds is due again 70 later; without need for a plan its interval follows it."""
+    schedule = Schedule([FAST], 0, planned=scarcely(fast=(100.0, 3.0)))
+    assert schedule.next(0) is FAST
+    schedule.finished(FAST, 30)
+    assert (schedule.wait(30), schedule.due(FAST)) == (70, 100)
+    wished = Schedule([FAST], 0)
+    assert wished.next(0) is FAST
+    wished.finished(FAST, 30)
+    assert wished.wait(30) == 10
+
+
+def test_a_plan_that_changes_counts_at_once() -> None:
+    """Costs are learned, others leave: what is due then is due."""
+    every_s = [1_000.0]
+    schedule = Schedule([FAST], 0, {"fast": 0}, lambda _: Planned(every_s[0], 1.0, every_s[0] > 10))
+    assert schedule.wait(0) == 1_000
+    every_s[0] = 50.0
+    assert schedule.wait(0) == 50
+    every_s[0] = 10.0
+    assert schedule.wait(0) == 10
+
+
+def test_of_those_due_the_oldest_by_its_interval_goes_first() -> None:
+    """Half an hour late in an hour is worse than ten seconds in a minute, and better than a minute in a minute."""
+    plan = scarcely(fast=(60.0, 1.0), slow=(3_600.0, 1.0))
+    assert Schedule([FAST, SLOW], 0, {"fast": 70, "slow": 5_400}, plan).next(0) is SLOW
+    assert Schedule([FAST, SLOW], 0, {"fast": 120, "slow": 5_400}, plan).next(0) is FAST
+    # A quota that suffices lets the fast one go first.
+    assert Schedule([FAST, SLOW], 0, {"fast": 70, "slow": 5_400}).next(0) is FAST
+
+
+def test_a_pass_that_has_begun_is_brought_to_its_end() -> None:
+    """Another that is a little more overdue does not come between: what is half read is of no use to anybody."""
+    plan = scarcely(fast=(1_000.0, 4.0), slow=(100.0, 4.0))
+    schedule = Schedule([FAST, SLOW], 0, {"fast": 1_010, "slow": 90}, plan)
+    assert [schedule.next(at) for at in range(3)] == [FAST] * 3
+    # The slow one is late by a tenth of its interval now, and this one by a thirtieth.
+    assert schedule.next(20) is FAST
+    schedule.finished(FAST, 21)
+    assert schedule.next(21) is SLOW
+    # One that is late by more than that goes first all the same.
+    schedule = Schedule([FAST, SLOW], 0, {"fast": 1_010, "slow": 90}, plan)
+    assert schedule.next(0) is FAST
+    assert schedule.next(60) is SLOW
+
+
+def test_what_somebody_asked_for_goes_before_what_is_merely_due() -> None:
+    """A probe saw something, or a push needs the vendor's word."""
+    plan = scarcely(fast=(100.0, 1.0), slow=(100.0, 1.0))
+    schedule = Schedule([FAST, SLOW], 0, {"fast": 0, "slow": 0}, plan)
+    schedule.hasten("slow", 130)
+    assert schedule.next(130) is SLOW
+    schedule.finished(SLOW, 131)
+    assert schedule.next(131) is FAST
+
+
+def test_a_pass_that_never_ends_starves_nobody() -> None:
+    """However short its interval: what is older than two of its own has every fourth page."""
+    schedule = Schedule([FAST, SLOW], 0, planned=scarcely(fast=(20.0, 1.0), slow=(200.0, 50.0)))
+    pages = {"fast": 0, "slow": 0}
+    for second in range(4_000):
+        walk = schedule.next(float(second))
+        assert walk is not None
+        pages[walk.name] += 1
+    assert pages["slow"] >= 400
+
+
+@given(st.lists(st.tuples(st.floats(1, 100), st.integers(1, 20)), min_size=1, max_size=5), st.floats(1.0, 20.0))
+def test_everything_is_read_again_and_again(walks: list[tuple[float, int]], stretch: float) -> None:
+    """Whatever intervals a plan gives that the quota pays for, none is twice and a pass of all as old as its own."""
+    made = [Walk(f"w{at}", "thing", every_s) for at, (every_s, _) in enumerate(walks)]
+    cost = {f"w{at}": float(pages) for at, (_, pages) in enumerate(walks)}
+    # Stretched until the requests of one second suffice for all.
+    scale = max(stretch, sum(pages / every_s for every_s, pages in walks))
+    every = {walk.name: walk.every_s * scale for walk in made}
+    schedule = Schedule(made, 0, planned=lambda walk: Planned(every[walk.name], cost[walk.name], scarce=True))
+    began: dict[str, float] = {}
+    read = dict.fromkeys(cost, 0.0)
+    done = dict.fromkeys(cost, 0)
+    now, whole = 0.0, sum(cost.values())
+    while now < 2_000:
+        walk = schedule.next(now)
+        if walk is None:
+            now += max(1e-6, schedule.wait(now))
+            continue
+        began.setdefault(walk.name, now)
+        now += 1.0
+        done[walk.name] += 1
+        if done[walk.name] == cost[walk.name]:
+            read[walk.name], done[walk.name] = began.pop(walk.name), 0
+            schedule.finished(walk, now)
+        for name, at in read.items():
+            assert now - at <= 4 * every[name] + 6 * whole

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import anyio
 import pytest
+from anyio.abc import TaskStatus
 from structlog.testing import capture_logs
 
-from bridge.core.budget import Allowance, Limit
+from bridge.core.budget import Allowance, Block, Limit
 from bridge.core.errors import Throttled
+from bridge.core.facts import Walk
+from bridge.engine.inbox import Inbox
+from bridge.engine.pace import Paced
+from bridge.engine.ports import Offer
 from bridge.engine.quota import FIRST_PAUSE_S, Quota, Quotas
 from tests.support.engine import on_virtual_clock
 
@@ -71,6 +78,20 @@ def test_everyone_pauses_for_as_long_as_the_vendor_says() -> None:
             quota.throttled(Throttled("429", after=40))
             quota.throttled(Throttled("429", after=1))
         assert min(times) == 60
+
+    on_virtual_clock(main)
+
+
+@pytest.mark.parametrize("after", [1e9, 1e12, 1e17, math.inf])
+def test_a_vendor_that_asks_for_ages_is_asked_again_after_a_day(after: float) -> None:
+    """Nothing would ever correct a slip of the vendor's, and some moments have no date."""
+
+    async def main() -> None:
+        quota = Quota(Limit(50, 900.0), lambda: 1_700_000_000_000)
+        assert quota.throttled(Throttled("429", after=after)) == 86_400
+        begun = anyio.current_time()
+        await quota.take()
+        assert anyio.current_time() - begun == pytest.approx(86_400)
 
     on_virtual_clock(main)
 
@@ -200,8 +221,8 @@ def test_a_long_wait_is_logged_once_and_so_is_its_end() -> None:
     on_virtual_clock(main)
 
 
-def test_a_spent_quota_is_logged_and_its_usual_pace_is_not() -> None:
-    """A minute for each request is said once and not with each; a wait of ten seconds or less never."""
+def test_the_usual_pace_of_a_small_quota_is_said_once() -> None:
+    """A minute for each request is how it is meant, and no warning; ten seconds or less is not even said."""
 
     async def main() -> None:
         with capture_logs() as logs:
@@ -210,8 +231,43 @@ def test_a_spent_quota_is_logged_and_its_usual_pace_is_not() -> None:
                 for _ in range(20):
                     await quota.take()
                     quota.passed()
-        assert [(line["event"], line["seconds"]) for line in logs] == [("quota.paused", 60)]
+        assert [(line["event"], line["log_level"], line["every_s"]) for line in logs] == [("quota.paced", "info", 60.0)]
+
+    on_virtual_clock(main)
+
+
+def test_a_block_that_others_have_spent_is_logged_once_and_so_is_its_end() -> None:
+    """Nothing goes until the next block, though the pace would be a request in 22.5 s; at that pace it has resumed."""
+
+    async def main() -> None:
+        quota, ends = Quota(Limit(50, 900.0, 1, reserve=10)), anyio.current_time() + 800
+        with capture_logs() as logs:
+            quota.ended(await quota.take(), Block(12, 800))
+            quota.passed()
+            quota.ended(await quota.take(), Block(10, ends - anyio.current_time()))
+            for _ in range(10):
+                ticket = await quota.take()
+                assert anyio.current_time() >= ends
+                quota.ended(ticket, Block(49, ends + 900 - anyio.current_time()))
+                quota.passed()
+        told = [(line["event"], line.get("reason", "")) for line in logs if line["event"] != "quota.paced"]
+        assert told == [("quota.paused", "the quota is spent"), ("quota.resumed", "")]
         assert "until" not in logs[0]
+
+    on_virtual_clock(main)
+
+
+def test_a_storm_of_refusals_is_not_a_storm_of_lines() -> None:
+    """Of 35 refusals in a quarter of an hour, each for 25 s, one is said; all are counted."""
+
+    async def main() -> None:
+        quota = Quota(Limit(50, 900.0, 5))
+        with capture_logs() as logs:
+            for _ in range(35):
+                quota.throttled(Throttled("429", after=25))
+                await anyio.sleep(25)
+        assert [line["event"] for line in logs] == ["quota.paused"]
+        assert quota.refusals == 35
 
     on_virtual_clock(main)
 
@@ -225,5 +281,77 @@ def test_a_pause_that_grows_is_said_again() -> None:
             for after in (60, 3_600):
                 quota.throttled(Throttled("429", after=after))
         assert [line["seconds"] for line in logs] == [60, 3_600]
+
+    on_virtual_clock(main)
+
+
+def test_a_block_is_known_to_all_who_share_the_quota() -> None:
+    """One answer says that two are left: of five who ask two go, and the others when the next block has begun."""
+
+    async def main() -> None:
+        quota, times = Quota(Limit(50, 900.0)), []
+        start = anyio.current_time()
+        quota.ended(await quota.take(), Block(2, 100.5))
+
+        async def ask() -> None:
+            ticket = await quota.take()
+            times.append(anyio.current_time() - start)
+            quota.ended(ticket)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(ask)
+        assert times[1] < 100
+        assert all(100.5 <= time <= 100.5 + 50 for time in times[2:])
+        assert quota.gauge().resets_s == pytest.approx(900 + 100.5 - times[-1], abs=0.01)
+
+    on_virtual_clock(main)
+
+
+def test_a_refusal_without_a_time_lasts_until_the_block_ends() -> None:
+    """The vendor's words may be anybody's language; when the block ends it has told before."""
+
+    async def main() -> None:
+        quota = Quota(Limit(50, 900.0))
+        quota.ended(await quota.take(), Block(7, 300.5))
+        assert quota.throttled(Throttled("429")) == pytest.approx(300.5, abs=0.01)
+        assert quota.throttled(Throttled("429", after=20)) == 20
+        start = anyio.current_time()
+        await quota.take()
+        assert anyio.current_time() - start == pytest.approx(300.5, abs=0.01)
+        assert quota.refusals == 2
+
+    on_virtual_clock(main)
+
+
+def test_those_who_share_a_quota_share_a_plan() -> None:
+    """Two sources want ten seconds each for a walk of one request; nine requests a minute are there."""
+
+    async def main() -> None:
+        quota, walk = Quota(Limit(10, 60.0, 1, reserve=1)), Walk("things", "thing", 10.0)
+        quota.plan.enter("one", [walk])
+        one, other = quota.planner("one"), quota.planner("other")
+        assert (one(walk).every_s, one(walk).scarce) == (10.0, False)
+        quota.plan.enter("other", [walk])
+        assert one(walk).scarce
+        assert one(walk).every_s == pytest.approx(2 * 60 / 9 / 1.05)
+        assert other(walk) == one(walk)
+
+    on_virtual_clock(main)
+
+
+def test_a_door_remembers_nobody_who_went_through() -> None:
+    """A session is no request that is on its way: thousands of them leave nothing behind."""
+
+    class Feed:
+        async def hold(self, offer: Offer, *, task_status: TaskStatus[None]) -> None:
+            """Ends at once."""
+
+    async def main() -> None:
+        turns = Quota(Limit(50, 1.0, 10))
+        for _ in range(200):
+            await Paced(Feed(), turns).hold(Inbox(), task_status=anyio.TASK_STATUS_IGNORED)
+        assert turns.budget._blocks._sent == {}
+        assert turns.budget._blocks._silent == []
 
     on_virtual_clock(main)

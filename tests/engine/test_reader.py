@@ -12,6 +12,7 @@ import structlog
 from bridge.adapter import (
     Allowance,
     Ask,
+    Block,
     Login,
     Page,
     Refused,
@@ -292,5 +293,46 @@ def test_allowances_are_told_by_answers_to_requests_that_count() -> None:
         await setting.reader.page(ASK)
         assert told == [429, 200]
         assert setting.vendor.logins == 1
+
+    on_virtual_clock(main)
+
+
+def test_blocks_are_told_by_answers_and_requests_end_however_they_do() -> None:
+    """What is left counts for the next one; a request that never got an answer is not on its way for ever."""
+
+    class Telling(SimAdapter):
+        def allowance(self, response: Response) -> Block | None:
+            return Block(3, 100.5) if response.status == 200 else None
+
+    def gone(_: Response) -> Response:
+        raise Retry("timeout")
+
+    async def main() -> None:
+        setting = Setting(Telling)
+        await setting.reader.page(ASK)
+        assert setting.quota.gauge().left == 3
+        setting.fault(gone, sim.status(500))
+        for _ in range(2):
+            with pytest.raises(Retry):
+                await setting.reader.page(ASK)
+        # The vendor may have counted both.
+        assert setting.quota.gauge().left == 1
+        await setting.reader.page(ASK)
+        assert setting.quota.gauge().left == 3
+
+    on_virtual_clock(main)
+
+
+def test_what_a_walk_costs_is_counted_until_it_is_asked_for() -> None:
+    """Every request of its own, answered or refused; logins and other walks are not its."""
+
+    async def main() -> None:
+        setting = Setting()
+        setting.fault(THROTTLED, sim.status(500))
+        with pytest.raises(Retry):
+            await setting.reader.page(ASK)
+        await setting.reader.page(ASK)
+        await setting.reader.page(Ask(Walk("others", "thing", 10), None))
+        assert (setting.reader.spent(ASK.walk), setting.reader.spent(ASK.walk)) == (3, 0)
 
     on_virtual_clock(main)

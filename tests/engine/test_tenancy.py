@@ -491,21 +491,30 @@ def test_a_renewal_tells_what_the_live_session_measures() -> None:
     assert (first.round_trip_ms, first.beat_interval_ms, first.beat_timeout_ms) == (12.3, 25_000, 20_000)
 
 
-def test_a_polled_source_measures_nothing() -> None:
-    """Its renewed claim is what it always was."""
+def test_a_renewal_tells_what_a_polled_source_reads() -> None:
+    """Its walks and its quota, as of that very renewal, and nothing of a live session."""
     scene = Scene()
+    seen: list[Vitals] = []
 
     async def script() -> None:
         await scene.start("north")
         before = scene.bucket.last(NAME)
-        await anyio.sleep(LEASE_S)
-        after = scene.bucket.last(NAME)
-        assert after.seq > before.seq
+        for _ in range(2):
+            await anyio.sleep(LEASE_S / 3)
+            held = scene.bucket.last(NAME)
+            assert held.claim is not None
+            assert held.claim.session is not None
+            seen.append(held.claim.session)
         assert before.claim is not None
-        assert after.claim is not None
-        assert after.claim.to_json() == before.claim.to_json()
+        assert held.claim == before.claim
 
     scene.play(script)
+    first, second = seen
+    assert (first.polled, first.live, first.frames) == (True, False, 0)
+    assert [(walk.name, walk.wish_s, walk.every_s) for walk in first.walks] == [("things", 10.0, 10.0)]
+    assert first.quota is not None
+    assert (first.quota.walks, first.quota.refused, first.quota.reserve) == (1, 0, 0)
+    assert 3000 <= second.at_ms - first.at_ms <= 3700
 
 
 def test_what_cannot_be_measured_does_not_cost_the_lease() -> None:

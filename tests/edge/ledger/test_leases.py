@@ -17,7 +17,7 @@ import pytest
 
 from bridge.core.errors import Away
 from bridge.core.lease import Seen
-from bridge.core.vitals import Vitals
+from bridge.core.vitals import Reserves, Tempo, Vitals
 from bridge.edge.ledger.layout import LayoutDiffers, LayoutMissing, LedgerNames, lease_config
 from bridge.edge.ledger.leases import JetStreamLeases
 from bridge.edge.nats.connection import NatsConnection, connect
@@ -143,7 +143,10 @@ async def test_what_a_renewal_measured_comes_back(leases: Leases) -> None:
     first = Vitals(at_ms=1_767_225_600_000, live=True, frames=1234, round_trip_ms=3.1, last_beat_ms=1_767_225_596_000)
     second = Vitals(at_ms=1_767_225_603_000, sessions=2, odd=3, unreadable=4, filtered=5, acks=6)
     seq: int | None = 0
-    for measured in (None, first, second, None):
+    quota = Reserves(limit=50, period_s=900.0, ours=40.0, reserve=10, left=38, resets_ms=1_767_225_999_000, walks=2)
+    walks = (Tempo("projects", 300.0, 900.0, 2.5, 1_767_225_666_000, 3, 9), Tempo("täsks", 5.0, 5.0))
+    polled = Vitals(at_ms=1_767_225_609_000, polled=True, walks=walks, quota=quota)
+    for measured in (None, first, second, polled, None):
         seq = await leases.put("acme", dataclasses.replace(mine, session=measured), seq or 0)
         assert seq
         found = await seen(leases)
