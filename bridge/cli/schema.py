@@ -1,24 +1,49 @@
-"""`bridged schema`: the JSON Schema of the configuration, for editors and for checks before deployment."""
+"""`bridged schema [SHAPE]`: the JSON Schema of the configuration, or of the events of one shared shape."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 
 from bridge.cli import output
 from bridge.cli.exits import Exit
-from bridge.edge.config import schema as config_schema
-from bridge.edge.discovery import BrokenAdapter, Catalogue
+from bridge.core import shapes
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """No options of its own; the output is JSON in any case."""
-    del parser
+    """The output is JSON in any case."""
+    parser.add_argument(
+        "shape",
+        nargs="?",
+        metavar="SHAPE",
+        help="print the schema of events of this shape, such as person or person/1, in place of the configuration's; "
+        f"there are {', '.join(dict.fromkeys(shape.name for shape in shapes.SHAPES.values()))}",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the schema. An adapter that cannot be loaded is left out, named on stderr, and makes exit code 70."""
-    del args
+    return _configuration() if args.shape is None else _shape(args.shape)
+
+
+def _shape(name: str) -> int:
+    shape = shapes.SHAPES.get(name) or shapes.newest(name)
+    if shape is None:
+        known = [*dict.fromkeys(one.name for one in shapes.SHAPES.values()), *shapes.SHAPES]
+        near = difflib.get_close_matches(name.lower().replace("_", "-"), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(shapes.SHAPES)}"
+        output.complain(f"there is no shape {name}; {hint}")
+        return Exit.USAGE
+    output.emit(shape.schema())
+    return Exit.OK
+
+
+def _configuration() -> int:
+    # Imported only now: a shape needs no adapter.
+    from bridge.edge.config import schema as config_schema
+    from bridge.edge.discovery import BrokenAdapter, Catalogue
+
     catalogue = Catalogue.from_environ(os.environ)
     code, usable = Exit.OK, {}
     for name in catalogue.names():

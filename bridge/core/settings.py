@@ -61,6 +61,14 @@ class BaseSettings:
     raw: bool = setting(False, doc="publish the vendor's own record beside the normalised one")
     max_body_mb: int = setting(32, doc="an HTTP answer longer than this is refused (MiB)")
     request_timeout_s: float = setting(30.0, doc="an HTTP request that takes longer is given up (seconds)")
+    conditional: bool = setting(
+        True, doc="ask only for what has changed where the vendor offers it (ETag, Last-Modified); false if those lie"
+    )
+    delete_brake_share: float = setting(
+        0.2, doc="deletes wait for an operator where more than this share of a walk's entities, and more than "
+        "delete_brake_count of them, are gone at once; 1: never, but for all of them", at_least=0,
+    )  # fmt: skip
+    delete_brake_count: int = setting(10, doc="so many deletes at once never wait, but for all of them", at_least=0)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
+
+from bridge.core.errors import Malformed
 
 LONGEST = 200
 
@@ -56,3 +58,17 @@ def is_loopback(host: str) -> bool:
 def printable(text: str) -> str:
     """Foreign text fit for a log line: short, ASCII, on one line."""
     return re.sub(r"[^\x20-\x7e]", "?", text)[:LONGEST]
+
+
+def segment(id_: str) -> str:
+    """A vendor's id as one segment of a path, so that nothing in it leads elsewhere.
+
+    Raises Malformed for what no path can hold: nothing, half a surrogate pair, and the dots that mean a place.
+    """
+    try:
+        found = quote(id_, safe="")
+    except UnicodeEncodeError:
+        found = ""
+    if found in ("", ".", ".."):
+        raise Malformed("an id that no path can hold")
+    return found

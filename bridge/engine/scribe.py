@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bridge.core.canonical import digest, legible
@@ -14,6 +14,7 @@ from bridge.core.event import Draft, Encode, Event, TooLarge, seal
 from bridge.core.omit import Path, omit
 from bridge.core.record import Head, Json, Key, Record, Via
 from bridge.core.secret import Masker
+from bridge.core.shape import uri
 from bridge.core.subject import MAIN, Lane
 from bridge.engine.ports import Wall
 
@@ -30,7 +31,10 @@ LONGEST_REASON = 1_000
 
 @dataclass(slots=True)
 class Note:
-    """A record on its way to becoming an event. `forced` overrides the differ, for the bridge's own events."""
+    """A record on its way to becoming an event. `forced` overrides the differ, for the bridge's own events.
+
+    `mark`: what its row came to, for what is remembered of it; see `bridge/engine/unchanged.py`.
+    """
 
     key: Key
     record: Record
@@ -38,6 +42,7 @@ class Note:
     via: Via
     first_read: bool = False
     forced: str | None = None
+    mark: bytes | None = None
 
     @property
     def own(self) -> bool:
@@ -47,7 +52,10 @@ class Note:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scribe:
-    """`omits` are the paths never published; `limit` is the server's `max_payload` in bytes."""
+    """`omits` are the paths never published; `limit` is the server's `max_payload` in bytes.
+
+    `schema` names the shared shape of an entity, as `person/1`; `edition` how the settings have it mapped.
+    """
 
     vendor: str
     source: str
@@ -60,12 +68,14 @@ class Scribe:
     wall: Wall
     masker: Masker
     lane: Lane = MAIN
+    schema: Callable[[str], str | None] = lambda _: None
+    edition: Callable[[str], str] = lambda _: ""
 
     def key(self, entity: str, id_: str) -> Key:
         """The key of one of the source's entities."""
         return Key(self.vendor, self.source, entity, id_)
 
-    def note(self, record: Record, via: Via, *, first_read: bool = False) -> Note:
+    def note(self, record: Record, via: Via, *, first_read: bool = False, mark: bytes | None = None) -> Note:
         """A vendor's record, without what must not be published, and its digest; its quarantine if it has none."""
         if record.after is not None and self.omits:
             after = omit(record.after, self.omits)
@@ -75,7 +85,7 @@ class Scribe:
         if self.masker.found_in(names.encode("utf-8", "surrogatepass")) and self.masker.mask(names) != names:
             return self._aside(record, "bears a secret of ours as its id or version")
         try:
-            content = digest(record.after, self.mapping_version)
+            content = digest(record.after, self._mapping(record.entity))
         except ValueError as error:
             return self._aside(record, f"cannot be stored: {error}")
         return Note(
@@ -84,7 +94,19 @@ class Scribe:
             digest=content,
             via=via,
             first_read=first_read,
+            mark=mark,
         )
+
+    def noting(
+        self, via: Via, first_read: bool, marks: Mapping[tuple[str, str], bytes] | None
+    ) -> Callable[[Record], Note]:
+        """`note` for the records of a page, with their marks by entity and id."""
+        mark_of = (marks or {}).get
+        return lambda one: self.note(one, via, first_read=first_read, mark=mark_of((one.entity, one.id)))
+
+    def _mapping(self, entity: str) -> str:
+        edition = self.edition(entity)
+        return f"{self.mapping_version}.{edition}" if edition else self.mapping_version
 
     def own(self, entity: str, change: str, id_: str, after: Json) -> Note:
         """An event of the bridge's own about this source."""
@@ -155,6 +177,7 @@ class Scribe:
             version = head.version
         # A vendor without versions does not say when it changed a record: then the time of observation is the truth.
         dated = version is not None or change not in ("updated", "deleted")
+        shape = None if note.own else self.schema(note.key.entity)
         return Draft(
             key=note.key,
             change=change,
@@ -171,6 +194,7 @@ class Scribe:
             before=omit(before, self.omits) if self.omits else before,
             changed=changed_fields(before, record.after) if before is not None else (),
             raw=record.raw if self.keep_raw else None,
+            dataschema=None if shape is None else uri(shape),
             lane=self.lane,
         )
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.url import LONGEST, host_of, is_loopback, place, printable, problem
+from bridge.core.errors import Malformed
+from bridge.core.url import LONGEST, host_of, is_loopback, place, printable, problem, segment
 
 
 @pytest.mark.parametrize(
@@ -65,3 +66,13 @@ def test_no_text_makes_it_fail(text: str) -> None:
     host_of(text)
     assert place(text).isprintable()
     assert len(printable(text)) <= LONGEST
+
+
+def test_an_id_is_one_segment_of_a_path() -> None:
+    """Whatever is in it leads to no other place; what no path can hold is refused, and not quoted."""
+    assert segment("a/b?c=d#e\r\nX: y%") == "a%2Fb%3Fc%3Dd%23e%0D%0AX%3A%20y%25"
+    assert segment("...") == "..."
+    for id_ in (".", "..", "", "\ud800"):
+        with pytest.raises(Malformed, match="no path can hold") as caught:
+            segment(id_)
+        assert (id_ or "''") not in f"{caught.value}".replace("...", "")

@@ -46,6 +46,27 @@ def test_what_is_omitted_now_does_not_return_as_before() -> None:
     assert json.loads(event.payload)["before"] == {"id": 0}
 
 
+def test_events_name_the_shape_their_entity_has() -> None:
+    """As `ce-dataschema`; entities without a shape, quarantine and the bridge's own events have none."""
+    writer = scribe(schema={"thing": "person/1"}.get)
+    note = writer.note(thing("a", 1), "live")
+    assert writer.seal(note, "created", None, None)[1].headers["ce-dataschema"] == "urn:bridged:schema:person:1"
+    for other in (writer.note(Record("other", "a", {}), "live"), writer.own("thing", "lost", "a", {})):
+        assert "ce-dataschema" not in writer.seal(other, "created", None, None)[1].headers
+    aside, event = writer.seal(writer.note(thing("a", "x" * 2_000_000), "live"), "created", None, None)
+    assert aside.own
+    assert "ce-dataschema" not in event.headers
+
+
+def test_another_edition_of_the_mapping_is_told_apart() -> None:
+    """Digests made by other settings say nothing of each other; without a say of theirs nothing changes."""
+    record = Record("thing", "a", {"value": 1})
+    plain = scribe().note(record, "live").digest
+    ours = scribe(edition={"thing": "abc", "other": ""}.__getitem__)
+    assert ours.note(record, "live").digest == plain.replace("1:", "1.abc:", 1)
+    assert ours.note(Record("other", "a", {"value": 1}), "live").digest == plain
+
+
 def test_raw_is_published_only_where_asked_for() -> None:
     """By default the vendor's own record stays out."""
     record = Record("thing", "a", {"id": 1}, raw={"ID": 1})
