@@ -13,18 +13,26 @@ from functools import partial
 from typing import ClassVar, Generic, TypeVar
 
 from bridge.core import (
+    access_key,
     answer,
     credentials,
     fields,
     graphql,
     iso8601,
     journal,
+    jsend,
     jwt,
+    mapping,
+    metered,
+    numbered,
     oauth,
     paging,
     push,
     relay,
+    resource,
     selection,
+    shape,
+    shapes,
     slices,
     subscription,
     url,
@@ -45,17 +53,20 @@ from bridge.core.facts import Ask, GraphqlSession, Operation, Page, Request, Res
 from bridge.core.oauth import OAuthSettings
 from bridge.core.push import PushSettings
 from bridge.core.record import Json, Look, Record
+from bridge.core.resource import Resource, ResourceSettings
+from bridge.core.resource_table import ResourceTable
 from bridge.core.secret import Secret
 from bridge.core.session import Session, SocketioSession, StreamSession
 from bridge.core.settings import BadSetting, BaseSettings, GraphqlSettings, LiveSettings, Subscription, setting
 
 __all__ = [
     "Adapter", "Allowance", "Ask", "BadSetting", "BaseSettings", "Block", "BridgeError", "CredentialSettings",
-    "CursorExpired", "GraphqlSession", "GraphqlSettings", "Json", "Limit", "LiveSettings", "Login", "Look",
-    "Malformed", "OAuthSettings", "Operation", "Page", "PushSettings", "Record", "Refused", "Request", "Response",
-    "Retry", "Secret", "Session", "SocketioSession", "StreamSession", "Subprotocol", "Subscription", "Throttled",
-    "Token", "TooComplex", "Unauthorized", "Walk", "Window", "answer", "credentials", "fields", "graphql",
-    "iso8601", "journal", "jwt", "oauth", "paging", "push", "relay", "selection", "setting", "slices",
+    "CursorExpired", "GraphqlSession", "GraphqlSettings", "Json", "Limit", "LiveSettings", "Login", "Look", "Malformed",
+    "OAuthSettings", "Operation", "Page", "PushSettings", "Record", "Refused", "Request", "Resource",
+    "ResourceSettings", "ResourceTable", "Response", "Retry", "Secret", "Session", "SocketioSession", "StreamSession",
+    "Subprotocol", "Subscription", "Throttled", "Token", "TooComplex", "Unauthorized", "Walk", "Window", "access_key",
+    "answer", "credentials", "fields", "graphql", "iso8601", "journal", "jsend", "jwt", "mapping", "metered",
+    "numbered", "oauth", "paging", "push", "relay", "resource", "selection", "setting", "shape", "slices",
     "subscription", "url",
 ]  # fmt: skip
 
@@ -125,17 +136,39 @@ class Adapter(abc.ABC, Generic[S]):
         Malformed, by what happens next.
         """
 
-    def allowance(self, response: Response) -> Allowance | None:  # noqa: ARG002 - a default that knows nothing
-        """What an answer says of the quota, whatever else it says. Asked of the answers to requests that count."""
+    def allowance(self, response: Response) -> Allowance | Block | None:  # noqa: ARG002 - a default that knows nothing
+        """What an answer says of the quota, whatever else it says. Asked of the answers to requests that count.
+
+        Vendors that count in fixed blocks of time tell a `Block`, and tell nothing else.
+        """
         return None
 
     @abc.abstractmethod
     def record(self, ask: Ask, row: Json) -> Record:
         """Map one row. Raises Malformed when it cannot be read: it goes to quarantine, the page goes on."""
 
-    def schema(self, entity: str) -> str | None:  # noqa: ARG002 - a default that promises nothing
-        """The shared shape that `record` maps this entity to, as `person/1`; None: a shape of the vendor's own."""
+    def basis(self, ask: Ask) -> Json:  # noqa: ARG002 - a default that nobody relies on
+        """What of `ask` `record` goes by, as JSON; with it a row that is as it was need not be mapped anew each time.
+
+        Two rows that are the same, on the same basis, must give the same record. None: nobody has said.
+        """
         return None
+
+    def schema(self, entity: str) -> str | None:
+        """The shared shape that `record` maps this entity to, as `person/1`; None: a shape of the vendor's own.
+
+        The default knows those of `shapes` that are shared, unless a subscription maps the entity in its own way.
+        """
+        shape, settings = shapes.newest(entity), self.settings
+        own = isinstance(settings, GraphqlSettings) and any(one.entity == entity for one in settings.subscription)
+        return shape.id if shape is not None and entity in self.shapes and not own else None
+
+    def edition(self, entity: str) -> str:  # noqa: ARG002 - a default for a mapping that settings do not change
+        """Names how the settings have `record` map this entity; "" where they have no say in it.
+
+        It goes with `mapping_version`: where it differs, what is known is re-read as `snapshot`, not as news.
+        """
+        return ""
 
     def belongs(self, ask: Ask, after: Json) -> bool:  # noqa: ARG002 - a default that claims nothing
         """Whether an entity last known as `after` must be in a complete pass over `ask`'s window, if it exists.

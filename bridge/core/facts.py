@@ -179,10 +179,11 @@ class Page:
     things that were asked for by another id. `repeats`: pages of this walk overlap, so all rows may have been seen
     before; that it advances is then told by `next` alone. `proves_absence` is False where rows may be there that this
     pass cannot see: it still completes, and nothing that it did not hold counts as deleted.
-    `total`: how many rows the vendor says the whole walk has. `covers`: where rows come sorted by a whole number that
-    is their entity's id, the first and last id between which (both included; None: without end) this page shows all
-    there is: what is missing from one answer is missing, whatever moved between two. A walk that covers proves absence
-    only there, in every `part` that its pages name (such as active and inactive rows). `evidence`: of a walk that
+    `total`: how many rows the vendor says the whole walk has, or, where its pages name a `part`, that part. `covers`:
+    where rows come sorted by a whole number that is their entity's id, the first and last id between which (both
+    included; None: without end) this page shows all there is: what is missing from one answer is missing, whatever
+    moved between two. A walk that covers proves absence only there, in every `part` that its pages name (such as active
+    and inactive rows; as one may change sides while they are read, it should also confirm). `evidence`: of a walk that
     `wakes` another: as long as it stays the same, that one need not be read.
     """
 

@@ -7,15 +7,18 @@ which nothing else happens: a second for a million. Packed it is one bytes objec
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 
 from bridge.core.record import Head
 
 _CHANGES = ("created", "updated", "deleted", "snapshot", "occurred")
 _NUMBERS = {change: number for number, change in enumerate(_CHANGES)}
-_VERSIONED = 0x80
+_VERSIONED, _MARKED, _CHANGE = 0x80, 0x40, 0x3F
 _FIXED = struct.Struct(">QBB16s16s")
-"""Sequence; change, and whether a version follows; number of the digest's mapping; ce-id; digest. Then the version."""
+"""Sequence; change, and whether a mark and a version follow; number of the digest's mapping; ce-id; digest.
+
+Then the mark and the version."""
+MARK_BYTES = 8
 _CHANGE_AT = 8
 _MOST_MAPPINGS = 256
 
@@ -55,13 +58,38 @@ class Heads(MutableMapping[tuple[str, str], Head]):
     def __len__(self) -> int:
         return sum(map(len, self._by_entity.values()))
 
+    def mark(self, entity: str, id_: str, mark: bytes) -> None:
+        """Put `MARK_BYTES` bytes beside a head, in place of others. They are lost as soon as the head is set again.
+
+        What we know nothing of, or what somebody else's hand wrote, gets none.
+        """
+        if len(mark) != MARK_BYTES:
+            raise ValueError(f"a mark of {len(mark)} bytes, expected {MARK_BYTES}")
+        heads = self._by_entity.get(entity, {})
+        packed = heads.get(id_)
+        if isinstance(packed, bytes):
+            flags = bytes((packed[_CHANGE_AT] | _MARKED,))
+            heads[id_] = (
+                packed[:_CHANGE_AT] + flags + packed[_CHANGE_AT + 1 : _FIXED.size] + mark + packed[_rest_at(packed) :]
+            )
+
+    def bearing(self, entity: str) -> Callable[[str, bytes], bool]:
+        """A function that says of an id whether this mark was put beside its head, and the head not set again since."""
+        heads, at = self._by_entity.setdefault(entity, {}), _FIXED.size
+
+        def bears(id_: str, mark: bytes) -> bool:
+            packed = heads.get(id_)
+            return type(packed) is bytes and packed[_CHANGE_AT] & _MARKED != 0 and packed.startswith(mark, at)
+
+        return bears
+
     def existing(self, entity: str) -> set[str]:
         """The ids of an entity's kind whose last change is not `deleted`."""
         gone = _NUMBERS["deleted"]
         return {
             id_
             for id_, packed in self._by_entity.get(entity, {}).items()
-            if (packed[_CHANGE_AT] & ~_VERSIONED != gone if isinstance(packed, bytes) else packed[2] != "deleted")
+            if (packed[_CHANGE_AT] & _CHANGE != gone if isinstance(packed, bytes) else packed[2] != "deleted")
         }
 
     def _pack(self, head: Head) -> bytes | _Loose:
@@ -90,5 +118,9 @@ class Heads(MutableMapping[tuple[str, str], Head]):
         if not isinstance(packed, bytes):
             return Head(*packed)
         seq, change, number, ce_id, digest = _FIXED.unpack_from(packed)
-        version = packed[_FIXED.size :].decode("utf-8", "surrogatepass") if change & _VERSIONED else None
-        return Head(seq, ce_id.hex(), _CHANGES[change & ~_VERSIONED], version, f"{self._texts[number]}:{digest.hex()}")
+        version = packed[_rest_at(packed) :].decode("utf-8", "surrogatepass") if change & _VERSIONED else None
+        return Head(seq, ce_id.hex(), _CHANGES[change & _CHANGE], version, f"{self._texts[number]}:{digest.hex()}")
+
+
+def _rest_at(packed: bytes) -> int:
+    return _FIXED.size + (MARK_BYTES if packed[_CHANGE_AT] & _MARKED else 0)

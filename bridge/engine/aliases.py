@@ -57,6 +57,11 @@ class Aliases:
             if not walk.batch and isinstance(completed_ms, int):
                 self._settle(walk, completed_ms)
 
+    @property
+    def idle(self) -> bool:
+        """Whether every record keeps the id it comes with, and none has to wait."""
+        return not self._walks and not self._known
+
     def walk_of(self, entity: str) -> Walk | None:
         """The walk that looks up this kind of entity by id; None if nothing does."""
         return self._walks.get(entity)
@@ -96,6 +101,8 @@ class Aliases:
 
     async def learn(self, entity: str, pairs: Mapping[str, str]) -> None:
         """The vendor answered with the new id (key) when asked for one that we know (value). Raises Away."""
+        if not pairs:
+            return
         known = self._known.setdefault(entity, {})
         fresh = {
             new: old

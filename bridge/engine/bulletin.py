@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 import anyio
 import structlog
 
 from bridge.core.event import timestamp
 from bridge.core.lifecycle import Signal
-from bridge.core.record import Json
+from bridge.core.record import Json, Key
 from bridge.core.secret import Masker
+from bridge.engine import departures
+from bridge.engine.departures import HeldBack
 from bridge.engine.outage import Outage
-from bridge.engine.ports import Wall
+from bridge.engine.ports import Book, Wall
 from bridge.engine.refusals import MOST_NAMED, Refusals
+from bridge.engine.scribe import OWN_VENDOR
 from bridge.engine.sequencer import Sequencer
 from bridge.engine.source import Status
 
@@ -23,6 +27,8 @@ MOST_KINDS = 20
 _ATTEMPT = (Signal.FAILED, Signal.NATS_LOST, Signal.RETRY, Signal.OPENED, Signal.CONNECTED)
 """What a source goes through again and again while its vendor or NATS fails."""
 _FAILURES = ("lost", "blocked")
+_PARTS = ("reading", "deletes")
+"""The halves that are blocked while everything else goes on."""
 _PLACE = re.compile(r"[a-z][a-z0-9+.-]*://\S+|\bwalk \S+|\bpage \d+", re.IGNORECASE)
 """What tells one complaint from another of the same kind: an address, a walk's name, the number of its page."""
 
@@ -30,7 +36,10 @@ log = structlog.get_logger()
 
 
 class Bulletin:
-    """Of one source. `change` and `half`: what was announced last, as far as this process knows."""
+    """Of one source. `change` and `half`: what was announced last, as far as this process knows.
+
+    A half is `live`, `reading`, `deletes` (they are held back, and nothing else is wrong) or "" for all of it.
+    """
 
     def __init__(self, status: Status, wall: Wall, masker: Masker, refusals: Refusals, outage: Outage) -> None:
         self._status = status
@@ -41,18 +50,37 @@ class Bulletin:
         self._turn = anyio.Lock()
         self._log = log.bind(source=status.name)
         self.change = self.half = ""
+        self._held: Sequence[HeldBack] = ()
+        self._named: Sequence[str] = ()
         self._said = ("", "", "")
         self._complaint: tuple[Signal, str] | None = None
         self._kinds: set[str] = set()
 
     @property
     def failing(self) -> str | None:
-        """The half of what was announced last; None if that was no failure."""
-        return self.half if self.change in _FAILURES else None
+        """The half of what was announced last; None if that was no failure of the vendor's."""
+        return self.half if self.change in _FAILURES and self.half != "deletes" else None
 
     def forget(self) -> None:
         """What the stream says counts."""
         self.change = self.half = ""
+        self._held = self._named = ()
+
+    async def recall(self, sequencer: Sequencer, book: Book) -> None:
+        """Learn from the stream what was announced last and still waits for somebody. Raises Away."""
+        self.forget()
+        if await sequencer.announced("source", self._status.name) not in _FAILURES:
+            return
+        key = Key(OWN_VENDOR, self._status.name, "source", self._status.name)
+        head = await book.head(key)
+        after: Json = None if head is None else await book.after(key, head)
+        if head is None or not isinstance(after, dict):
+            return
+        self._refusals.recall(after)
+        if head.change == "blocked" and after.get("half") in _PARTS:
+            self.change, self.half, self._held = "blocked", after["half"], _held(after.get("held"))
+            # Before anybody was asked anew these are those of the event.
+            self._named = _named(self._refusals)
 
     def recovered(self) -> None:
         """What fails from now on is said again."""
@@ -76,13 +104,16 @@ class Bulletin:
         async with self._turn:
             await self._announce(sequencer, change, reason, half=half, again_s=again_s)
 
-    async def well(self, sequencer: Sequencer) -> None:
-        """Everything that is not refused was read: publish that, or what is refused. Raises Away."""
+    async def well(self, sequencer: Sequencer, held: Sequence[HeldBack] = ()) -> None:
+        """Everything that is not refused was read: publish that, or what is refused or held back. Raises Away."""
         async with self._turn:
+            why = [departures.reason(held, self._status.name)] if held else []
             if self._refusals.names:
                 if self._refusals.sure:
-                    reason, wait_s = self._refusals.reason(), self._refusals.wait_s()
-                    await self._announce(sequencer, "blocked", reason, half="reading", again_s=wait_s)
+                    reason, wait_s = "; ".join([self._refusals.reason(), *why]), self._refusals.wait_s()
+                    await self._announce(sequencer, "blocked", reason, half="reading", again_s=wait_s, held=held)
+            elif held:
+                await self._announce(sequencer, "blocked", why[0], half="deletes", held=held)
             elif self.change not in ("connected", "recovered"):
                 # The stream remembers it, also where another process wrote it, and may have forgotten it, too.
                 before = await sequencer.announced("source", self._status.name)
@@ -114,17 +145,29 @@ class Bulletin:
                 await self._announce(sequencer, "lost", outage.reason(half), half=half)
 
     async def _announce(
-        self, sequencer: Sequencer, change: str, reason: str, *, half: str = "", again_s: float | None = None
+        self,
+        sequencer: Sequencer,
+        change: str,
+        reason: str,
+        *,
+        half: str = "",
+        again_s: float | None = None,
+        held: Sequence[HeldBack] = (),
     ) -> None:
         reason = self._masker.mask(reason)
         now_ms = self._wall()
+        # Nothing of the vendor's fails while deletes are held back.
         since = self._refusals.since if (change, half) == ("blocked", "reading") else self._outage.began(half)
+        held = list(held)[:MOST_NAMED]
         times: dict[str, Json] = {}
         if since is not None:
             times["failing_since"] = timestamp(now_ms - round((anyio.current_time() - since) * 1000))
         if again_s is not None:
             times["again"] = timestamp(now_ms + round(again_s * 1000))
-        news = (self.change, self.half) != (change, half)
+        # One more walk that is refused is news; that of several one can be read again is not, until all can.
+        named = _named(self._refusals) if half == "reading" else ()
+        news = (self.change, self.half, list(self._held)) != (change, half, held)
+        news = news or not set(named) <= set(self._named)
         if news:
             after: dict[str, Json] = {
                 "vendor": self._status.vendor,
@@ -135,9 +178,11 @@ class Bulletin:
             }
             if names := self._refusals.names[:MOST_NAMED]:
                 after["walks"] = names
+            if held:
+                after["held"] = [{"walk": one.walk, "entity": one.entity, "count": one.count} for one in held]
             await sequencer.announce("source", change, self._status.name, after)
-            self.change, self.half = change, half
-        if change in _FAILURES and (news or (change == "blocked" and half != "reading")):
+            self.change, self.half, self._held, self._named = change, half, held, named
+        if change in _FAILURES and (news or (change == "blocked" and half not in _PARTS)):
             self._tell(change, half, reason, times, news)
 
     def _tell(self, change: str, half: str, reason: str, times: dict[str, Json], news: bool) -> None:
@@ -164,3 +209,13 @@ class Bulletin:
         # Said once when it breaks and once when it heals: the attempts in between are for whoever looks closely.
         level = "debug" if again else "warning" if reason and signal is not Signal.HELD else "info"
         getattr(self._log, level)(f"source.{self._status.state}", **({"reason": reason} if reason else {}))
+
+
+def _named(refusals: Refusals) -> Sequence[str]:
+    return tuple(sorted(refusals.names)[:MOST_NAMED])
+
+
+def _held(value: Json) -> list[HeldBack]:
+    """What an event said is held back; what cannot be read is not there, and is said anew."""
+    rows = [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+    return [HeldBack(f"{row.get('walk')}", f"{row.get('entity')}", row.get("count", 0)) for row in rows]

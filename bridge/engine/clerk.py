@@ -47,6 +47,7 @@ class Clerk:
             change = note.forced or judge(note.record, note.digest, head, first_read=note.first_read, live=live)
             if change is None:
                 self._counts.unchanged += 1
+                self._heads.mark(note.key, note.mark)
             else:
                 news.append((note, change))
         befores: dict[Key, Json] = {}

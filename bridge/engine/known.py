@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Set
 
 from bridge.core.heads import Heads
 from bridge.core.record import Head, Key
@@ -22,12 +22,23 @@ class Known:
             return self._own.get(key)
         return self._theirs.get((key.entity, key.id))
 
-    def put(self, key: Key, head: Head) -> None:
-        """Remember."""
+    def put(self, key: Key, head: Head, mark: bytes | None = None) -> None:
+        """Remember, with a mark (see `bridge/engine/unchanged.py`) or with none."""
         if key.vendor != self._vendor:
             self._own[key] = head
         else:
             self._theirs[key.entity, key.id] = head
+            self.mark(key, mark)
+
+    def mark(self, key: Key, mark: bytes | None) -> None:
+        """Put a mark beside what is known; None changes nothing."""
+        if mark is not None and key.vendor == self._vendor:
+            self._theirs.mark(key.entity, key.id, mark)
+
+    def bearing(self, entity: str, *, unless: Set[Key], key: Callable[[str], Key]) -> Callable[[str, bytes], bool]:
+        """See `Heads.bearing`, of the vendor's entities; those that are in `unless` by then bear nothing."""
+        bears = self._theirs.bearing(entity)
+        return lambda id_, mark: bears(id_, mark) and not (unless and key(id_) in unless)
 
     def __contains__(self, key: Key) -> bool:
         return key in self._own if key.vendor != self._vendor else (key.entity, key.id) in self._theirs

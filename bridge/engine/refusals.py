@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import anyio
@@ -10,12 +10,10 @@ import structlog
 
 from bridge.core.errors import Refused
 from bridge.core.event import timestamp
-from bridge.core.record import Json, Key
+from bridge.core.record import Json
 from bridge.core.schedule import Schedule
 from bridge.core.secret import Masker
-from bridge.engine.ports import Book, Wall
-from bridge.engine.scribe import OWN_VENDOR
-from bridge.engine.sequencer import Sequencer
+from bridge.engine.ports import Wall
 
 BLOCKED_RETRY_S = 3600.0
 """What is refused is tried again this often: somebody may have put it right at the vendor."""
@@ -123,20 +121,9 @@ class Refusals:
         """Somebody else may have gone on from here: what the stream says counts."""
         self._walks.clear()
 
-    async def recall(self, sequencer: Sequencer, book: Book) -> tuple[str, str]:
-        """Learn from the stream which walks were refused; they are due at once. Raises Away.
-
-        Returns the last change announced of the source and its half, where that is "reading"; else two empty texts.
-        """
-        if await sequencer.announced("source", self._source) not in ("lost", "blocked"):
-            return "", ""
-        key = Key(OWN_VENDOR, self._source, "source", self._source)
-        head = await book.head(key)
-        after: Json = None if head is None else await book.after(key, head)
-        if head is None or not isinstance(after, dict):
-            return "", ""
-        walks = after.get("walks")
+    def recall(self, announced: Mapping[str, Json]) -> None:
+        """Learn from what was announced of the source last which walks were refused; they are due at once."""
+        walks = announced.get("walks")
         for name in walks if isinstance(walks, list) else ():
             if isinstance(name, str):
                 self._walks.setdefault(name, _Refusal(anyio.current_time()))
-        return (head.change, "reading") if head.change == "blocked" and after.get("half") == "reading" else ("", "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import anyio
 import anyio.lowlevel
 
@@ -26,6 +28,7 @@ from bridge.engine.reading import Reading
 from bridge.engine.refusals import BLOCKED_RETRY_S, Refusals
 from bridge.engine.scribe import Scribe
 from bridge.engine.sequencer import Sequencer
+from bridge.engine.share import Share
 from bridge.engine.source import Source, Status, World
 from bridge.engine.tenancy import Lease, LeasedBook
 from bridge.engine.vitals import take_vitals
@@ -45,6 +48,7 @@ class Runner:
         self._reader = Reader(
             adapter, world.http, world.quotas.of(adapter.budget_key, adapter.limit), world.wall, world.masker.add
         )
+        self._share = Share(source.name, self._reader)
         self._vendor_backoff = Backoff(world.roll)
         self._nats_backoff = Backoff(world.roll, first=0.1, longest=5.0)
         self._read_backoff = Backoff(world.roll)
@@ -53,6 +57,7 @@ class Runner:
         self._now: Reading | None = None
         self._renewed = False
         self._failed: dict[str, None] = {}
+        self._warned: set[str] = set()
         self._woken = anyio.Event()
         self.status = Status(source.name, adapter.vendor, since_ms=world.wall(), session=source.session)
         self._live = Live(source, world, self.status)
@@ -69,6 +74,7 @@ class Runner:
                         group.start_soon(lease.keep)
                         await self._own(lease)
                 finally:
+                    self._share.leave()
                     await lease.release()
             except Away as error:
                 if isinstance(error, LeaseLost):
@@ -85,7 +91,8 @@ class Runner:
         self._bulletin.signal(Signal.HELD, f"held by {holder}")
 
     def _measure(self) -> Vitals | None:
-        return take_vitals(self.status, self._world.wall())
+        schedule = None if self._now is None else self._now.schedule
+        return take_vitals(self.status, self._world.wall(), schedule, self._reader.quota)
 
     async def _own(self, lease: Lease) -> None:
         """Work for the source, through every absence of NATS that is shorter than the lease. Raises LeaseLost."""
@@ -122,9 +129,12 @@ class Runner:
         scribe = self._scribe()
         sequencer = Sequencer(book, scribe, self.status.counts)
         lanes = Lanes(sequencer, book, scribe, self.status.counts)
-        walker = Walker(adapter, self._reader, lanes, world.wall, world.ledger)
+        walker = Walker(
+            adapter, self._reader, lanes, world.wall, world.ledger,
+            resumes=self._source.feed is None, warned=self._warned,
+        )  # fmt: skip
         await announce_doubt(sequencer, book.memory, world.wall())
-        self._bulletin.change, self._bulletin.half = await self._refusals.recall(sequencer, book)
+        await self._bulletin.recall(sequencer, book)
         async with task_group() as group:
             group.start_soon(self._bulletin.watch, sequencer)
             await self._attempts(walker)
@@ -163,10 +173,11 @@ class Runner:
                 self._vendor_backoff.reset()
                 await self._well(walker)
 
-            await self._reading(walker, Schedule(walks, now, ages)).for_ever(well)
+            await self._reading(walker, self._share.schedule(walks, now, ages)).for_ever(well)
             return
         # What was pushed while no session was open is found only by reading everything once.
-        schedule = Schedule(walks, now, {walk.name: ages.get(walk.name, 0.0) for walk in walks if not walk.on_connect})
+        beside = {walk.name: ages.get(walk.name, 0.0) for walk in walks if not walk.on_connect}
+        schedule = self._share.schedule(walks, now, beside)
         schedule.all_due(now, walker.under_way)
         handover = (
             Handover(self._source.feed, self._reader.keeper, roll=world.roll) if self._source.hands_over else None
@@ -203,12 +214,13 @@ class Runner:
         )
         await walker.prepare(walks)
         self._refusals.keep(walk.name for walk in walks)
+        self._share.enter(walks)
         return walks
 
     def _reading(self, walker: Walker, schedule: Schedule, *, alone: bool = True) -> Reading:
         self._now = Reading(
-            walker, schedule, self._failed, self._note_progress, self._read_backoff, self._refusals, alone=alone,
-            answered=self._outage.answered,
+            walker, schedule, self._failed, self._note_progress, self._read_backoff, self._refusals, self._share,
+            alone=alone, answered=self._outage.answered,
         )  # fmt: skip
         return self._now
 
@@ -233,7 +245,8 @@ class Runner:
                 while self._live.failed:
                     try:
                         walks = await self._walks(walker, await self._reader.keeper.token())
-                        reading = self._reading(walker, Schedule(walks, anyio.current_time(), walker.ages(walks)))
+                        schedule = self._share.schedule(walks, anyio.current_time(), walker.ages(walks))
+                        reading = self._reading(walker, schedule)
                         if not reading.schedule.caught_up:
                             self._outage.asked()
                         await reading.for_ever(self._polled)
@@ -285,8 +298,9 @@ class Runner:
         await self._bulletin.announce(sequencer, "blocked", str(error), half=half, again_s=after)
 
     def _note_progress(self, walker: Walker) -> None:
-        self.status.completed_ms = walker.completed_ms
+        self.status.completed_ms, self.status.progress = walker.completed_ms, walker.progress
         self.status.requests, self.status.renewals = self._reader.requests, self._reader.keeper.renewals
+        self._share.expect(self.status.progress)
 
     async def _prove(self) -> None:
         await anyio.sleep(SETTLED_S)
@@ -301,7 +315,7 @@ class Runner:
         self._nats_backoff.reset()
         if self.status.state is State.CATCHING_UP:
             self._bulletin.signal(Signal.CAUGHT_UP)
-        await self._bulletin.well(sequencer)
+        await self._bulletin.well(sequencer, walker.held_back())
 
     def _scribe(self) -> Scribe:
         adapter, world, settings = self._source.adapter, self._world, self._source.adapter.settings
@@ -317,4 +331,6 @@ class Runner:
             limit=world.ledger.max_payload,
             wall=world.wall,
             masker=world.masker,
+            schema=adapter.schema,
+            edition=cache(adapter.edition),
         )

@@ -7,7 +7,7 @@ batch is closed to live writes until the batch is settled, and the reverse.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from bridge.core.errors import Away, Malformed
@@ -76,6 +76,10 @@ class Sequencer:
     def has_cursors(self) -> bool:
         """Whether any walk of this source has left a cursor."""
         return bool(self._book.memory.cursors)
+
+    def bearing(self, entity: str) -> Callable[[str, bytes], bool]:
+        """Whether an id is known with this mark, and for certain: see `bridge/engine/unchanged.py`."""
+        return self._heads.bearing(entity, unless=self._tainted, key=lambda id_: self._scribe.key(entity, id_))
 
     async def last_known(self, entity: str, id_: str) -> Json:
         """The `after` of the entity's last event; None if nothing holds it any more."""
@@ -150,16 +154,17 @@ class Sequencer:
         since: int,
         asked_at: float = math.inf,
         lag_s: float = 0.0,
+        marks: Mapping[tuple[str, str], bytes] | None = None,
     ) -> int:
         """Store a page's changes together with `cursor`; returns when they are, and how many were held back.
 
-        Where the page needs several batches, those before the last carry `part_cursor`. A page without changes writes
-        its cursor only with `cursor_alone`. `since` is the mark of `arrivals` at which the pass began: what a live
-        record touched later is left alone, unless versions tell which is newer. `asked_at`, `lag_s`: when the page
-        was asked for, and how old what it says may be: what disagrees with something newer is held back.
+        Of several batches those before the last carry `part_cursor`. Without changes the cursor is written only with
+        `cursor_alone`. `since`: the tick of `arrivals` when the pass began; what a live record touched later is left
+        alone, unless versions tell which is newer. `asked_at`, `lag_s`: when the page was asked for, and how old it
+        may be: what disagrees with something newer is held back. `marks`: see `Rows`.
         """
         via: Via = "snapshot" if first_read else "catchup"
-        notes = await in_slices(lambda record: self._scribe.note(record, via, first_read=first_read), records)
+        notes = await in_slices(self._scribe.noting(via, first_read, marks), records)
         notes += [self._scribe.quarantine(error, walk) for error in unreadable]
         for note in notes:
             # What is passed over below settles nothing.
@@ -281,8 +286,8 @@ class Sequencer:
                 continue
             refusals = 0
             self.counts.batches += 1
-            for (_, event), seq in zip(part, receipt.seqs, strict=True):
-                self._settle(event, seq)
+            for (note, event), seq in zip(part, receipt.seqs, strict=True):
+                self._settle(event, seq, note.mark)
             self._tainted -= keys
             self._book.memory.cursors[walk] = Cursor(value, receipt.cursor_seq)
             del self._unsure[walk]
@@ -292,7 +297,7 @@ class Sequencer:
 
     # --- what a look tells ---
 
-    def _settle(self, event: Event, seq: int) -> None:
+    def _settle(self, event: Event, seq: int, mark: bytes | None = None) -> None:
         self.counts.store(event)
         if event.change == "occurred":
             if event.key.vendor == OWN_VENDOR:
@@ -301,7 +306,7 @@ class Sequencer:
         else:
             head = self._heads.get(event.key)
             self.arrivals.stored(event.key, event.digest, head.digest if head else None)
-            self._heads.put(event.key, Head(seq, event.ce_id, event.change, event.version, event.digest))
+            self._heads.put(event.key, Head(seq, event.ce_id, event.change, event.version, event.digest), mark)
 
     def _found(self, event: Event) -> bool:
         """Whether the look just taken shows that `event` is stored; it is then settled."""

@@ -23,11 +23,13 @@ from tests.bench import (
     cpu,
     fairness,
     flood,
+    freshness,
     idle,
     knowledge,
     latency,
     machine,
     noticing,
+    polling,
     startup,
     volume,
 )
@@ -37,6 +39,7 @@ from tests.bench.volume import Volume
 
 FIGURES = (
     "cpu", "catchup", "latency", "fairness", "commit", "opening", "starting", "idle", "flood", "noticing", "volume",
+    "freshness", "polling",
 )  # fmt: skip
 
 
@@ -45,7 +48,8 @@ class Effort:
     """How much is done: sessions and rounds of catch-up, seconds and rounds of latency, known entities, rounds.
 
     `backlog`: what the hog has to read; `batches`: commits of each size; `idle`: connections, and for how many seconds
-    they are looked at; `flood`: messages; `deaths`: of peers, of each kind; `volume`: packets.
+    they are looked at; `flood`: messages; `deaths`: of peers, of each kind; `volume`: packets; `fresh`: hours;
+    `polled`: rows of a collection that is read again.
     """
 
     sessions: int
@@ -59,10 +63,14 @@ class Effort:
     flood: int
     deaths: int
     volume: Volume
+    fresh: float
+    polled: int = 100_000
 
 
-QUICK = Effort(2_000, 2, 1.5, (10_000,), 1, 30_000, 5, (300, 4.0), 50_000, 5, Volume(5_000, 10.0, 3.0))
-WHOLE = Effort(8_000, 3, 4.0, (10_000, 100_000), 2, 40_000, 30, (2_000, 12.0), 1_000_000, 50, Volume(5_000, 30.0, 8.0))
+QUICK = Effort(2_000, 2, 1.5, (10_000,), 1, 30_000, 5, (300, 4.0), 50_000, 5, Volume(5_000, 10.0, 3.0), 8.0, 20_000)
+WHOLE = Effort(
+    8_000, 3, 4.0, (10_000, 100_000), 2, 40_000, 30, (2_000, 12.0), 1_000_000, 50, Volume(5_000, 30.0, 8.0), 48.0
+)
 FULL = replace(
     WHOLE, known=(10_000, 100_000, 1_000_000), starts=1, idle=(5_000, 12.0), volume=Volume(5_000, 600.0, 15.0)
 )
@@ -74,6 +82,10 @@ async def run(effort: Effort, wanted: set[str], show: Callable[[Figure], None]) 
         folder = Path(name)
         if "cpu" in wanted:
             show(cpu.measure(effort.rounds * 15))
+        if "freshness" in wanted:
+            show(freshness.measure(effort.fresh))
+        if "polling" in wanted:
+            show(await polling.measure(effort.polled, effort.rounds))
         for sync_always in (True, False):
             if wanted & {"catchup", "latency", "fairness", "opening"}:
                 async with stage(folder, sync_always=sync_always) as on:

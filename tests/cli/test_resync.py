@@ -13,6 +13,7 @@ import anyio
 import pytest
 
 from bridge.adapter import Page, Walk
+from bridge.cli.follow import follow
 from bridge.cli.main import main
 from bridge.core.event import timestamp
 from bridge.core.facts import Ask, Response
@@ -65,11 +66,13 @@ def windows(rig: SourceRig, walk: str) -> list[int]:
     return [round((wall() - start) / 86_400_000) for start in found]
 
 
-async def program(folder: Path, server: NatsServer, *more: str) -> subprocess.CompletedProcess[bytes]:
+async def program(
+    folder: Path, server: NatsServer, *more: str, command: str = "resync"
+) -> subprocess.CompletedProcess[bytes]:
     config = write(folder, f'[nats]\nurl = "{server.url}"\n{SOURCE}')
-    command = [sys.executable, "-m", "bridge.cli.main", "resync", "--config", str(config), *more]
+    line = [sys.executable, "-m", "bridge.cli.main", command, "--config", str(config), *more]
     with anyio.fail_after(120):
-        return await anyio.run_process(command, check=False, env={**os.environ, **ENVIRON})
+        return await anyio.run_process(line, check=False, env={**os.environ, **ENVIRON})
 
 
 def days_ago(days: int) -> str:
@@ -183,6 +186,32 @@ async def test_of_two_requests_the_one_that_reaches_further_counts(tmp_path: Pat
         assert (await cursor(rig, "things"))["again_from_ms"] == 1000
 
 
+async def test_what_a_foreign_hand_wrote_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    """Neither text nor null where a time was expected."""
+    async with nats_server(tmp_path) as server, source_rig(server.url) as rig:
+        cursors = Cursors(rig.client, rig.names, "acme")
+        others: list[Json] = ["soon", None, [], 1.5, -1]
+        for other in others:
+            book = await rig.ledger.open("sim", "acme", {})
+            place = book.memory.cursors.get("things", Cursor({}))
+            await book.commit([], "things", Cursor({"again_from_ms": other}, place.seq))
+            await cursors.rewind(2000, ["things"])
+            assert (await cursor(rig, "things"))["again_from_ms"] == 2000
+
+
+async def test_no_more_is_accepted_than_was_seen(tmp_path: Path) -> None:
+    """What has been held back since then waits for another word."""
+    async with nats_server(tmp_path) as server, source_rig(server.url) as rig:
+        book = await rig.ledger.open("sim", "acme", {})
+        await book.commit([], "things", Cursor({"completed_ms": 1, "held": 5000}))
+        cursors = Cursors(rig.client, rig.names, "acme")
+        await cursors.accept({"things": 15})
+        found = await cursor(rig, "things")
+        assert (found["held"], found["accepted"]) == (5000, 15)
+        await cursors.accept({"things": 9000})
+        assert (await cursor(rig, "things"))["accepted"] == 5000
+
+
 async def test_walks_of_telemetry_are_rewound_where_their_cursors_lie(tmp_path: Path) -> None:
     """They have a stream of their own, which need not exist."""
     async with nats_server(tmp_path) as server, source_rig(server.url) as rig:
@@ -218,3 +247,130 @@ def test_a_wrong_time_is_a_wrong_command_line(tmp_path: Path, since: str, capsys
     """Not a time, or not in the past: exit 64, with what was expected."""
     assert main(["resync", "acme", f"--since={since}"]) == 64
     assert "argument --since" in capsys.readouterr().err
+
+
+# --- deletes that are held back ---
+
+
+async def held_back(rig: SourceRig, count: int) -> None:
+    """So many of forty things have vanished, and their deletion waits."""
+    for number in range(count):
+        rig.vendor.drop(f"t{number}")
+
+    async def held() -> bool:
+        return bool((await cursor(rig, "things")).get("held") == count)
+
+    await wait_until(held, what="deletes to be held back")
+    await wait_until(lambda: ("acme", "blocked") in rig.told("bridge.source"), what="source.blocked")
+
+
+def things(rig: SourceRig) -> None:
+    for number in range(40):
+        rig.vendor.put(f"t{number}", "1")
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["running", "stopped"])
+async def test_accepted_deletes_are_published(tmp_path: Path, running: bool) -> None:
+    """By a daemon that runs as by one that starts later, once; what it holds back is in the cursor, and so is the
+    operator's word, until it is done."""
+    async with nats_server(tmp_path) as server, source_rig(server.url, deletes=True, page_size=100) as rig:
+        things(rig)
+        async with rig.running():
+            await held_back(rig, 15)
+            assert len(rig.told()) == 40
+            if running:
+                result = await program(tmp_path, server, "acme", "--accept-deletes", "--follow")
+                assert (result.returncode, result.stderr) == (0, b"")
+                assert b"things: 15 deletes" in result.stdout
+                assert result.stdout.splitlines()[-1] == b"  things: done"
+        if not running:
+            result = await program(tmp_path, server, "acme", "--accept-deletes", "--json")
+            assert json.loads(result.stdout) == {"source": "acme", "accepted": {"things": 15}}
+            assert (await cursor(rig, "things"))["accepted"] == 15
+            async with rig.running():
+                await wait_until(lambda: len(rig.told()) == 55, what="the deletes")
+        assert sorted(rig.told()[40:]) == sorted((f"t{number}", "deleted") for number in range(15))
+        assert rig.told("bridge.source")[-2:] == [("acme", "blocked"), ("acme", "recovered")]
+        assert {"held", "accepted"}.isdisjoint(await cursor(rig, "things"))
+
+
+async def test_nothing_is_accepted_where_nothing_is_held(tmp_path: Path) -> None:
+    """Exit 1 and a sentence, and the cursor stays as it is; so for a walk that holds nothing."""
+    async with (
+        nats_server(tmp_path) as server,
+        source_rig(server.url, deletes=True, slow_walk=True, page_size=100) as rig,
+    ):
+        things(rig)
+        async with rig.running():
+            pass
+        before = await cursor(rig, "things")
+        result = await program(tmp_path, server, "acme", "--accept-deletes")
+        text = b"source acme: no deletes are held back, nothing was changed\n"
+        assert (result.returncode, result.stdout, result.stderr) == (1, b"", text)
+        assert await cursor(rig, "things") == before
+        async with rig.running():
+            await held_back(rig, 15)
+        result = await program(tmp_path, server, "acme", "--accept-deletes", "--walk", "things-slow")
+        text = b"source acme: no deletes are held back by walk things-slow, nothing was changed; walk things holds 15\n"
+        assert (result.returncode, result.stderr) == (1, text)
+        assert "accepted" not in await cursor(rig, "things")
+
+
+async def test_status_says_what_is_held_back(tmp_path: Path) -> None:
+    """And what to do; nothing else of the source is wrong."""
+    async with nats_server(tmp_path) as server, source_rig(server.url, deletes=True, page_size=100) as rig:
+        things(rig)
+        async with rig.running():
+            await held_back(rig, 15)
+        result = await program(tmp_path, server, "--json", command="status")
+        (source,) = json.loads(result.stdout)["sources"]
+        assert (source["condition"], source["half"]) == ("blocked", "deletes")
+        assert source["reason"].startswith("walk things: 15 of entity thing are gone at once")
+        (problem,) = [text for text in source["problems"] if text.startswith("deletes are held back")]
+        assert "bridged resync acme --accept-deletes" in problem
+
+
+async def test_following_ends_with_its_deadline(tmp_path: Path) -> None:
+    """No daemon runs: exit 75, and which walks are not done."""
+    async with nats_server(tmp_path) as server, source_rig(server.url) as rig:
+        rig.vendor.put("a", "1")
+        async with rig.running():
+            pass
+        result = await program(tmp_path, server, "acme", "--follow", "--deadline", "1s")
+        assert (result.returncode, result.stdout.splitlines()[-1]) == (75, b"  things: waiting")
+        assert b"not done after 1 s: things" in result.stderr
+        result = await program(tmp_path, server, "acme", "--follow", "--deadline", "1s", "--json")
+        assert json.loads(result.stdout)["left"] == ["things"]
+
+
+async def test_following_shows_the_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the cursor has them: the vendor's count where it says one; a bar on a terminal."""
+    async with nats_server(tmp_path) as server, source_rig(server.url) as rig:
+        book = await rig.ledger.open("sim", "acme", {})
+        cursors, seq = Cursors(rig.client, rig.names, "acme"), 0
+        for terminal in (False, True):
+            async with anyio.create_task_group() as group:
+                steps: list[dict[str, Json]] = [
+                    {"again_from_ms": 0, "rows": 0},
+                    {"again_from_ms": 0, "rows": 10},
+                    {"again_from_ms": 0, "rows": 20, "total": 40},
+                    {"completed_ms": 5},
+                ]
+                for number, step in enumerate(steps):
+                    seq = (await book.commit([], "things", Cursor(step, seq))).cursor_seq
+                    if number == 0:
+                        group.start_soon(watched, cursors, terminal)
+                    shown = [": waiting", ": 10 rows", ": 20 of 40 rows", ": done"][number].removeprefix(": ")
+                    seen: list[str] = []
+
+                    def is_shown(shown: str = shown, seen: list[str] = seen) -> bool:
+                        seen.append(capsys.readouterr().out)
+                        return shown in "".join(seen)
+
+                    await wait_until(is_shown, what=shown)
+
+
+async def watched(cursors: Cursors, terminal: bool) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.stdout.isatty", lambda: terminal)
+        assert await follow(cursors, ["things"], "again_from_ms", 60.0, quiet=False) == []

@@ -70,3 +70,46 @@ def test_deleted_was_absent_from_the_last_two_passes(passes: list[set[str]]) -> 
         gone, held = absence.confirm(absent, 1_000)
         assert (gone, held) == (sorted(absent & before), 0)
         before = absent
+
+
+def test_a_pass_that_could_not_see_counts_neither_way() -> None:
+    """Absent, not to be told, absent: that makes two. Not to be told twice makes none."""
+    absence = Absence()
+    absence.confirm({"a"}, 100)
+    assert absence.confirm((), 100, unproven={"a", "b"}) == ([], 0)
+    assert absence.confirm((), 100, unproven={"a", "b"}) == ([], 0)
+    assert absence.confirm({"a", "b"}, 100) == (["a"], 0)
+
+
+def test_who_was_found_must_be_absent_twice_again() -> None:
+    """The vendor was asked for it by its id."""
+    absence = Absence()
+    absence.confirm({"a", "b"}, 100)
+    absence.confirm({"a", "b"}, 100)
+    absence.seen("a")
+    assert absence.missed
+    assert absence.confirm({"a", "b"}, 100) == (["b"], 0)
+    assert absence.confirm({"a"}, 100) == (["a"], 0)
+
+
+@pytest.mark.parametrize(
+    ("absent", "accepted", "held"),
+    [(50, 50, 0), (60, 50, 0), (61, 50, 61), (50, 0, 50), (10, 0, 0), (100, 100, 0), (100, 20, 100)],
+)
+def test_what_an_operator_accepted_passes_the_brake(absent: int, accepted: int, held: int) -> None:
+    """So many and ten more, everything included; beyond that the brake holds all of them."""
+    absence, names = Absence(), {f"{number:04}" for number in range(absent)}
+    absence.confirm(names, 100)
+    assert absence.confirm(names, 100, accepted=accepted) == ([] if held else sorted(names), held)
+
+
+@given(st.lists(st.tuples(ids, ids), max_size=8))
+def test_deleted_was_absent_twice_and_never_seen_in_between(passes: list[tuple[set[str], set[str]]]) -> None:
+    """Whatever could not be told in between."""
+    absence = Absence(brake_count=1_000)
+    for number, (absent, unproven) in enumerate(passes):
+        gone, _ = absence.confirm(absent, 1_000, unproven=unproven - absent)
+        for id_ in gone:
+            before = [past for past in reversed(passes[:number]) if id_ not in past[1] - past[0]]
+            assert before
+            assert id_ in before[0][0]

@@ -86,3 +86,51 @@ def test_the_collector_has_nothing_to_visit() -> None:
     gc.collect()
     assert len(gc.get_objects()) - before < 100
     assert len(heads) == 10_000
+
+
+MARK, OTHER = b"12345678", b"12345679"
+
+
+@pytest.mark.parametrize("head", OURS)
+def test_a_mark_lies_beside_a_head_until_that_is_set_again(head: Head) -> None:
+    """It changes nothing else, may be replaced, and is found by no other id."""
+    heads = Heads()
+    heads["session", "1"] = heads["session", "2"] = head
+    bears = heads.bearing("session")
+    assert not bears("1", MARK)
+    heads.mark("session", "1", OTHER)
+    heads.mark("session", "1", MARK)
+    assert bears("1", MARK)
+    assert not bears("1", OTHER)
+    assert not bears("2", MARK)
+    assert not bears("3", MARK)
+    assert not heads.bearing("person")("1", MARK)
+    assert heads["session", "1"] == head
+    assert heads.existing("session") == (set() if head.change == "deleted" else {"1", "2"})
+    heads["session", "1"] = head
+    assert not bears("1", MARK)
+    assert heads["session", "1"] == head
+
+
+def test_a_version_is_no_mark() -> None:
+    """Though it lies where a mark would."""
+    heads = Heads()
+    heads["session", "1"] = Head(1, CE_ID, "created", MARK.decode(), DIGEST)
+    assert not heads.bearing("session")("1", MARK)
+
+
+@pytest.mark.parametrize("head", STRANGE)
+def test_what_somebody_else_wrote_bears_no_mark(head: Head) -> None:
+    """Nor does what is not known."""
+    heads = Heads()
+    heads["session", "1"] = head
+    heads.mark("session", "1", MARK)
+    heads.mark("session", "2", MARK)
+    assert not heads.bearing("session")("1", MARK)
+    assert dict(heads.items()) == {("session", "1"): head}
+
+
+def test_a_mark_has_eight_bytes() -> None:
+    """No more: there may be a million."""
+    with pytest.raises(ValueError, match="7 bytes"):
+        Heads().mark("session", "1", b"1234567")

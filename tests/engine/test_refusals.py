@@ -178,6 +178,29 @@ def test_a_walk_that_is_readable_again_is_told_once() -> None:
     assert bench.told() == ["blocked reading", "recovered"]
 
 
+@pytest.mark.parametrize("meanwhile", ["nothing", "restart"])
+def test_one_more_refused_walk_is_announced(meanwhile: str) -> None:
+    """What the stream says last names each walk that is refused now, and none that a restart found readable."""
+    bench = Narrow(every_s=50.0)
+
+    async def script() -> None:
+        await anyio.sleep(600)
+        bench.refused["parts"] = SCOPES
+        await anyio.sleep(600)
+        bench.refused["things"] = "there is no such path"
+        if meanwhile == "restart":
+            del bench.refused["parts"]
+            bench.crash_at({bench._steps + 1})
+        await anyio.sleep(600)
+        bench.refused["parts"] = SCOPES
+        await anyio.sleep(10_000)
+
+    bench.play(script)
+    said = [entry.data["after"] for entry in bench.ledger.events if ".source.blocked." in entry.subject]
+    expected = [["parts"], ["things"], ["parts", "things"]] if meanwhile == "restart" else [["parts"]]
+    assert [sorted(after["walks"]) for after in said][: len(expected)] == expected
+
+
 def test_another_reason_is_said() -> None:
     """The same one is not, however often the vendor gives it."""
     bench = Narrow("parts")

@@ -10,7 +10,7 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from bridge.adapter import Ask, Json, Record
+from bridge.adapter import Ask, Json, Page, Response
 from bridge.core.errors import Unfit
 from bridge.core.lifecycle import State
 from bridge.core.secret import Masker
@@ -29,10 +29,10 @@ class Buggy(SimAdapter):
 
     armed = True
 
-    def record(self, ask: Ask, row: Json) -> Record:
+    def page(self, ask: Ask, response: Response) -> Page:
         if self.armed:
             raise ZeroDivisionError("our own mistake")
-        return super().record(ask, row)
+        return super().page(ask, response)
 
 
 class House:

@@ -19,11 +19,11 @@ def names(text: str) -> frozenset[str]:
 PURE = names(
     "__future__ abc base64 binascii bisect collections copy dataclasses datetime decimal difflib"
     " email.utils.parsedate_to_datetime enum fnmatch fractions functools hashlib heapq hmac html itertools json math"
-    " numbers operator re string struct types typing unicodedata urllib.parse zlib"
+    " numbers operator re string struct types typing unicodedata urllib.parse zlib zoneinfo"
 )
 """Standard library without clock, randomness or I/O. What is not named here is not pure until somebody has looked."""
 
-MANAGING = PURE | {"contextlib", "contextvars", "random", "weakref"}
+MANAGING = PURE | {"contextlib", "contextvars", "marshal", "random", "secrets", "weakref"}
 """What the engine needs besides; time, sockets and files reach it through anyio and its ports."""
 
 ANY = frozenset(sys.stdlib_module_names)
@@ -52,7 +52,7 @@ LAYERS = (
     Layer("bridge/__init__.py", names(""), names(""), pure=True),
     Layer("bridge/core/", names("bridge.core"), PURE, pure=True, clockless=True),
     Layer("bridge/adapter.py", names("bridge.core"), PURE, pure=True, clockless=True),
-    Layer("adapters/", names("bridge.adapter"), PURE, pure=True, clockless=True, longest=149),
+    Layer("adapters/", names("bridge.adapter adapters.tables"), PURE, pure=True, clockless=True, longest=149),
     Layer(
         "bridge/engine/",
         names("bridge.core bridge.adapter bridge.engine"),

@@ -196,6 +196,11 @@ class MemoryLedger:
         write.expected = None
         return self._store([write])[0]
 
+    def overwrite_cursor(self, source: str, walk: str, value: Mapping[str, Json]) -> None:
+        """An operator writes a cursor."""
+        subject = cursor_subject(source, walk)
+        self._store([_Write(subject, subject, None, {}, _encode(value), rollup=True)])
+
     def lose_tail(self, last_seq: int) -> None:
         """The broker loses everything after `last_seq`, and the view is made anew; open books are void."""
         self._doubt = f"the stream has lost its end: it ends at {last_seq}, and the view knows of {self._last_seq}"

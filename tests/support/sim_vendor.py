@@ -101,6 +101,9 @@ class SimAdapter(Adapter[SimSettings]):
     def record(self, ask: Ask, row: Json) -> Record:
         return self._record(row)
 
+    def basis(self, ask: Ask) -> Json:
+        return "things"
+
     def belongs(self, ask: Ask, after: Json) -> bool:
         return True
 

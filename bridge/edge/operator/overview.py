@@ -31,8 +31,9 @@ class Overview:
     """One source. Times are RFC 3339 texts in UTC; None or empty where the stream knows nothing.
 
     `condition`: the last that was announced of it (`connected`, `lost`, `blocked`, `recovered`), or `never connected`.
-    `half`: what of it failed, `live` or `reading`; "" where that is all of it, or not known. `failing_since`: since
-    when there has been nothing but failures. `again`: when a source that is refused was to be tried again.
+    `half`: what of it failed, `live` or `reading`, or waits for an operator, `deletes`; "" where that is all of it, or
+    not known. `failing_since`: since when there has been nothing but failures. `again`: when a source that is refused
+    was to be tried again.
     `walks`: the cursors, by walk name. `subscriptions`: what the stream remembers of them, by name: when they first
     told us something (see `bridge.core.subscription.observed`); of one the vendor refuses `off`, `off_ms`, `reason`.
     `last_event`: the vendor's last, with `subject`, `seq` and `observed`.

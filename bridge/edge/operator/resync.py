@@ -1,4 +1,5 @@
-"""Has a source read again: rewrites its cursors, by which every daemon finds out what to read. Imports no NATS library.
+"""Has a source read again, or publish deletes that it holds back: rewrites its cursors, by which every daemon finds out
+what to do. Imports no NATS library.
 
 There is no state but the stream, so nobody needs to be told: a running daemon's next cursor is refused, since
 somebody else has written it, and it opens its book again; one that starts later finds the cursors as they are.
@@ -7,9 +8,11 @@ somebody else has written it, and it opens its book again; one that starts later
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
+from bridge.core.bookmark import ACCEPTED, HELD, Bookmark
 from bridge.core.event import EXPECTED
 from bridge.core.record import Json
 from bridge.core.subject import MAIN, TELEMETRY, Lane, cursor_subject, untoken
@@ -21,7 +24,7 @@ from bridge.edge.ledger.line import STALE, refusal
 from bridge.edge.ledger.publisher import Outgoing, Publisher
 from bridge.edge.ledger.shape import LedgerNames
 from bridge.edge.nats import wire
-from bridge.edge.nats.jetstream import ApiError, JetStream, NoAnswer
+from bridge.edge.nats.jetstream import ApiError, JetStream, Message, NoAnswer
 from bridge.edge.operator.tail import StreamMissing, explained, stream_state
 
 if TYPE_CHECKING:
@@ -51,9 +54,33 @@ class Cursors:
         The other cursors of the source are written as they are: so a running daemon notices with the first pass of
         any walk that ends, however slow the rewound ones are.
         """
+        await self._change(dict.fromkeys(walks, lambda value: _rewound(value, again_from_ms)))
+
+    async def held(self) -> dict[str, int]:
+        """How many deletes are held back, by walk, where any are."""
+        marks = {walk: Bookmark.read(value) for walk, value in (await self.values()).items()}
+        return {walk: mark.lasting.held for walk, mark in marks.items() if mark.lasting.held}
+
+    async def accept(self, walks: Mapping[str, int]) -> None:
+        """The deletes that these walks hold back are to be published: so many, and a few more at most.
+
+        `walks`: how many each was seen to hold. What it has come to hold since then nobody has agreed to. The other
+        cursors are written as they are, see `rewind`.
+        """
+        await self._change({walk: partial(_accepted, most=count) for walk, count in walks.items()})
+
+    async def values(self) -> dict[str, Mapping[str, Json]]:
+        """The cursors of the walks, as they lie in the stream."""
+        found = {}
+        for lane, walk in await self._every():
+            if subscription_of(walk) is None and (message := await self._get(lane, walk)) is not None:
+                found[walk] = _read(message.payload)
+        return found
+
+    async def _change(self, changes: Mapping[str, Callable[[Mapping[str, Json]], Mapping[str, Json]]]) -> None:
         every = await self._every()
-        for lane, walk in sorted(every, key=lambda place: place[1] not in walks):
-            await self._rewrite(lane, walk, again_from_ms if walk in walks else None)
+        for lane, walk in sorted(every, key=lambda place: place[1] not in changes):
+            await self._rewrite(lane, walk, changes.get(walk, lambda value: value))
 
     async def _every(self) -> list[tuple[Lane, str]]:
         await stream_state(self._js, self._names.stream)
@@ -77,16 +104,20 @@ class Cursors:
     def _stream(self, lane: Lane) -> str:
         return self._names.stream if lane is MAIN else self._names.telemetry_stream
 
-    async def _rewrite(self, lane: Lane, walk: str, again_from_ms: int | None) -> None:
-        subject, stream = cursor_subject(self._source, walk, lane), self._stream(lane)
+    async def _get(self, lane: Lane, walk: str) -> Message | None:
+        stream = self._stream(lane)
+        try:
+            return await self._js.get(stream, {"last_by_subj": cursor_subject(self._source, walk, lane)})
+        except ApiError as error:
+            raise explained(error, stream) from None
+
+    async def _rewrite(self, lane: Lane, walk: str, change: Callable[[Mapping[str, Json]], Mapping[str, Json]]) -> None:
+        subject = cursor_subject(self._source, walk, lane)
         for _ in range(TRIES):
-            try:
-                found = await self._js.get(stream, {"last_by_subj": subject})
-            except ApiError as error:
-                raise explained(error, stream) from None
+            found = await self._get(lane, walk)
             if found is None:
                 return
-            value = _rewound(found.payload, again_from_ms)
+            value = change(_read(found.payload))
             headers = {**KEPT, EXPECTED: str(found.seq), COMMIT: uuid.uuid4().hex}
             answer = (await self._publisher.publish([Outgoing(subject, headers, encode(dict(value)))]))[0]
             if answer is None:
@@ -98,15 +129,22 @@ class Cursors:
         raise NoAnswer(f"the cursor of walk {walk} is written by others all the time; ask again")
 
 
-def _rewound(payload: bytes, again_from_ms: int | None) -> Mapping[str, Json]:
+def _read(payload: bytes) -> Mapping[str, Json]:
     try:
         value = wire.decode(payload)
     except ValueError:
-        value = {}
-    value = value if isinstance(value, dict) else {}
-    if again_from_ms is None:
-        return value
-    return {**value, AGAIN: min(again_from_ms, value.get(AGAIN, again_from_ms))}
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _rewound(value: Mapping[str, Json], again_from_ms: int) -> Mapping[str, Json]:
+    before_ms = Bookmark.read(value).again_from_ms
+    return {**value, AGAIN: again_from_ms if before_ms is None else min(again_from_ms, before_ms)}
+
+
+def _accepted(value: Mapping[str, Json], *, most: int) -> Mapping[str, Json]:
+    held = Bookmark.read(value).lasting.held
+    return {**value, HELD: held, ACCEPTED: min(held, most)} if held else value
 
 
 def _text(subject_token: str) -> str:

@@ -1,0 +1,119 @@
+"""What a walk's cursor says: when it was last complete, where a pass stands, and what must outlive both.
+
+A cursor is a JSON object in the stream, which anybody may have written: whatever cannot be read counts as absent.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from bridge.core.event import timestamp
+from bridge.core.facts import Walk
+from bridge.core.fields import LAST_MS
+from bridge.core.record import Json
+from bridge.core.walk import AGAIN
+
+HELD = "held"
+"""In a cursor: so many deletes are held back, and wait for an operator."""
+ACCEPTED = "accepted"
+"""In a cursor: an operator has agreed to so many deletes, until they are published or held no more."""
+RESUME_S = 86_400.0
+"""A first reading that was cut off goes on where it was if it began less than so long ago."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """What stays in the cursor from one pass to the next.
+
+    `held` and `accepted`: see `HELD`, `ACCEPTED`. `evidence`: a digest of what a probe saw last; `woke_ms`: when that
+    changed last, in milliseconds since the Unix epoch.
+    """
+
+    held: int = 0
+    accepted: int | None = None
+    evidence: str = ""
+    woke_ms: int | None = None
+
+    def still(self, count: int) -> Lasting:
+        """So many of the deletes that were accepted are still to come."""
+        return replace(self, held=count, accepted=count)
+
+    def data(self) -> dict[str, Json]:
+        """As in a cursor, without what says nothing."""
+        said = {HELD: self.held or None, ACCEPTED: self.accepted, "evidence": self.evidence or None}
+        return {key: value for key, value in {**said, "woke_ms": self.woke_ms}.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Bookmark:
+    """A cursor, read. Times are milliseconds since the Unix epoch.
+
+    `first_read`: whether the pass under way is the walk's first; None: no pass is under way, or none that the stream
+    knows of. `page_size`: of the pass under way, else of the last one of a walk whose pages cover ranges. `rows`:
+    read so far. `made_by`: see `fingerprint`.
+    """
+
+    completed_ms: int | None = None
+    again_from_ms: int | None = None
+    pass_ms: int | None = None
+    position: Json = None
+    first_read: bool | None = None
+    page_size: int | None = None
+    rows: int = 0
+    made_by: str = ""
+    lasting: Lasting = Lasting()
+
+    @staticmethod
+    def read(value: Mapping[str, Json]) -> Bookmark:
+        """What a cursor says."""
+        evidence, made_by = value.get("evidence"), value.get("made_by")
+        return Bookmark(
+            completed_ms=_moment(value.get("completed_ms")),
+            again_from_ms=_moment(value.get(AGAIN)),
+            pass_ms=_moment(value.get("pass_ms")),
+            position=value.get("position"),
+            first_read=bool(value["first_read"]) if "first_read" in value else None,
+            page_size=_count(value.get("page_size")),
+            rows=_count(value.get("rows")) or 0,
+            made_by=made_by if isinstance(made_by, str) else "",
+            lasting=Lasting(
+                held=_count(value.get(HELD)) or 0,
+                accepted=_count(value.get(ACCEPTED)),
+                evidence=evidence if isinstance(evidence, str) else "",
+                woke_ms=_moment(value.get("woke_ms")),
+            ),
+        )
+
+    @property
+    def due(self) -> bool:
+        """Whether an operator waits for the walk to be read."""
+        return self.again_from_ms is not None or self.lasting.accepted is not None
+
+    def resumable(self, walk: Walk, now_ms: int) -> bool:
+        """Whether the walk's first reading was cut off and can go on at `position`."""
+        if not self.first_read or self.position is None or self.pass_ms is None or self.again_from_ms is not None:
+            return False
+        recent = 0 <= now_ms - self.pass_ms <= RESUME_S * 1000
+        return recent and not walk.batch and not walk.once and self.made_by == fingerprint(walk)
+
+
+def fingerprint(walk: Walk) -> str:
+    """Names a walk with all it asks for: a position means nothing to a walk that asks otherwise."""
+    return hashlib.blake2b(repr(walk).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+
+
+def completed(started_ms: int, lasting: Lasting, page_size: int | None = None) -> dict[str, Json]:
+    """The cursor of a walk whose pass is complete; `page_size`: of one whose pages cover ranges."""
+    sizes = {} if page_size is None else {"page_size": page_size}
+    return {"completed_ms": started_ms, "completed": timestamp(started_ms), **sizes, **lasting.data()}
+
+
+def _moment(value: Json) -> int | None:
+    """A time a cursor holds; None for what only somebody else can have written there."""
+    return value if type(value) is int and 0 <= value <= LAST_MS else None
+
+
+def _count(value: Json) -> int | None:
+    return value if type(value) is int and 0 <= value <= LAST_MS else None
