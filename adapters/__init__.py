@@ -1,1 +1,1 @@
-"""One file per vendor: facts and pure mappings. Imports `bridge.adapter` only; found by its file name."""
+"""One file per vendor: facts and pure mappings, found by its file name. Imports `bridge.adapter` and `tables` only."""
