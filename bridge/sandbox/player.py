@@ -69,6 +69,8 @@ class Player(abc.ABC):
     """A played vendor: an ASGI application that keeps an honest ledger. `live` is set by the vendor's `__init__`."""
 
     vendor: ClassVar[str]
+    pushes: ClassVar[bool] = True
+    """Whether it has a live half; without one it is polled only."""
     unchangeable: ClassVar[frozenset[str]] = frozenset({"seed", "rate", "port", "tls", "clock"})
 
     def __init__(self, options: Any, world: World) -> None:

@@ -23,9 +23,16 @@ class Setup:
     subscriptions: str = ""
 
     def source(self, **changes: Any) -> str:
-        """The `[[source]]` and its subscriptions, as TOML; `changes` are further keys, or other values."""
-        lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in (self.keys | changes).items()]  # type: ignore[operator]
-        lines += [f'{key} = {{ env = "{variable}" }}' for key, variable in self.secrets.items()]
+        """The `[[source]]` and its subscriptions, as TOML; `changes` are further keys, or other values.
+
+        A value that is a list of mappings becomes tables of their own: `[[source.resource]]`.
+        """
+        given: dict[str, Any] = {**self.keys, **changes}
+        apart = {key: given.pop(key) for key in list(given) if _is_tables(given[key])}
+        lines = _lines(given) + [f'{key} = {{ env = "{variable}" }}' for key, variable in self.secrets.items()]
+        for key, tables in apart.items():
+            for table in tables:
+                lines += ["", f"[[source.{key}]]", *_lines(table)]
         return "\n".join(["[[source]]", *lines, "", self.tables()])
 
     def tables(self) -> str:
@@ -38,3 +45,11 @@ class Setup:
     def to_json(self) -> dict[str, Any]:
         """For programs: what to put into a file, and into the environment."""
         return {"configuration": self.source(), "environment": dict(self.environment)}
+
+
+def _lines(table: Mapping[str, Any]) -> list[str]:
+    return [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in table.items()]
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) for item in value)

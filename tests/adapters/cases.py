@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters import pcvisit, platform, x_assist
+from adapters import agyletime, pcvisit, platform, prosonata, x_assist
 from bridge.adapter import Ask, Json, Secret, Token, Window
 from tests.adapters.contract import Case
 from tests.support.answers import answer
@@ -138,6 +138,75 @@ def platform_case(walk_name: str, body: str, personal: Sequence[str] = ()) -> Ca
     )
 
 
+def prosonata_settings(**changes: Any) -> prosonata.Settings:
+    """A source with a made-up app integration."""
+    given: dict[str, Any] = {
+        "name": "agency",
+        "adapter": "prosonata",
+        "subdomain": "agency",
+        "api_key": Secret("prosonata-key-0001", "env PROSONATA_API_KEY"),
+        "app_id": Secret("prosonata-app-0002", "env PROSONATA_APP_ID"),
+    }
+    return prosonata.Settings(**given | changes)
+
+
+def prosonata_case(walk_name: str, personal: Sequence[str] = ()) -> Case:
+    """ProSonata, by one of its walks, with answers as its documents show them."""
+
+    settings = prosonata_settings()  # its tables are compiled once
+
+    def make() -> prosonata.Adapter:
+        return prosonata.Adapter(settings)
+
+    walk = next(walk for walk in make().walks(Token(Secret("anything"))) if walk.name == walk_name)
+    window = Window(1_702_000_000_000, 1_704_110_400_000) if walk.reach_s else None
+    return Case(
+        name="prosonata",
+        make=make,
+        login=[],
+        ask=Ask(walk, window),
+        later=Ask(walk, window, {"part": 0, "at": 2}),
+        pages=[answer(sample(f"prosonata/{walk_name}.json"))],
+        fields=["meta", "data"],
+        secrets=["prosonata-key-0001", "prosonata-app-0002"],
+        personal=personal,
+    )
+
+
+def agyletime_settings(**changes: Any) -> agyletime.Settings:
+    """A source with a made-up access key."""
+    given: dict[str, Any] = {
+        "name": "workforce",
+        "adapter": "agyletime",
+        "subdomain": "acme",
+        "region": "eu",
+        "key_id": "AGY-key-0001",
+        "secret": Secret("agy-secret-0002", "env AGYLETIME_SECRET"),
+    }
+    return agyletime.Settings(**given | changes)
+
+
+def agyletime_case(walk_name: str, personal: Sequence[str] = ()) -> Case:
+    """AgyleTime, by one of its walks, with answers as its pages and its clients describe them."""
+
+    def make() -> agyletime.Adapter:
+        return agyletime.Adapter(agyletime_settings())
+
+    walk = next(walk for walk in make().walks(Token(Secret("anything"))) if walk.name == walk_name)
+    window = Window(1_704_000_000_000, 1_704_110_400_000) if walk.reach_s is not None else None
+    return Case(
+        name="agyletime",
+        make=make,
+        login=[answer(sample("agyletime/token.json"), headers=DATE)],
+        ask=Ask(walk, window),
+        later=Ask(walk, window, {"part": 0, "at": "5bd2b3b0c8f1d2001f3a5e02"}),
+        pages=[answer(sample(f"agyletime/{walk_name}.json"), headers=DATE)],
+        fields=["items"],
+        secrets=["agy-secret-0002", "agy-signature-0003"],
+        personal=personal,
+    )
+
+
 CASES: Sequence[Case] = (
     pcvisit_case(),
     x_assist_case(),
@@ -145,4 +214,12 @@ CASES: Sequence[Case] = (
     platform_case("users", "users", ["Anna Adler", "anna1", "anna1@plant.example", "+49 30 123"]),
     platform_case("journal", "events", ["anna1", "192.0.2.7"]),
     platform_case("packets", "packets"),
+    agyletime_case("users", ["Adalind", "Abendrot", "adalind.abendrot@staff.example"]),
+    agyletime_case("tasks", ["b.cornwell@staff.example", "Sick leave"]),
+    agyletime_case("shifts"),
+    prosonata_case("projects"),
+    prosonata_case("projecttimes"),
+    prosonata_case("workingtimes", ["sickness"]),
+    prosonata_case("contacts", ["h.doerfler@kunde.example", "+49 40 555310", "Lindenweg 9", "1977-03-14"]),
+    prosonata_case("addresses", ["DE02120300000000202051"]),
 )

@@ -8,18 +8,20 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.adapter import Adapter, Ask, Page, Record, Request, Response, Secret, Token
+from bridge.adapter import Adapter, Ask, Page, Record, Request, Response, Secret, Token, Window
 from bridge.core.canonical import digest
 from bridge.core.errors import BridgeError, Malformed, Refused, Retry
 from bridge.core.omit import omit, parse
 from bridge.core.record import Json
+from bridge.core.shapes import SHAPES
 from tests.support.answers import answer, raw_answer
+from tests.support.conformance import conforms, published
 
 
 @dataclass(frozen=True)
@@ -220,6 +222,34 @@ def reading_a_record_changes_nothing(case: Case) -> None:
         assert first.id
 
 
+def what_a_record_goes_by_is_told_whole(case: Case) -> None:
+    """On the same basis the same row is the same record, whichever walk, window or page it comes from."""
+    adapter, ask = case.make(), case.ask
+    basis = adapter.basis(ask)
+    if basis is None:
+        return
+    others = [
+        case.later,
+        replace(ask, window=Window(0, 1)),
+        replace(ask, ids=["1"]),
+        *(replace(ask, position={"part": part, "at": 3}) for part in (0, 1)),
+        replace(ask, walk=replace(ask.walk, name="another", page_size=7, overlap_s=5.0, reach_s=9.0)),
+    ]
+    assert sum(adapter.basis(other) == basis for other in others) >= 3
+    for row in case.rows():
+        for damaged in (row, *({**row, name: None} for name in row)):
+            outcomes = {_outcome(adapter, other, damaged) for other in others if adapter.basis(other) == basis}
+            assert outcomes == {_outcome(adapter, ask, damaged)}
+
+
+def _outcome(adapter: Adapter[Any], ask: Ask, row: Json) -> str:
+    try:
+        found = adapter.record(ask, row)
+    except Malformed as error:
+        return str(error)
+    return repr((found, found.after))
+
+
 def equal_content_has_equal_digests(case: Case) -> None:
     """Neither the order of keys nor the spelling of numbers makes a change."""
     adapter = case.make()
@@ -239,6 +269,27 @@ def personal_data_is_left_out_by_default(case: Case) -> None:
     for text in case.personal:
         assert text in whole
         assert text not in cut
+
+
+def events_keep_to_the_shape_they_announce(case: Case) -> None:
+    """Each recorded row becomes an event whose data its `ce-dataschema` describes, with everything and by default."""
+    adapter = case.make()
+    for row in case.rows():
+        record = adapter.record(case.ask, row)
+        for omits in (list[str](), None):
+            shape = conforms(published(adapter, record, omits=omits))
+            assert (shape and shape.id) == adapter.schema(record.entity)
+
+
+def what_a_shape_calls_private_is_left_out_by_default(case: Case) -> None:
+    """The adapter's own `omit` knows every path that the shapes of its entities call private."""
+    adapter = case.make()
+    steps = [parse(path) for path in adapter.omit]
+    for record in (adapter.record(case.ask, row) for row in case.rows()):
+        announced = adapter.schema(record.entity)
+        for path in SHAPES[announced].paths("private") if announced else ():
+            kept = omit(record.after, steps)
+            assert kept == omit(kept, [parse(path)]), f"{record.entity}: {path} is published by default"
 
 
 def nothing_shows_a_secret(case: Case) -> None:
@@ -261,22 +312,27 @@ CONTRACT: Sequence[Callable[[Case], None]] = (
     any_json_is_a_record_or_malformed,
     a_damaged_record_is_a_record_or_malformed,
     reading_a_record_changes_nothing,
+    what_a_record_goes_by_is_told_whole,
     equal_content_has_equal_digests,
     personal_data_is_left_out_by_default,
+    events_keep_to_the_shape_they_announce,
+    what_a_shape_calls_private_is_left_out_by_default,
     nothing_shows_a_secret,
 )
 
 
 def readable(case: Case, row: Json) -> None:
-    """`row` is a record that can be compared and stored, or Malformed."""
+    """`row` is a record that can be compared and stored, in the shape that it announces, or Malformed."""
+    adapter = case.make()
     try:
-        record = case.make().record(case.ask, row)
+        record = adapter.record(case.ask, row)
     except Malformed:
         return
     assert isinstance(record, Record)
     assert isinstance(record.id, str)
     assert record.id
     digest(record.after, "1")
+    conforms(published(adapter, record))
 
 
 def tells_no_secret(case: Case, error: BaseException) -> None:

@@ -21,7 +21,7 @@ from bridge.sandbox.ledger import Change
 from bridge.sandbox.oracle import Report
 from bridge.sandbox.setup import Setup
 from bridge.sandbox.x_assist_ids import canonical
-from tests.support import live_platform
+from tests.support import live_agyletime, live_platform, live_prosonata
 from tests.support.command import Done, bridged
 from tests.support.nats_server import NatsServer
 from tests.support.program import Child, PlayedVendor
@@ -59,8 +59,13 @@ QUICK: Mapping[str, Mapping[str, Any]] = {
         "ws_settle_s": 0.2,
     },
     "platform": live_platform.QUICK,
+    "agyletime": live_agyletime.QUICK,
+    "prosonata": live_prosonata.QUICK,
 }
 """What makes a source quick enough for a test, by adapter."""
+
+OWN: Mapping[str, Any] = {"platform": live_platform, "agyletime": live_agyletime, "prosonata": live_prosonata}
+"""Modules that know their vendor's keys and secrets; none of these needs a subscription."""
 
 
 class LiveVendor(PlayedVendor):
@@ -88,15 +93,16 @@ class LiveVendor(PlayedVendor):
     def source(self, name: str, **settings: Any) -> str:
         """A source that reads it and listens to it, as TOML. None takes a key away."""
         facts, prefix = self.facts, f"{self.name.upper()}_"
-        keys: dict[str, Any] = {"name": name, "adapter": self.vendor, "ws_url": facts["ws_url"]}
-        if self.vendor == "platform":
-            keys = {"name": name, "adapter": self.vendor, **live_platform.keys(facts)}
-            secrets = live_platform.secrets()
+        keys: dict[str, Any] = {"name": name, "adapter": self.vendor}
+        if (own := OWN.get(self.vendor)) is not None:
+            keys |= own.keys(facts)
+            secrets = own.secrets()
         elif self.vendor == "pcvisit":
-            keys["http_url"] = facts["url"]
+            keys |= {"ws_url": facts["ws_url"], "http_url": facts["url"]}
             secrets = {"integrator_token": "PCVISIT_INTEGRATOR_TOKEN", "user_token": "PCVISIT_USER_TOKEN"}
         else:
-            keys |= {"graphql_url": facts["url"], "issuer": facts["issuer"], "client_id": facts["client_id"]}
+            keys |= {"ws_url": facts["ws_url"], "graphql_url": facts["url"]}
+            keys |= {"issuer": facts["issuer"], "client_id": facts["client_id"]}
             keys["transport"] = "graphql-transport-ws"
             secrets = {"client_secret": "X_ASSIST_CLIENT_SECRET"}
         if settings.get("transport") == "actioncable":
@@ -104,7 +110,7 @@ class LiveVendor(PlayedVendor):
         keys = {key: value for key, value in {**keys, **QUICK[self.vendor], **settings}.items() if value is not None}
         named = {key: prefix + variable for key, variable in secrets.items()}
         self.stores = keys.get("stores", ())
-        subscribed = "" if self.vendor == "platform" else f"{self.vendor}_subscriptions.toml"
+        subscribed = "" if self.vendor in OWN else f"{self.vendor}_subscriptions.toml"
         return Setup(keys, named, {}, subscribed).source()
 
     async def ledger(self) -> list[Change]:
@@ -306,6 +312,10 @@ def judge(changes: Sequence[Change], events: Iterable[Stored], source: str, vend
     if vendor.vendor == "platform":
         # Journals are read back for some time only; what happened before the vendor was played may be told, or not.
         return live_platform.judge(changes, events, source, stores=vendor.stores, since_ms=vendor.started_ms[0])
+    if vendor.vendor == "agyletime":
+        return live_agyletime.judge(changes, events, source)
+    if vendor.vendor == "prosonata":
+        return live_prosonata.judge(changes, events, source)
     entity = {"pcvisit": "session", "x_assist": "event"}[vendor.vendor]
     view = {"pcvisit": pcvisit_view, "x_assist": x_assist_view}[vendor.vendor]
     key: Callable[[str], str] = canonical if vendor.vendor == "x_assist" else str
