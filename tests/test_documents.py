@@ -25,6 +25,8 @@ TOKENS = {
     "PCVISIT_INTEGRATOR_TOKEN": "integrator-token", "PCVISIT_USER_TOKEN": "user-token",
     "X_ASSIST_CLIENT_SECRET": "client-secret",
     "PLATFORM_PASSWORD": "platform-password",
+    "AGYLETIME_SECRET": "agyletime-secret",
+    "PROSONATA_API_KEY": "prosonata-key", "PROSONATA_APP_ID": "prosonata-app",
 }  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def _reads(config: Config, source: BaseSettings) -> list[dict[str, Any]] | None:
         walks = config.adapter(source).walks(Token(Secret(""), facts=_NamedAtLogin()))
     except (LookupError, ValueError, TypeError):
         return None
-    facts = ("name", "entity", "scope", "every_s", "reach_s", "page_size", "reports_absence")
+    facts = ("name", "entity", "scope", "every_s", "reach_s", "page_size", "reports_absence", "wakes")
     return [{fact: getattr(walk, fact) for fact in facts} for walk in walks]
 
 
@@ -138,6 +138,8 @@ def _rows(source: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _walk(walk: dict[str, Any]) -> str:
+    if walk["wakes"]:
+        return f"{walk['entity']}: a page every {_span(walk['every_s'])}, to see whether {walk['wakes']} has news"
     reach = "everything" if walk["reach_s"] is None else f"the last {_span(walk['reach_s'])}"
     absence = ", absence means deleted" if walk["reports_absence"] else ""
     scope = f" of {walk['scope']}" if walk["scope"] else ""

@@ -143,7 +143,11 @@ def _verdict(stage: Stage, reports: dict[str, Report], args: argparse.Namespace)
     whole = total(reports)
     if args.json:
         sources = {
-            part.name: {"vendor": part.sandbox.vendor, "mode": "live", **as_json(reports[part.name])}
+            part.name: {
+                "vendor": part.sandbox.vendor,
+                "mode": "live" if part.sandbox.pushes else "polled",
+                **as_json(reports[part.name]),
+            }
             for part in stage.parts
         }
         output.emit({"sources": sources, "total": as_json(whole), "ok": whole.faithful})

@@ -20,29 +20,44 @@ if TYPE_CHECKING:
 ALL_TIME_S = 20 * 365 * 86_400.0
 """The vendors' published samples are years old."""
 
+ROSTER: Mapping[str, Mapping[str, float]] = {
+    "shifts": {"every_s": 1.0},
+    "tasks": {"every_s": 1.0, "slow_every_s": 2.0},
+    "users": {"every_s": 2.0},
+    "business-roles": {"every_s": 3.0},
+    "system-roles": {"every_s": 3.0},
+    "definitions": {"every_s": 3.0},
+}
+"""How often a demo of seconds reads what else is read every few minutes."""
+DESK: Mapping[str, Mapping[str, float]] = {
+    "projects": {"every_s": 1.0},
+    "projecttasks": {"every_s": 1.0, "probe_every_s": 1.0},
+    **{name: {"every_s": 1.0, "slow_every_s": 2.0} for name in ("projecttimes", "workingtimes", "crmevents")},
+    **{name: {"every_s": 2.0} for name in ("quotations", "customers", "contacts", "addresses", "externalcosts")},
+}
+"""The same at the agency."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """One vendor on the stage: its sandbox, its source's settings, and how its ledger is compared with the stream.
 
-    `entity` is what is judged; `key` turns an event's id into the ledger's. `strict`: every state that an answer
-    carried must be in the stream; not so where answers may be stale. `scope`: the one that is judged ("": all).
+    `judged` says what is: entities by the ledger's scope ("": all of it). `key` turns an event's id into the ledger's.
+    `strict`: every state that an answer carried must be in the stream; not so where answers may be stale.
     """
 
     name: str
-    entity: str
+    judged: Mapping[str, str]
     sandbox: Player
     settings: Mapping[str, Any]
     view: View
     seen: View
     strict: bool
     key: Callable[[str], str] = str
-    scope: str = ""
 
-    @property
-    def subjects(self) -> str:
-        """What the subjects of its judged events begin with."""
-        return f"events.{self.sandbox.vendor}.{self.name}.{self.entity}."
+    def subjects(self, entity: str) -> str:
+        """What the subjects of its events of this entity begin with."""
+        return f"events.{self.sandbox.vendor}.{self.name}.{entity}."
 
     def source(self) -> str:
         """Its source, as TOML."""
@@ -52,7 +67,19 @@ class Part:
 @asynccontextmanager
 async def cast(seed: int) -> AsyncIterator[list[Part]]:
     """The vendors of the demo, playing but at rest."""
-    from bridge.sandbox import pcvisit, pcvisit_view, platform, platform_view, recording, x_assist, x_assist_view
+    from bridge.sandbox import (
+        agyletime,
+        agyletime_view,
+        pcvisit,
+        pcvisit_view,
+        platform,
+        platform_view,
+        prosonata,
+        prosonata_view,
+        recording,
+        x_assist,
+        x_assist_view,
+    )
 
     async with AsyncExitStack() as stack:
         # Without a history of its own, so that the published samples are the first to flow.
@@ -73,11 +100,19 @@ async def cast(seed: int) -> AsyncIterator[list[Part]]:
                 )
             )
         )
-        # These vendors keep their pushes in order, so none need be asked about, and every state that was served is told.
+        # Polled only: small pages, and answers that say when nothing is new.
+        workforce = await stack.enter_async_context(
+            agyletime.agyletime_sandbox(agyletime.Options(seed=seed, most_per_page=20, etag=True))
+        )
+        # Polled only: a quota in blocks, and numbers that are texts in the next answer.
+        agency = await stack.enter_async_context(
+            prosonata.prosonata_sandbox(prosonata.Options(seed=seed, quota=4_000, block_s=2.0, most=20))
+        )
+        # What these push comes in order, so nothing need be asked about, and every state that was served is told.
         yield [
             Part(
                 "support",
-                "session",
+                {"": "session"},
                 support,
                 {
                     "requests_per_minute": 60_000,
@@ -93,7 +128,7 @@ async def cast(seed: int) -> AsyncIterator[list[Part]]:
             ),
             Part(
                 "travel",
-                "event",
+                {"": "event"},
                 travel,
                 {
                     "requests_per_hour": 36_000,
@@ -113,7 +148,7 @@ async def cast(seed: int) -> AsyncIterator[list[Part]]:
             ),
             Part(
                 "plant",
-                "object",
+                {"objects": "object"},
                 plant,
                 {
                     "requests_per_minute": 60_000,
@@ -126,7 +161,24 @@ async def cast(seed: int) -> AsyncIterator[list[Part]]:
                 platform_view.as_issued,
                 platform_view.as_seen,
                 strict=False,
-                scope="objects",
+            ),
+            Part(
+                "workforce",
+                {scope: agyletime_view.ENTITIES[scope] for scope in agyletime_view.READ},
+                workforce,
+                {"requests_per_30s": 60_000, "resource": [{"name": name, **pace} for name, pace in ROSTER.items()]},
+                agyletime_view.as_issued,
+                agyletime_view.as_seen,
+                strict=True,
+            ),
+            Part(
+                "agency",
+                prosonata_view.ENTITIES,
+                agency,
+                {"resource": [{"name": name, **pace} for name, pace in DESK.items()]},
+                prosonata_view.as_issued,
+                prosonata_view.as_seen,
+                strict=True,
             ),
         ]
 
@@ -150,21 +202,25 @@ class Stage:
         from bridge.sandbox import oracle
 
         return {
-            part.name: oracle.compare(
-                [change for change in part.sandbox.ledger.changes if part.scope in ("", change.scope)],
-                self._seen(part),
-                view=part.view,
-                seen=part.seen,
-                strict_served=part.strict,
+            part.name: oracle.total(
+                oracle.compare(
+                    [change for change in part.sandbox.ledger.changes if scope in ("", change.scope)],
+                    self._seen(part, entity),
+                    view=part.view,
+                    seen=part.seen,
+                    strict_served=part.strict,
+                )
+                for scope, entity in part.judged.items()
             )
             for part in self.parts
         }
 
-    def _seen(self, part: Part) -> Iterator[Any]:
+    def _seen(self, part: Part, entity: str) -> Iterator[Any]:
         from bridge.sandbox import oracle
 
+        beginning = part.subjects(entity)
         for event in self.events:
-            if event.subject.startswith(part.subjects) and (ce_id := event.headers["ce-id"]):
+            if event.subject.startswith(beginning) and (ce_id := event.headers["ce-id"]):
                 change = event.subject.split(".")[4]
                 id_ = part.key(event.data["id"])
                 yield oracle.Seen(id_, change, event.data["after"], event.stored_ms, ce_id)

@@ -10,6 +10,7 @@ import anyio
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +18,8 @@ from bridge.cli.demo_stage import total
 from bridge.cli.tail import line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bridge.cli.demo_stage import Stage
     from bridge.sandbox.oracle import Report
 
@@ -27,6 +30,8 @@ FEWEST_ROWS = 3
 OTHER_LINES = 8
 """Lines that are not events: the frames, the head of the sources, the figures. Each source has one more."""
 MOST_NOTES = 3
+BAR = 8
+"""Characters of the bar that shows how far a source has read."""
 
 ACTS = {
     "starting": "reading what the vendors have to show",
@@ -107,14 +112,23 @@ def _sources(stage: Stage) -> Table:
         table.add_column(name)
     for name in ("requests", "frames", "first read", "created", "updated", "deleted", "unchanged"):
         table.add_column(name, justify="right")
+    table.add_column("reading")
     for status in stage.daemon.supervisor.statuses():
         counts = status.counts
         by_change = [str(counts.by_change.get(change, 0)) for change in ("snapshot", "created", "updated", "deleted")]
         state = str(status.state).replace("_", " ")
         frames = status.session.frames if status.session is not None else 0
         figures = (status.requests, frames, *by_change, counts.unchanged)
-        table.add_row(status.name, status.vendor, state, *map(str, figures))
+        table.add_row(status.name, status.vendor, state, *map(str, figures), _reading(status.progress.values()))
     return table
+
+
+def _reading(progress: Iterable[tuple[int, int | None]]) -> RenderableType:
+    """How far the passes under way have come, where the vendor says how much there is."""
+    known = [(rows, total) for rows, total in progress if total]
+    if not known:
+        return Text()
+    return ProgressBar(total=sum(total for _, total in known), completed=sum(rows for rows, _ in known), width=BAR)
 
 
 def _figures(report: Report) -> list[Text]:

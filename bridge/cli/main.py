@@ -25,12 +25,12 @@ COMMANDS = {
     "tail": ("bridge.cli.tail", "show events as they flow"),
     "status": ("bridge.cli.status", "show how every source is"),
     "introspect": ("bridge.cli.introspect", "print a GraphQL vendor's schema and what can be subscribed to"),
-    "resync": ("bridge.cli.resync", "have a source read again what it has read before"),
+    "resync": ("bridge.cli.resync", "have a source read again what it has read before, or accept its deletes"),
     "forget": ("bridge.cli.forget", "erase one entity from the stream and the view, for good"),
     "sandbox": ("bridge.cli.sandbox", "play a vendor on this machine"),
     "adapters": ("bridge.cli.adapters", "list the adapters and their settings"),
     "nats-config": ("bridge.cli.nats_config", "print streams and permissions for an operator to make on NATS"),
-    "schema": ("bridge.cli.schema", "print the JSON Schema of the configuration"),
+    "schema": ("bridge.cli.schema", "print the JSON Schema of the configuration, or of events of one shape"),
 }
 
 

@@ -29,17 +29,17 @@ def problems(
     elif view.condition in FAILING:
         found.append(_failing(view, now))
     # What the stream says already need not be said again, and what is stale is no news of a session.
-    said = view.condition == NEVER or (view.condition in FAILING and view.half != "reading")
+    said = view.condition == NEVER or (view.condition in FAILING and view.half not in ("reading", "deletes"))
     if session is not None and not session["stale"] and not said and (trouble := _session(session, now)):
         found.append(trouble)
     late = [walk for walk in walks if walk["late"]]
     found += [
         f"{walk['name']} was last complete {age(walk['completed'], now)} ago, and should be every "
-        f"{span(walk['every_s'])}"
+        f"{span(max(walk['every_s'], walk['planned_s'] or 0.0))}"
         for walk in late
     ]
     # A source whose live session failed is polled meanwhile.
-    unread = view.condition in FAILING and view.half != "live"
+    unread = view.condition in FAILING and view.half not in ("live", "deletes")
     if late and len(late) == len(walks) and not unread:
         found.append("nothing of it is read: is `bridged run` running?")
     found += [
@@ -102,6 +102,8 @@ def _failing(view: Overview, now: datetime) -> str:
     if view.half == "live":
         text = f"live session down for {for_}, polled meanwhile: {view.reason}"
         text += "; the vendor refuses it, a human is needed" if refused else ""
+    elif view.half == "deletes":
+        text = f"deletes are held back, all else goes on, a human is needed, for {for_}: {view.reason}"
     elif refused and view.half == "reading":
         text = f"the vendor refuses a part, the rest goes on, a human is needed, for {for_}: {view.reason}"
     elif refused:

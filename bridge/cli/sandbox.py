@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # the real import waits until the extra `demo` is known to be
     Options = Any
     Play = Callable[[Options], AbstractAsyncContextManager[Player]]
 
-VENDORS = ("pcvisit", "platform", "x_assist")
+VENDORS = ("pcvisit", "platform", "x_assist", "prosonata", "agyletime")
 NOT_FROM_HERE = frozenset({"clock", "tls"})
 LIST = "help"
 """In place of an option: list them."""
@@ -88,6 +88,14 @@ def _vendor(name: str) -> tuple[type[Options], Play]:
         from bridge.sandbox import platform
 
         return platform.Options, platform.platform_sandbox
+    if name == "prosonata":
+        from bridge.sandbox import prosonata
+
+        return prosonata.Options, prosonata.prosonata_sandbox
+    if name == "agyletime":
+        from bridge.sandbox import agyletime
+
+        return agyletime.Options, agyletime.agyletime_sandbox
     from bridge.sandbox import x_assist
 
     return x_assist.Options, x_assist.x_assist_sandbox

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bridge.adapter import BaseSettings
-from bridge.cli import configuration, output
+from bridge.cli import configuration, output, tempo
 from bridge.cli.ages import age, span
 from bridge.cli.daemon import ledger_names
 from bridge.cli.exits import Exit
@@ -19,12 +19,16 @@ from bridge.cli.visit import visiting
 from bridge.cli.vitals import session, told
 from bridge.core.lease import Claim
 from bridge.core.subscription import first_seen
+from bridge.core.vitals import Tempo
 from bridge.edge.config.loader import Config
 from bridge.edge.operator.overview import NEVER, Observer, Overview, cursor_times, refused_since
 
 LATE_INTERVALS = 2.0
 LATE_SLACK_S = 60.0
-"""A walk is late when its last complete pass is older than two intervals and a minute: passes and quotas take time."""
+"""A walk is late when its last complete pass is older than two intervals and a minute: passes and quotas take time.
+
+Where the plan stretches the interval, as the quota is too small, it is late by that.
+"""
 NEVER_TOLD = "unverified: nothing of it has ever arrived"
 
 Json = dict[str, Any]
@@ -71,10 +75,14 @@ def describe(
     """One source as JSON. `problems`: what somebody should look at, in words; none when all is well.
 
     `subscriptions`: those configured. One is `verified` once anything of it was stored, `first` says when; `off` says
-    since when the vendor refuses it, and `reason` why. `session`: what the live session measures, as
-    the daemon's `claim` says.
+    since when the vendor refuses it, and `reason` why. As the daemon's `claim` says: `session`, what the live session
+    measures; `quota`, what is left of it; and of each walk what is planned.
     """
-    walks = [_walk(name, cursor, intervals, now) for name, cursor in sorted(view.walks.items())]
+    planned = tempo.tempos(claim)
+    walks = [
+        _walk(name, view.walks.get(name, {}), intervals, now, planned.get(name))
+        for name in sorted(view.walks.keys() | planned.keys())
+    ]
     measured = session(claim, now)
     subscriptions = [_subscription(one.name, view) for one in getattr(settings, "subscription", ())]
     return {
@@ -91,6 +99,7 @@ def describe(
         "walks": walks,
         "subscriptions": subscriptions,
         "session": measured,
+        "quota": tempo.quota(claim),
         "last_event": view.last_event,
         "open_gaps": view.open_gaps,
         "quarantined": view.quarantined,
@@ -105,13 +114,21 @@ def _subscription(name: str, view: Overview) -> Json:
     return {"name": name, "verified": first is not None, "first": first, "off": off, "reason": reason}
 
 
-def _walk(name: str, cursor: Json, intervals: Intervals, now: datetime) -> Json:
+def _walk(name: str, cursor: Json, intervals: Intervals, now: datetime, told: Tempo | None) -> Json:
     completed_ms, completed = cursor_times(cursor)
-    every_s = intervals.of(name)
+    every_s = told.wish_s if told else intervals.of(name)
+    age_s = None if completed_ms is None else round(now.timestamp() - completed_ms / 1000, 3)
     late = False
-    if completed_ms is not None and every_s is not None:
-        late = now.timestamp() - completed_ms / 1000 > LATE_INTERVALS * every_s + LATE_SLACK_S
-    return {"name": name, "completed": completed, "every_s": every_s, "late": late}
+    if age_s is not None and every_s is not None:
+        late = age_s > LATE_INTERVALS * max(every_s, told.every_s if told else 0.0) + LATE_SLACK_S
+    return {
+        "name": name,
+        "completed": completed,
+        "age_s": age_s,
+        "every_s": every_s,
+        "late": late,
+        **tempo.plan(told),
+    }
 
 
 def _show(report: Json, now: datetime) -> None:
@@ -146,10 +163,9 @@ def _condition(source: Json, now: datetime) -> str:
 
 def _rows(source: Json, now: datetime) -> list[tuple[str, str]]:
     rows = [("PROBLEM", problem) for problem in source["problems"]]
-    for walk in source["walks"]:
-        every = f", every {span(walk['every_s'])}" if walk["every_s"] else ""
-        done = f"complete {age(walk['completed'], now)} ago" if walk["completed"] else "first reading under way"
-        rows.append(("walk", f"{walk['name']}: {done}{every}"))
+    rows += [("walk", f"{walk['name']}: {tempo.told(walk, source['quota'], now)}") for walk in source["walks"]]
+    if source["quota"]:
+        rows.append(("quota", tempo.left(source["quota"], now)))
     for one in source["subscriptions"]:
         text = f"first event {age(one['first'], now)} ago" if one["verified"] else NEVER_TOLD
         text += f"; refused for {age(one['off'], now)}" if one["off"] else ""

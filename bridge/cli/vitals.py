@@ -19,7 +19,7 @@ def session(claim: Claim | None, now: datetime) -> Json | None:
     `measured`: when. `stale`: a renewal that would have brought news is overdue by as much as lies between two, so
     the daemon may be gone. Moments are RFC 3339 texts in UTC; None where nothing was measured.
     """
-    if claim is None or claim.session is None:
+    if claim is None or claim.session is None or claim.session.polled:
         return None
     vitals = claim.session
     old_s = now.timestamp() - vitals.at_ms / 1000

@@ -7,13 +7,14 @@ from typing import Any
 import anyio
 import pytest
 
-from adapters import platform
-from bridge.adapter import Secret, Walk
-from bridge.cli.check_source import _other_pages, try_source
+from adapters import platform, prosonata
+from bridge.adapter import Secret, Token, Walk
+from bridge.cli.check_source import _other_pages, _walks, try_source
 from bridge.cli.daemon import wall
 from bridge.cli.exits import Exit
 from bridge.cli.findings import Finding
 from bridge.cli.sessions import Sessions
+from bridge.core.errors import Throttled
 from bridge.core.secret import Masker
 from bridge.edge.http import HttpClient
 from bridge.edge.websocket import WebSockets
@@ -83,12 +84,29 @@ async def test_no_more_than_twenty_walks_are_asked(monkeypatch: pytest.MonkeyPat
 
 
 async def test_a_walk_there_was_no_time_for_is_no_failure() -> None:
-    """A vendor that is slow, or a quota that is spent, keeps nothing else from being checked."""
+    """A vendor that is slow, or a quota that is spent, keeps nothing else from being checked; nobody waits in vain."""
     async with platform_sandbox(Options(seed=7)) as sandbox, HttpClient() as http:
         adapter = adapter_of(sandbox)
         reader = Reader(adapter, http, Quotas().of("plant", adapter.limit), wall, Masker().add)
         walks = [walk for walk in adapter.walks(await reader.keeper.token()) if not walk.batch]
-        [finding] = await _other_pages(adapter, reader, walks, anyio.current_time() - 1)
-    assert finding.ok
-    assert finding.what == "plant: walks"
-    assert finding.says == "no time was left to ask 4 more walks within 60 s"
+        [late] = await _other_pages(adapter, reader, walks, anyio.current_time() - 1)
+        reader.quota.throttled(Throttled("429", after=3_000))
+        begun = anyio.current_time()
+        [spent] = await _other_pages(adapter, reader, walks, begun + 60)
+        assert anyio.current_time() - begun < 10
+    assert late.ok
+    assert spent.ok
+    assert late.what == spent.what == "plant: walks"
+    names = "journal, objects, models, users"
+    assert late.says == f"not tried, as no time was left and a check takes 60 s at most: {names}"
+    assert spent.says == (
+        f"not tried, as the quota lets the next request go in 3000 s and a check takes 60 s at most: {names}"
+    )
+
+
+async def test_each_collection_is_asked_for_before_any_is_asked_for_twice() -> None:
+    """With a small quota there is no time for all walks: a probe, and the slow walk of what was read, come last."""
+    settings = prosonata.Settings(name="agency", adapter="prosonata", subdomain="a", api_key=Secret("k", "env K"))
+    walks = [walk.name for walk in _walks(prosonata.Adapter(settings), Token(Secret("")))]
+    assert len(walks) == 14
+    assert sorted(walks[10:]) == ["crmevents-slow", "projecttasks-probe", "projecttimes-slow", "workingtimes-slow"]

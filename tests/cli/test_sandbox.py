@@ -53,6 +53,17 @@ async def test_its_configuration_is_ready(tmp_path: Path, vendor: str, source: s
     assert settings.ws_url == facts["ws_url"]
 
 
+async def test_the_configuration_of_a_polled_one_is_ready(tmp_path: Path) -> None:
+    """Addresses of both hosts, the key, and its secret by the environment."""
+    done = await bridged("sandbox", "agyletime", "--json", "--seconds", "0.1")
+    facts = json.loads(done.out)
+    file = tmp_path / "bridged.toml"
+    file.write_text(facts["configuration"], "utf-8")
+    (settings,) = load(file, facts["environment"]).sources
+    assert (settings.name, settings.adapter) == ("workforce", "agyletime")
+    assert facts["secret"] not in facts["configuration"]
+
+
 async def test_its_configuration_is_shown_to_people(tmp_path: Path) -> None:
     """On a terminal: where it is, what to export, and the configuration itself."""
     ours, theirs = pty.openpty()
@@ -138,6 +149,8 @@ def test_a_text_is_taken_as_it_is_written() -> None:
         ("platform", {"engineio": "3 4", "journal_lag_s": 0.0, "alone": False, "refuse_status": None}),
         ("pcvisit", {"jwt_lifetime_s": 600.0, "rate_period": "minute"}),
         ("x_assist", {"lag_s": 0.0, "id_generation": 0}),
+        ("prosonata", {"quota": 50, "block_s": 900.0, "empty": "204", "flips": 0.3, "hides": True}),
+        ("agyletime", {"token_s": 900.0, "token_says": "expiresIn", "etag": False, "requests_per_30s": None}),
     ],
 )
 async def test_the_options_are_listed(vendor: str, options: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:

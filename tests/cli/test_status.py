@@ -32,13 +32,13 @@ SHAPE = {
     "stream": {"name", "messages", "bytes", "first_seq", "last_seq", "first_ts", "last_ts"},
     "source": {
         "name", "vendor", "condition", "since", "reason", "half", "failing_since", "again", "problems", "owner",
-        "walks", "subscriptions", "session", "last_event", "open_gaps", "quarantined", "last_quarantine",
+        "walks", "subscriptions", "session", "quota", "last_event", "open_gaps", "quarantined", "last_quarantine",
     },
     "session": {
         "live", "shut_since", "measured", "stale", "last_frame", "last_beat", "round_trip_ms", "beat_interval_s",
         "beat_timeout_s", "sessions", "frames", "odd", "unreadable", "filtered", "acks",
     },
-    "walk": {"name", "completed", "every_s", "late"},
+    "walk": {"name", "completed", "age_s", "every_s", "late", "planned_s", "cost", "next", "rows", "total"},
 }  # fmt: skip
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 NOW_MS = round(NOW.timestamp() * 1000)
