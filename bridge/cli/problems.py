@@ -11,6 +11,12 @@ from bridge.core.event import timestamp
 from bridge.edge.operator.overview import NEVER, Overview
 
 FAILING = ("lost", "blocked")
+LATE_INTERVALS = 2.0
+LATE_SLACK_S = 60.0
+"""A walk is late when its last complete pass is older than two intervals and a minute: passes and quotas take time.
+
+Where the plan stretches the interval, as the quota is too small, it is late by that.
+"""
 SHUT_S = 30.0
 """A live session that is not open, or silent beyond its heartbeat, for less is a hiccup."""
 
@@ -25,7 +31,8 @@ def problems(
     """The worst first; none when all is well. `walks`, `subscriptions` and `session` are as in `status --json`."""
     found = []
     if view.condition == NEVER:
-        found.append(_never(view, walks, now))
+        if not _first_reading_goes_well(view, walks, now):
+            found.append(_never(view, walks, now))
     elif view.condition in FAILING:
         found.append(_failing(view, now))
     # What the stream says already need not be said again, and what is stale is no news of a session.
@@ -57,6 +64,16 @@ def owned_since(owner: Mapping[str, Any]) -> str | None:
     """Since when a daemon has had the source, as RFC 3339 text; None where its record does not say."""
     since_ms = owner.get("since_ms")
     return timestamp(since_ms) if isinstance(since_ms, int) else None
+
+
+def _first_reading_goes_well(view: Overview, walks: Sequence[Mapping[str, Any]], now: datetime) -> bool:
+    """Whether somebody reads the source for the first time, and has not had it for longer than that should take."""
+    since = owned_since(view.owner)
+    planned = [walk for walk in walks if walk["planned_s"] is not None]
+    if since is None or not any(walk["completed"] or walk["rows"] is not None for walk in planned):
+        return False
+    slowest_s: float = max(walk["planned_s"] for walk in planned)
+    return _old_s(since, now) <= LATE_INTERVALS * slowest_s + LATE_SLACK_S
 
 
 def _never(view: Overview, walks: Sequence[Mapping[str, Any]], now: datetime) -> str:

@@ -14,7 +14,7 @@ from bridge.cli.exits import Exit
 from bridge.cli.intervals import Intervals
 from bridge.cli.loop import run as run_loop
 from bridge.cli.plain import json_line, plain
-from bridge.cli.problems import owned_since, problems
+from bridge.cli.problems import LATE_INTERVALS, LATE_SLACK_S, owned_since, problems
 from bridge.cli.visit import visiting
 from bridge.cli.vitals import session, told
 from bridge.core.lease import Claim
@@ -23,12 +23,6 @@ from bridge.core.vitals import Tempo
 from bridge.edge.config.loader import Config
 from bridge.edge.operator.overview import NEVER, Observer, Overview, cursor_times, refused_since
 
-LATE_INTERVALS = 2.0
-LATE_SLACK_S = 60.0
-"""A walk is late when its last complete pass is older than two intervals and a minute: passes and quotas take time.
-
-Where the plan stretches the interval, as the quota is too small, it is late by that.
-"""
 NEVER_TOLD = "unverified: nothing of it has ever arrived"
 
 Json = dict[str, Any]

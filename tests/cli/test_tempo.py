@@ -114,3 +114,23 @@ def test_who_is_polled_has_no_session() -> None:
     assert session(polled, NOW) is None
     assert tempo.tempos(polled) == {"projects": PROJECTS}
     assert (tempo.tempos(None), tempo.tempos(claim()), tempo.quota(None), tempo.quota(claim())) == ({}, {}, None, None)
+
+
+def test_a_first_reading_that_goes_on_is_no_problem(tmp_path: Path) -> None:
+    """As long as the plan lets it take: two intervals of the slowest walk and a minute. Nobody is woken for it."""
+    config = loaded(tmp_path, SOURCE)
+
+    def problems(age_s: float, **under_way: int) -> list[str]:
+        owner = {"instance": "night:7", "since_ms": NOW_MS - round(age_s * 1000)}
+        walks = (Tempo("things", 300.0, 1_800.0, **under_way), PROJECTS)
+        held = replace(claim(), session=Vitals(at_ms=NOW_MS, polled=True, walks=walks, quota=QUOTA))
+        view = Overview("one", "acme", condition="never connected", owner=owner)
+        found: list[str] = describe(view, Intervals(config, config.sources[0]), NOW, config.sources[0], held)[
+            "problems"
+        ]
+        return found
+
+    assert problems(3_600, rows=40, total=100_000) == []
+    assert "its first reading is under way: projects, things" in problems(3_700, rows=40, total=100_000)[0]
+    # Where nothing has been read yet, it may not even be able to log in.
+    assert len(problems(30)) == 1
