@@ -16,10 +16,10 @@ import anyio
 
 from bridge import __version__
 from bridge.cli import output
+from bridge.cli.broker import ledger_names
 from bridge.cli.check import report
 from bridge.cli.check_embedded import look
 from bridge.cli.check_source import try_source
-from bridge.cli.daemon import ledger_names
 from bridge.cli.exits import Exit
 from bridge.cli.findings import Finding, failed, passed
 from bridge.cli.loop import exit_code

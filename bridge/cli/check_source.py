@@ -14,7 +14,6 @@ import anyio
 from bridge.adapter import Adapter, Json, Page, Token, Walk
 from bridge.cli.check_live import try_live
 from bridge.cli.check_subscriptions import try_subscriptions
-from bridge.cli.daemon import wall
 from bridge.cli.exits import Exit
 from bridge.cli.findings import Finding, failed, passed
 from bridge.cli.sessions import Sessions
@@ -23,6 +22,7 @@ from bridge.core.errors import BridgeError, Malformed, Refused, WalkRefused
 from bridge.core.facts import Ask
 from bridge.core.secret import Masker
 from bridge.core.walk import window_of
+from bridge.edge.process import wall
 from bridge.engine.keeper import TokenKeeper
 from bridge.engine.ports import Http
 from bridge.engine.quota import Quota, Quotas

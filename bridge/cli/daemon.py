@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -13,21 +12,19 @@ import anyio
 import structlog
 
 from bridge import __version__
+from bridge.cli.broker import PermissionMissing, ledger_names, nats_options
 from bridge.cli.sessions import Sessions
-from bridge.core.config import NatsSettings, TlsSettings
 from bridge.core.errors import Away
 from bridge.core.lease import Tenant
 from bridge.core.secret import Masker
 from bridge.edge import process
 from bridge.edge.codec import encode
 from bridge.edge.config.loader import Config
-from bridge.edge.embedded.server import embedded_nats, read_embedded_options
+from bridge.edge.embedded.server import embedded_nats
 from bridge.edge.http import HttpClient
-from bridge.edge.ledger.layout import LedgerNames
 from bridge.edge.ledger.leases import JetStreamLeases
 from bridge.edge.ledger.ledger import RETRY_S, JetStreamLedger
 from bridge.edge.nats.connection import NatsConnection, connect
-from bridge.edge.nats.options import NatsOptions
 from bridge.edge.nats.trouble import Denied
 from bridge.edge.websocket import WebSockets
 from bridge.engine.groups import task_group
@@ -37,10 +34,6 @@ from bridge.engine.supervisor import Supervisor
 from bridge.engine.tenancy import LeaseOffice
 
 log = structlog.get_logger()
-
-
-class PermissionMissing(Exception):
-    """NATS refuses us a subject: only an operator can grant it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +111,7 @@ async def daemon(config: Config, masker: Masker) -> AsyncIterator[Daemon]:
             leases,
             me,
             lease_s=config.daemon.lease_s,
-            wall=wall,
+            wall=process.wall,
             roll=roll,
             alive=process.alive,
             clock=process.monotonic,
@@ -126,9 +119,9 @@ async def daemon(config: Config, masker: Masker) -> AsyncIterator[Daemon]:
         world = World(
             ledger=ledger,
             http=http,
-            quotas=Quotas(wall),
+            quotas=Quotas(process.wall),
             encode=encode,
-            wall=wall,
+            wall=process.wall,
             roll=roll,
             masker=masker,
             owner=_owner(me),
@@ -166,56 +159,5 @@ def _permission_missing(denied: list[Denied]) -> PermissionMissing:
     return PermissionMissing(f"NATS denies this user {first.action} on {first.subject}; grant it and start again")
 
 
-def wall() -> int:
-    """Milliseconds since the Unix epoch."""
-    return time.time_ns() // 1_000_000
-
-
-def ledger_names(nats: NatsSettings) -> LedgerNames:
-    """How things are called on the server."""
-    return LedgerNames(
-        stream=nats.stream,
-        state_bucket=nats.state_bucket,
-        lease_bucket=nats.lease_bucket,
-        replicas=nats.replicas,
-        max_age_s=nats.max_age_days * 86_400,
-        telemetry_stream=nats.telemetry_stream,
-        telemetry_max_age_s=nats.telemetry_max_age_days * 86_400,
-        domain=nats.domain,
-        api_prefix=nats.api_prefix or "$JS.API",
-        manage=nats.manage,
-    )
-
-
-def nats_options(nats: NatsSettings) -> NatsOptions:
-    """How to reach a NATS that is not embedded."""
-    tls = nats.tls or TlsSettings()
-    return NatsOptions(
-        urls=nats.urls,
-        tls_ca=_path(tls.ca),
-        tls_cert=_path(tls.cert),
-        tls_key=_path(tls.key),
-        tls_hostname=tls.hostname,
-        tls_handshake_first=tls.handshake_first,
-        creds=_path(nats.creds),
-        nkey_seed=nats.nkey,
-        user=nats.user,
-        password=nats.password,
-        token=nats.token,
-        inbox_prefix=nats.inbox_prefix,
-    )
-
-
-def visitor_options(config: Config) -> NatsOptions:
-    """How another command on this machine reaches the daemon's NATS. Raises EmbeddedNatsFailed."""
-    if config.nats.embedded:
-        return read_embedded_options(Path(config.daemon.state_dir))
-    return nats_options(config.nats)
-
-
-def _path(text: str | None) -> Path | None:
-    return Path(text) if text else None
-
-
 def _owner(me: Tenant) -> dict[str, str | int]:
-    return {"instance": me.instance, "host": me.host, "pid": me.pid, "since_ms": wall(), "build": me.build}
+    return {"instance": me.instance, "host": me.host, "pid": me.pid, "since_ms": process.wall(), "build": me.build}

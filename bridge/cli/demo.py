@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from bridge.cli import output
-from bridge.cli.daemon import daemon, ledger_names, wall
+from bridge.cli.broker import ledger_names
+from bridge.cli.daemon import daemon
 from bridge.cli.demo_stage import Stage, as_json, cast, total
 from bridge.cli.exits import Exit
 from bridge.cli.loop import run as run_loop
@@ -25,6 +26,7 @@ from bridge.core.secret import Masker
 from bridge.edge import logging
 from bridge.edge.config.loader import Config, load
 from bridge.edge.operator.tail import Tail
+from bridge.edge.process import wall
 
 if TYPE_CHECKING:
     from bridge.cli.demo_stage import Part

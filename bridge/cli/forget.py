@@ -10,7 +10,7 @@ import sys
 from typing import Any
 
 from bridge.cli import configuration, output
-from bridge.cli.daemon import ledger_names
+from bridge.cli.broker import ledger_names
 from bridge.cli.exits import Exit
 from bridge.cli.loop import run as run_loop
 from bridge.cli.plain import plain

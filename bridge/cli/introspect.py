@@ -11,7 +11,6 @@ import anyio
 
 from bridge.adapter import Adapter
 from bridge.cli import configuration, output
-from bridge.cli.daemon import wall
 from bridge.cli.exits import Exit
 from bridge.cli.introspection import Closed, vendor_schema
 from bridge.cli.loop import run as run_loop
@@ -22,6 +21,7 @@ from bridge.edge import logging
 from bridge.edge.config.loader import Config
 from bridge.edge.graphql_document import SubscriptionField, VendorSchema
 from bridge.edge.http import HttpClient
+from bridge.edge.process import wall
 from bridge.engine.quota import Quotas
 from bridge.engine.reader import Reader
 

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from bridge.cli import output
-from bridge.cli.daemon import PermissionMissing
+from bridge.cli.broker import PermissionMissing
 from bridge.cli.exits import Exit
 from bridge.core.errors import Away, BridgeError, Unfit
 from bridge.edge.embedded.files import EmbeddedNatsFailed

@@ -10,7 +10,7 @@ import dataclasses
 from typing import Any
 
 from bridge.cli import configuration, output
-from bridge.cli.daemon import ledger_names
+from bridge.cli.broker import ledger_names
 from bridge.cli.exits import Exit
 from bridge.edge.config.loader import Config
 from bridge.edge.ledger.layout import lease_config, state_config, stream_config, telemetry_config

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from bridge.cli import configuration, output
 from bridge.cli.ages import span as duration
-from bridge.cli.daemon import ledger_names
+from bridge.cli.broker import ledger_names
 from bridge.cli.exits import Exit
 from bridge.cli.follow import follow
 from bridge.cli.loop import run as run_loop

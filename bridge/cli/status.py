@@ -9,7 +9,7 @@ from typing import Any
 from bridge.adapter import BaseSettings
 from bridge.cli import configuration, output, tempo
 from bridge.cli.ages import age, span
-from bridge.cli.daemon import ledger_names
+from bridge.cli.broker import ledger_names
 from bridge.cli.exits import Exit
 from bridge.cli.intervals import Intervals
 from bridge.cli.loop import run as run_loop

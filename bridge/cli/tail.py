@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bridge.cli import configuration, output
-from bridge.cli.daemon import ledger_names
+from bridge.cli.broker import ledger_names
 from bridge.cli.exits import Exit
 from bridge.cli.loop import run as run_loop
 from bridge.cli.plain import json_line, plain

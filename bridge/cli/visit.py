@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from bridge.cli.daemon import PermissionMissing, visitor_options
+from bridge.cli.broker import PermissionMissing, visitor_options
 from bridge.core.errors import Away
 from bridge.core.secret import Masker
 from bridge.edge import logging

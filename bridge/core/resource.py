@@ -240,7 +240,7 @@ def resources(shipped: Sequence[Resource], configured: Sequence[ResourceTable], 
             mapping.zone_of(zone)
         except BadSetting as error:
             raise BadSetting(str(error), "zone") from None
-    found = {one.name: replace(one, zone=zone) for one in shipped}
+    found = {one.name: one if one.zone == zone else replace(one, zone=zone) for one in shipped}
     places: dict[str, int] = {}
     for index, table in enumerate(configured):
         if table.name in places:

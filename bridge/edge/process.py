@@ -85,3 +85,8 @@ def _stat(pid: int) -> tuple[str, int]:
         return fields[0], int(fields[19])
     except (OSError, IndexError, ValueError):
         return "", 0
+
+
+def wall() -> int:
+    """Milliseconds since the Unix epoch."""
+    return time.time_ns() // 1_000_000

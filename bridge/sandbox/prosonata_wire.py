@@ -116,7 +116,8 @@ def _unreadable(shape: str, rows: list[Any], place: int, key: str) -> Any:
         case "wrong_types":
             return {name: value if name == key else {"no": "such"} for name, value in row.items()}
         case "text_nan":
-            return {name: "NaN" if isinstance(value, int) else value for name, value in row.items()}
+            # The id, too, where it is a text in this answer: else the row could be read, and would tell what never was.
+            return {name: "NaN" if isinstance(value, int) or name == key else value for name, value in row.items()}
         case "nan_literal":
             return {**row, key: msgspec.Raw(b"NaN")}
     return "deleted"

@@ -189,8 +189,10 @@ def agyletime_settings(**changes: Any) -> agyletime.Settings:
 def agyletime_case(walk_name: str, personal: Sequence[str] = ()) -> Case:
     """AgyleTime, by one of its walks, with answers as its pages and its clients describe them."""
 
+    settings = agyletime_settings()  # its tables are compiled once
+
     def make() -> agyletime.Adapter:
-        return agyletime.Adapter(agyletime_settings())
+        return agyletime.Adapter(settings)
 
     walk = next(walk for walk in make().walks(Token(Secret("anything"))) if walk.name == walk_name)
     window = Window(1_704_000_000_000, 1_704_110_400_000) if walk.reach_s is not None else None

@@ -10,13 +10,13 @@ import pytest
 from adapters import platform, prosonata
 from bridge.adapter import Secret, Token, Walk
 from bridge.cli.check_source import _other_pages, _walks, try_source
-from bridge.cli.daemon import wall
 from bridge.cli.exits import Exit
 from bridge.cli.findings import Finding
 from bridge.cli.sessions import Sessions
 from bridge.core.errors import Throttled
 from bridge.core.secret import Masker
 from bridge.edge.http import HttpClient
+from bridge.edge.process import wall
 from bridge.edge.websocket import WebSockets
 from bridge.engine.quota import Quotas
 from bridge.engine.reader import Reader
