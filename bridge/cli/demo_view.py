@@ -16,6 +16,7 @@ from rich.text import Text
 
 from bridge.cli.demo_stage import total
 from bridge.cli.tail import line
+from bridge.core.lifecycle import State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +31,7 @@ FEWEST_ROWS = 3
 OTHER_LINES = 8
 """Lines that are not events: the frames, the head of the sources, the figures. Each source has one more."""
 MOST_NOTES = 3
-BAR = 8
+BAR = 11
 """Characters of the bar that shows how far a source has read."""
 
 ACTS = {
@@ -112,22 +113,22 @@ def _sources(stage: Stage) -> Table:
         table.add_column(name)
     for name in ("requests", "frames", "first read", "created", "updated", "deleted", "unchanged"):
         table.add_column(name, justify="right")
-    table.add_column("reading")
     for status in stage.daemon.supervisor.statuses():
         counts = status.counts
         by_change = [str(counts.by_change.get(change, 0)) for change in ("snapshot", "created", "updated", "deleted")]
         state = str(status.state).replace("_", " ")
         frames = status.session.frames if status.session is not None else 0
         figures = (status.requests, frames, *by_change, counts.unchanged)
-        table.add_row(status.name, status.vendor, state, *map(str, figures), _reading(status.progress.values()))
+        bar = _reading(status.progress.values()) if status.state is State.CATCHING_UP else None
+        table.add_row(status.name, status.vendor, bar or state, *map(str, figures))
     return table
 
 
-def _reading(progress: Iterable[tuple[int, int | None]]) -> RenderableType:
-    """How far the passes under way have come, where the vendor says how much there is."""
+def _reading(progress: Iterable[tuple[int, int | None]]) -> RenderableType | None:
+    """How far the passes under way have come, where the vendor says how much there is; in the place of the state."""
     known = [(rows, total) for rows, total in progress if total]
     if not known:
-        return Text()
+        return None
     return ProgressBar(total=sum(total for _, total in known), completed=sum(rows for rows, _ in known), width=BAR)
 
 

@@ -170,14 +170,14 @@ async def test_the_live_view_on_a_terminal(tmp_path: Path) -> None:
 
 
 def test_the_view_shows_how_far_sources_have_read() -> None:
-    """A bar over all passes under way whose vendor says how much there is; nothing where none does."""
+    """A bar over all passes under way whose vendor says how much there is; none where none does."""
 
     def drawn(*progress: tuple[int, int | None]) -> str:
         console = Console(file=io.StringIO(), width=20, force_terminal=True, color_system=None)
-        console.print(demo_view._reading(progress))
+        console.print(demo_view._reading(progress) or "")
         return cast(io.StringIO, console.file).getvalue().rstrip()
 
-    assert (drawn((5, 10), (0, 10)), drawn((20, 20), (7, None))) == ("━━", "━" * 8)
+    assert (drawn((10, 10), (0, 10)), drawn((20, 20), (7, None))) == ("━" * 5 + "╸", "━" * 11)
     assert drawn((5, None)) == drawn() == ""
 
 
