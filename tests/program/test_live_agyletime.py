@@ -62,7 +62,7 @@ async def test_killed_in_its_first_reading_and_struck_by_everything_the_stream_e
             await vendor.fault(**{"times": None, **fault})
         await vendor.rate(8)
         dice = random.Random(61)
-        for blow in ("daemon", "broker", "daemon"):
+        for blow in ("daemon", "broker"):
             await vendor.changed(30)
             await elapse(dice.uniform(0, 1))
             if blow == "daemon":
