@@ -64,10 +64,13 @@ async def under_short_tokens(folder: Path, *, handovers: int, seconds: float = 0
         # Both sources hand over in step with their own tokens.
         await wait_until(enough, seconds + HANDOVER_S * (SHORT_HANDOVERS + 1), f"{handovers} handovers of two sources")
         lasted_s = time.monotonic() - began
+        # The judge asks for all that was changed at once: the vendor stands still for so long that tokens expire.
+        served = await support.counters()
+        disturbed = [line for event in ("gap", "live.missed") for line in scene.daemon.said(event)]
         verdict = await scene.verdict(passes=0, but=["pushed"])
         if not seconds:
             # Where all tests run together a server may take longer to listen than we wait for it.
-            check(scene, verdict, await support.counters(), handovers=handovers, lasted_s=lasted_s)
+            check(scene, verdict, served, await support.counters(), disturbed, handovers=handovers, lasted_s=lasted_s)
             return
         created = {change.id for change in await support.ledger()}
 
@@ -77,7 +80,7 @@ async def under_short_tokens(folder: Path, *, handovers: int, seconds: float = 0
             }
 
         await wait_until(all_told, what="every session that any push told of")
-        check(scene, verdict, await support.counters(), handovers=handovers, lasted_s=lasted_s)
+        check(scene, verdict, served, await support.counters(), disturbed, handovers=handovers, lasted_s=lasted_s)
 
 
 async def opened(scene: LiveScene) -> int:
@@ -85,15 +88,26 @@ async def opened(scene: LiveScene) -> int:
     return int((await scene.vendors[0].counters()).get("sockets_opened", 0))
 
 
-def check(scene: LiveScene, verdict: Verdict, counters: dict[str, Any], *, handovers: int, lasted_s: float) -> None:
-    """What must hold, however long it lasted."""
+def check(
+    scene: LiveScene,
+    verdict: Verdict,
+    served: dict[str, Any],
+    counters: dict[str, Any],
+    disturbed: list[dict[str, Any]],
+    *,
+    handovers: int,
+    lasted_s: float,
+) -> None:
+    """What must hold, however long it lasted. `served`, `disturbed`: what was counted and logged before it was judged;
+    `counters`: what was counted in the end.
+    """
     for name, report in verdict.reports.items():
         print(f"{name}: {lasted_s:.0f} s, {figures(report)}")
     print(counters)
     verdict.must_be_faithful()
     # No request, and no session, with a token that had expired; none was revoked, so none was invalid either.
-    assert "expired_tokens" not in counters
-    assert "invalid_tokens" not in counters
+    assert "expired_tokens" not in served
+    assert "invalid_tokens" not in served
     # Two sessions at the start; whatever was opened beyond took over from one that served.
     assert counters["sockets_opened"] - 2 >= 2 * handovers
     assert counters["logins"] >= 2 + 2 * handovers
@@ -103,9 +117,8 @@ def check(scene: LiveScene, verdict: Verdict, counters: dict[str, Any], *, hando
     for name in scene.listeners:
         assert len(scene.told(name, "source.live")) == 1, "it was not live all the time"
         assert not scene.told(name, "source.waiting")
-        assert not verdict.of(name, entity="gap")
         assert not verdict.of(name, entity="quarantine")
-    assert not scene.daemon.said("gap")
-    assert not scene.daemon.said("live.missed")
+    # Every gap that is published is logged as well.
+    assert not disturbed
     # The pace was kept, so handovers and changes met all the time.
     assert counters["changes"] >= RATE / 2 * lasted_s
