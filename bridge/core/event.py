@@ -1,6 +1,6 @@
 """A normalised change event: its identity, headers, data, and how it is cut down to the server's size.
 
-The layout is the contract with consumers (`docs/events.md`): CloudEvents 1.0, NATS binding, binary mode.
+The layout is the contract with consumers (`docs/events.md`): CloudEvents 1.0, NATS binding, in either content mode.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
-from urllib.parse import quote
 
+from bridge.core.content import CONTENT_TYPE, STRUCTURED, attributes_of, source_of
+from bridge.core.head import DIGEST, ID, SUBJECT, VERSION
 from bridge.core.record import Json, Key
 from bridge.core.subject import MAIN, Lane, entity_filter, ingest_subject
 
@@ -24,6 +25,15 @@ EXPECTED_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
 _PAIRS = {byte: f"%{byte:02X}" for byte in range(256)}
 _KEEP = frozenset(range(0x21, 0x7F)) - {0x22, 0x25}
 _KEPT = re.compile(r"[!#$&-~]*")
+
+_OURS = {"ce-id": ID, "ce-subject": SUBJECT}
+"""What of a structured event is a header, too, since the ledger is read back from headers alone. By names of our own:
+the CloudEvents SDKs take a message with a `ce-` header for one in binary mode.
+"""
+
+# A String attribute holds none of these: control characters, halves of surrogate pairs, noncharacters.
+_NEVER = "".join(map(chr, (plane << 16 | last for plane in range(17) for last in (0xFFFE, 0xFFFF))))
+_FORBIDDEN = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_NEVER}]")
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
@@ -79,6 +89,8 @@ class Draft:
     changed: tuple[str, ...] = ()
     raw: Json = field(default=None, repr=False)
     dataschema: str | None = None
+    traceparent: str | None = None
+    """See `bridge/core/trace.py`. Neither the event's identity nor its digest depends on it."""
     lane: Lane = MAIN
 
 
@@ -120,13 +132,18 @@ def _frames(parts: Iterable[str]) -> bytes:
     return b"".join(pieces)
 
 
-def seal(draft: Draft, encode: Encode, limit: int) -> Event:
+def seal(draft: Draft, encode: Encode, limit: int, *, structured: bool = False) -> Event:
     """Make the event; leaves out `raw`, then `before`, where it would not fit into `limit` bytes.
 
+    `structured`: as one JSON document, and not in binary mode. What recovery needs are headers all the same.
     Raises TooLarge when even that does not help, ValueError for a time beyond the years 1 to 9999.
     """
     identity = ce_id(draft.key, draft.change, draft.version or draft.digest, draft.previous)
     headers = _headers(draft, identity)
+    around: dict[str, Json] = {}
+    if structured:
+        around = attributes_of(headers, None)
+        headers = _beside(headers)
     overhead = header_size(headers)
     data: dict[str, Json] = {
         "id": draft.key.id,
@@ -140,14 +157,14 @@ def seal(draft: Draft, encode: Encode, limit: int) -> Event:
     }
     if overhead > MOST_HEADERS:
         raise TooLarge(overhead, MOST_HEADERS)
-    payload = encode(data)
+    payload = encode({**around, "data": data} if around else data)
     for victim in ("raw", "before"):
         if overhead + len(payload) <= limit:
             break
         if data[victim] is not None:
             data[victim] = None
             data["omitted"] = [*data["omitted"], victim]
-            payload = encode(data)
+            payload = encode({**around, "data": data} if around else data)
     if overhead + len(payload) > limit:
         raise TooLarge(overhead + len(payload), limit)
     return Event(
@@ -195,30 +212,45 @@ def _headers(draft: Draft, identity: str) -> dict[str, str]:
         "ce-specversion": "1.0",
         "ce-id": identity,
         "ce-source": _source(key.vendor, key.source),
-        "ce-type": percent_encode(draft.ce_type),
+        "ce-type": _type(draft.ce_type),
         "ce-time": timestamp(draft.observed_ms if draft.at_ms is None else draft.at_ms),
         "ce-datacontenttype": "application/json",
         "ce-via": draft.via,
         "ce-observedtime": timestamp(draft.observed_ms),
-        "Bridge-Digest": percent_encode(draft.digest),
+        DIGEST: percent_encode(draft.digest),
         EXPECTED: str(draft.expected),
         EXPECTED_SUBJECT: entity_filter(key, draft.lane),
     }
     if key.id:
-        headers["ce-subject"] = percent_encode(key.id)
+        headers[SUBJECT if _FORBIDDEN.search(key.id) else "ce-subject"] = percent_encode(key.id)
     if draft.version is not None:
-        headers["Bridge-Version"] = percent_encode(draft.version)
+        headers[VERSION] = percent_encode(draft.version)
     if draft.dataschema is not None:
         headers["ce-dataschema"] = percent_encode(draft.dataschema)
+    if draft.traceparent is not None:
+        # Not `traceparent`: a server that traces messages would take that for a request to do so.
+        headers["ce-traceparent"] = draft.traceparent
     if draft.change == "deleted":
         headers["KV-Operation"] = "DEL"
     return headers
 
 
+def _beside(headers: Mapping[str, str]) -> dict[str, str]:
+    """What stays a header where the attributes are in the payload."""
+    kept = {_OURS.get(name, name): value for name, value in headers.items() if name in _OURS or name[:3] != "ce-"}
+    return {CONTENT_TYPE: STRUCTURED, **kept}
+
+
+@lru_cache(maxsize=1024)
+def _type(ce_type: str) -> str:
+    # A vendor's name for a kind of thing may hold anything; whole and exact it is in the message's subject.
+    return percent_encode(_FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", ce_type))
+
+
 @lru_cache(maxsize=1024)
 def _source(vendor: str, source: str) -> str:
     # Encoded twice on purpose: once because it is a URI-reference, once because the binding says so.
-    return percent_encode("".join(f"/{quote(part, safe='', errors='surrogatepass')}" for part in (vendor, source)))
+    return percent_encode(source_of(vendor, source))
 
 
 @lru_cache(maxsize=1024)

@@ -9,6 +9,10 @@ from bridge.core.record import Head
 
 DIGEST = "Bridge-Digest"
 VERSION = "Bridge-Version"
+ID = "Bridge-Id"
+"""In place of `ce-id`, where the attributes are in the payload."""
+SUBJECT = "Bridge-Subject"
+"""In place of `ce-subject`, there and for ids that no attribute may hold: CloudEvents forbids control characters."""
 
 
 def head_of(seq: int, change: str, headers: Mapping[str, str]) -> Head:
@@ -16,20 +20,25 @@ def head_of(seq: int, change: str, headers: Mapping[str, str]) -> Head:
     version = headers.get(VERSION)
     return Head(
         seq=seq,
-        ce_id=headers.get("ce-id", ""),
+        ce_id=ce_id_of(headers),
         change=change,
         version=None if version is None else percent_decode(version),
         digest=percent_decode(headers.get(DIGEST, "")),
     )
 
 
+def ce_id_of(headers: Mapping[str, str]) -> str:
+    """The event's name, in either content mode; "" where there is none."""
+    return headers.get("ce-id") or headers.get(ID, "")
+
+
 def id_of(headers: Mapping[str, str]) -> str:
     """The vendor's id of the entity: whole even where its subject token is a hash."""
-    return percent_decode(headers.get("ce-subject", ""))
+    return percent_decode(headers.get("ce-subject") or headers.get(SUBJECT, ""))
 
 
 def change_of(headers: Mapping[str, str]) -> str:
-    """Which change an event tells of, where its subject no longer says so (entries of the view)."""
+    """Which change an event in binary mode tells of, where its subject no longer says so (entries of the view)."""
     return percent_decode(headers.get("ce-type", "")).rpartition(".")[2]
 
 

@@ -34,6 +34,8 @@ class Record:
     `raw`: the vendor's record as received, published only where the source says `raw = true`.
     `gone`: the vendor says the entity was deleted. `occurred`: it happens once and never changes.
     `telemetry`: a measurement, pushed live, for the telemetry stream; it must have `occurred`.
+    `unordered`: its states come in any order and cannot be asked for, so versions alone tell: each newer one is news,
+    even one that says the same, and so is the end of what was never seen. Else an older one that came late would count.
     """
 
     entity: str
@@ -45,6 +47,7 @@ class Record:
     gone: bool = False
     occurred: bool = False
     telemetry: bool = False
+    unordered: bool = False
 
 
 @dataclass(frozen=True, slots=True)

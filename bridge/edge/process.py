@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 
 from bridge.core.lease import Tenant
+from bridge.core.trace import BYTES, begin
 
 PROC = Path("/proc")
 ENDED = frozenset("ZXx")
@@ -85,6 +86,11 @@ def _stat(pid: int) -> tuple[str, int]:
         return fields[0], int(fields[19])
     except (OSError, IndexError, ValueError):
         return "", 0
+
+
+def trace() -> str:
+    """The `traceparent` of a trace that begins now."""
+    return begin(os.urandom(BYTES))
 
 
 def wall() -> int:

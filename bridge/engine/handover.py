@@ -51,12 +51,14 @@ class _Session:
         self._offer = offer
         self._tell = tell
 
-    def __call__(self, frame: Any, size: int, stored: Callable[[], None] | None = None) -> None:
+    def __call__(
+        self, frame: Any, size: int, stored: Callable[[], None] | None = None, traceparent: str | None = None
+    ) -> None:
         """See `Offer`."""
         if not self.heard:
             self.heard = True
             self._tell()
-        self._offer(frame, size, stored)
+        self._offer(frame, size, stored, traceparent)
 
     def missed(self, reason: str) -> None:
         """See `Offer`."""

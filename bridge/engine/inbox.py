@@ -16,11 +16,12 @@ TAKE = 500
 
 
 class Arrived(NamedTuple):
-    """A frame, when it came (seconds of the event loop's clock), and whom to tell that the ledger has it."""
+    """A frame, when it came (seconds of the event loop's clock), whom to tell that the ledger has it, and its trace."""
 
     frame: Any
     at: float
     stored: Callable[[], None] | None = None
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,9 @@ class Inbox:
         self._arrived = anyio.Event()
         self._offered = self._forgotten = self._overruns = 0
 
-    def __call__(self, frame: Any, size: int, stored: Callable[[], None] | None = None) -> None:
+    def __call__(
+        self, frame: Any, size: int, stored: Callable[[], None] | None = None, traceparent: str | None = None
+    ) -> None:
         """Hand over one frame of `size` bytes. Never waits, never raises. See `Offer`."""
         self._offered += 1
         if self._overrun or len(self._frames) >= self._limit or self._size + size > self._size_limit:
@@ -62,7 +65,7 @@ class Inbox:
             self._frames.clear()
             self._size = 0
         else:
-            self._frames.append((Arrived(frame, anyio.current_time(), stored), size))
+            self._frames.append((Arrived(frame, anyio.current_time(), stored, traceparent), size))
             self._size += size
         self._arrived.set()
 
@@ -75,6 +78,11 @@ class Inbox:
     def oldest_at(self) -> float | None:
         """When the frame arrived that has waited longest (seconds of the event loop's clock); None if none waits."""
         return self._frames[0][0].at if self._frames else None
+
+    @property
+    def forgot(self) -> bool:
+        """Whether the next `take` raises Overrun."""
+        return self._overrun or bool(self._missed)
 
     async def take(self, at_most: int = TAKE) -> list[Arrived]:
         """Wait for frames and return them in order, at least one.

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from bridge.core import own
 from bridge.core.canonical import digest, legible
 from bridge.core.differ import changed_fields
 from bridge.core.errors import Malformed
@@ -18,9 +19,7 @@ from bridge.core.shape import uri
 from bridge.core.subject import MAIN, Lane
 from bridge.engine.ports import Wall
 
-OWN_VENDOR = "bridge"
-OWN_PREFIX = "bridged"
-"""`ce-type` prefix of the bridge's own events."""
+OWN_VENDOR = own.VENDOR
 OWN_MAPPING = "1"
 QUARANTINE_RAW = 64 * 1024
 """At most this many bytes of what could not be read are kept, and a sixteenth of the server's `max_payload`."""
@@ -28,12 +27,16 @@ LONGEST_SECRET = 16 * 1024
 """A secret that lies across the cut is recognised if it is no longer than this, in bytes."""
 LONGEST_REASON = 1_000
 
+Traces = Mapping[int, str | None]
+"""The `traceparent` of a record, or of why there is none, by the `id()` of the object."""
+
 
 @dataclass(slots=True)
 class Note:
     """A record on its way to becoming an event. `forced` overrides the differ, for the bridge's own events.
 
-    `mark`: what its row came to, for what is remembered of it; see `bridge/engine/unchanged.py`.
+    `mark`: what its row came to, for what is remembered of it; see `bridge/engine/unchanged.py`. `traceparent`: of the
+    frame or page that it came with; it stays the same, however often the note is written.
     """
 
     key: Key
@@ -43,6 +46,7 @@ class Note:
     first_read: bool = False
     forced: str | None = None
     mark: bytes | None = None
+    traceparent: str | None = None
 
     @property
     def own(self) -> bool:
@@ -54,7 +58,8 @@ class Note:
 class Scribe:
     """`omits` are the paths never published; `limit` is the server's `max_payload` in bytes.
 
-    `schema` names the shared shape of an entity, as `person/1`; `edition` how the settings have it mapped.
+    `schema` names the shared shape of an entity, as `person/1`; `edition` how the settings have it mapped. `structured`
+    and `trace`: see `World`.
     """
 
     vendor: str
@@ -70,12 +75,22 @@ class Scribe:
     lane: Lane = MAIN
     schema: Callable[[str], str | None] = lambda _: None
     edition: Callable[[str], str] = lambda _: ""
+    structured: bool = False
+    trace: Callable[[], str | None] = lambda: None
 
     def key(self, entity: str, id_: str) -> Key:
         """The key of one of the source's entities."""
         return Key(self.vendor, self.source, entity, id_)
 
-    def note(self, record: Record, via: Via, *, first_read: bool = False, mark: bytes | None = None) -> Note:
+    def note(
+        self,
+        record: Record,
+        via: Via,
+        *,
+        first_read: bool = False,
+        mark: bytes | None = None,
+        traceparent: str | None = None,
+    ) -> Note:
         """A vendor's record, without what must not be published, and its digest; its quarantine if it has none."""
         if record.after is not None and self.omits:
             after = omit(record.after, self.omits)
@@ -83,11 +98,11 @@ class Scribe:
                 record = replace(record, after=after)
         names = f"{record.id} {record.version}"
         if self.masker.found_in(names.encode("utf-8", "surrogatepass")) and self.masker.mask(names) != names:
-            return self._aside(record, "bears a secret of ours as its id or version")
+            return self._aside(record, "bears a secret of ours as its id or version", traceparent)
         try:
             content = digest(record.after, self._mapping(record.entity))
         except ValueError as error:
-            return self._aside(record, f"cannot be stored: {error}")
+            return self._aside(record, f"cannot be stored: {error}", traceparent)
         return Note(
             key=self.key(record.entity, record.id),
             record=record,
@@ -95,21 +110,40 @@ class Scribe:
             via=via,
             first_read=first_read,
             mark=mark,
+            traceparent=traceparent,
         )
 
     def noting(
-        self, via: Via, first_read: bool, marks: Mapping[tuple[str, str], bytes] | None
-    ) -> Callable[[Record], Note]:
-        """`note` for the records of a page, with their marks by entity and id."""
-        mark_of = (marks or {}).get
-        return lambda one: self.note(one, via, first_read=first_read, mark=mark_of((one.entity, one.id)))
+        self,
+        via: Via,
+        feed: str,
+        *,
+        first_read: bool = False,
+        marks: Mapping[tuple[str, str], bytes] | None = None,
+        traces: Traces | None = None,
+    ) -> Callable[[Record | Malformed], Note]:
+        """`note` for the records of a page or of frames, and `quarantine` for what could not be read of it.
+
+        `marks`: by entity and id. Without `traces` a trace begins here, and all of them are of it.
+        """
+        mark_of, trace_of = (marks or {}).get, (traces or {}).get
+        begun = None if traces else self.trace()
+
+        def noted(one: Record | Malformed) -> Note:
+            traceparent = trace_of(id(one), begun)
+            if isinstance(one, Malformed):
+                return self.quarantine(one, feed, traceparent)
+            mark = mark_of((one.entity, one.id))
+            return self.note(one, via, first_read=first_read, mark=mark, traceparent=traceparent)
+
+        return noted
 
     def _mapping(self, entity: str) -> str:
         edition = self.edition(entity)
         return f"{self.mapping_version}.{edition}" if edition else self.mapping_version
 
-    def own(self, entity: str, change: str, id_: str, after: Json) -> Note:
-        """An event of the bridge's own about this source."""
+    def own(self, entity: str, change: str, id_: str, after: Json, traceparent: str | None = None) -> Note:
+        """An event of the bridge's own about this source; a trace begins with it, unless it has one."""
         record = Record(entity, id_, after, occurred=change == "occurred")
         return Note(
             key=Key(OWN_VENDOR, self.source, entity, id_),
@@ -117,9 +151,10 @@ class Scribe:
             digest=digest(after, OWN_MAPPING),
             via="live",
             forced=change,
+            traceparent=traceparent or self.trace(),
         )
 
-    def quarantine(self, error: Malformed, feed: str) -> Note:
+    def quarantine(self, error: Malformed, feed: str, traceparent: str | None = None) -> Note:
         """What could not be read, kept raw. The same bytes for the same reason are one event, however often met."""
         reason = self.masker.mask(str(error))
         said = (feed.encode(), str(error).encode("utf-8", "surrogatepass"), error.raw)
@@ -141,7 +176,7 @@ class Scribe:
         }
         text = _text(raw, truncated)
         after |= {"raw_base64": base64.b64encode(raw).decode()} if text is None else {"raw": text}
-        return self.own("quarantine", "occurred", identity, after)
+        return self.own("quarantine", "occurred", identity, after, traceparent)
 
     def seal(self, note: Note, change: str, head: Head | None, before: Json) -> tuple[Note, Event]:
         """The event for a note. One that exceeds the server's limit or is not JSON is turned into its quarantine."""
@@ -152,32 +187,32 @@ class Scribe:
             why = f"exceeds the NATS server's limit of {error.limit} bytes"
         except ValueError as error:
             why = f"cannot be stored: {error}"
-        aside = self._aside(note.record, why)
+        aside = self._aside(note.record, why, note.traceparent)
         return aside, self._sealed(self._draft(aside, "occurred", None, None))
 
     def _sealed(self, draft: Draft) -> Event:
-        event = seal(draft, self.encode, self.limit)
+        event = seal(draft, self.encode, self.limit, structured=self.structured)
         if not self.masker.found_in(event.payload):
             return event
         # A vendor that puts our own credentials into a record does not get them published.
         mask = self.masker.mask_tree
         draft.after, draft.before, draft.raw = mask(draft.after), mask(draft.before), mask(draft.raw)
-        return seal(draft, self.encode, self.limit)
+        return seal(draft, self.encode, self.limit, structured=self.structured)
 
-    def _aside(self, record: Record, why: str) -> Note:
+    def _aside(self, record: Record, why: str, traceparent: str | None) -> Note:
         raw = legible({"id": record.id, "after": record.after})
-        return self.quarantine(Malformed(f"{record.entity} {why}", raw=raw), record.entity)
+        return self.quarantine(Malformed(f"{record.entity} {why}", raw=raw), record.entity, traceparent)
 
     def _draft(self, note: Note, change: str, head: Head | None, before: Json) -> Draft:
         record = note.record
-        prefix = OWN_PREFIX if note.own else self.type_prefix
+        prefix = own.PREFIX if note.own else self.type_prefix
         version = record.version
         if record.gone and version is None and head is not None:
             # Absence names no version; the one that vanished is kept, so that it does not return as a late push.
             version = head.version
         # A vendor without versions does not say when it changed a record: then the time of observation is the truth.
         dated = version is not None or change not in ("updated", "deleted")
-        shape = None if note.own else self.schema(note.key.entity)
+        shape = own.announced(note.key.entity) if note.own else self.schema(note.key.entity)
         return Draft(
             key=note.key,
             change=change,
@@ -195,8 +230,14 @@ class Scribe:
             changed=changed_fields(before, record.after) if before is not None else (),
             raw=record.raw if self.keep_raw else None,
             dataschema=None if shape is None else uri(shape),
+            traceparent=note.traceparent,
             lane=self.lane,
         )
+
+
+def together(records: Sequence[Record], unreadable: Sequence[Malformed]) -> list[Record | Malformed]:
+    """What was read and what could not be, for `Scribe.noting`."""
+    return [*records, *unreadable]
 
 
 def _text(raw: bytes, truncated: bool) -> str | None:

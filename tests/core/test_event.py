@@ -17,6 +17,7 @@ from bridge.core.record import Json, Key
 
 KEY = Key("pcvisit", "acme", "session", "4711")
 ROOMY = 1_000_000
+TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 PARTS = st.text(st.sampled_from("ab\x00\ud800ä"), max_size=3)
 KEYS = st.builds(Key, PARTS, PARTS, PARTS, PARTS)
@@ -124,6 +125,77 @@ def test_a_deletion_deletes_in_the_view() -> None:
         assert "KV-Operation" not in seal(draft(change=change), encode, ROOMY).headers
 
 
+def test_a_trace_is_carried_and_changes_nothing_else() -> None:
+    """`ce-traceparent`, never `traceparent`, by which a server would trace; identity, digest and data stay the same."""
+    plain, traced = (seal(draft(traceparent=value), encode, ROOMY) for value in (None, TRACE))
+    assert dict(traced.headers) == {**plain.headers, "ce-traceparent": TRACE}
+    assert (traced.ce_id, traced.digest, traced.payload) == (plain.ce_id, plain.digest, plain.payload)
+    assert traced.size == plain.size + len("ce-traceparent: ") + 55 + len("\r\n")
+
+
+@pytest.mark.parametrize("id_", ["\n", "\x7f", "\x9f", "\ufdd0", "\U0010ffff", "\x00"])
+def test_what_no_attribute_may_hold_is_kept_apart(id_: str) -> None:
+    """CloudEvents forbids control characters and noncharacters in attributes: such an id is in a header of our own, and
+    in a type they are replaced."""
+    binary, whole = (
+        seal(draft(key=KEY._replace(id=f"a{id_}"), ce_type=f"test.{id_}.updated"), encode, ROOMY, structured=mode)
+        for mode in (False, True)
+    )
+    assert "ce-subject" not in binary.headers
+    assert "subject" not in data(whole)
+    for event in (binary, whole):
+        assert unquote_to_bytes(event.headers["Bridge-Subject"]).decode() == f"a{id_}"
+    assert binary.headers["ce-type"] == "test.%EF%BF%BD.updated"
+    assert data(whole)["type"] == "test.\ufffd.updated"
+
+
+# Structured mode
+
+
+def test_an_event_as_one_document() -> None:
+    """Content type, what recovery needs under names of our own, and the expectation; all else is in the payload."""
+    facts = {"version": "12", "at_ms": 1_600_000_000_000, "dataschema": "https://example.org/s/1", "traceparent": TRACE}
+    event = seal(draft(key=KEY._replace(id="a b"), **facts), encode, ROOMY, structured=True)
+    assert dict(event.headers) == {
+        "Content-Type": "application/cloudevents+json; charset=UTF-8",
+        "Bridge-Id": event.ce_id,
+        "Bridge-Subject": "a%20b",
+        "Bridge-Version": "12",
+        "Bridge-Digest": "1:00ff",
+        "Nats-Expected-Last-Subject-Sequence": "7",
+        "Nats-Expected-Last-Subject-Sequence-Subject": "events.pcvisit.acme.session.*.a=20b",
+    }
+    assert data(event) == {
+        "specversion": "1.0",
+        "id": event.ce_id,
+        "source": "/pcvisit/acme",
+        "type": "de.pcvisit.session.updated",
+        "subject": "a b",
+        "time": "2020-09-13T12:26:40.000Z",
+        "datacontenttype": "application/json",
+        "dataschema": "https://example.org/s/1",
+        "via": "catchup",
+        "observedtime": "2023-11-14T22:13:20.123Z",
+        "traceparent": TRACE,
+        "data": {
+            "id": "a b", "change": "updated", "version": "12", "after": {"state": "closed"}, "before": None,
+            "changed": [], "raw": None, "omitted": [],
+        },
+    }  # fmt: skip
+
+
+def test_both_modes_are_one_event() -> None:
+    """Identity, digest, subject, data and what the view is told are the same: who switches doubles nothing."""
+    facts = {"change": "deleted", "version": "3", "after": None, "before": {"n": 1}, "raw": {"r": 1}}
+    binary, whole = (seal(draft(**facts), encode, ROOMY, structured=mode) for mode in (False, True))
+    assert (binary.ce_id, binary.digest, binary.version, binary.subject) == (
+        whole.ce_id, whole.digest, whole.version, whole.subject
+    )  # fmt: skip
+    assert data(whole)["data"] == data(binary)
+    assert binary.headers["KV-Operation"] == whole.headers["KV-Operation"] == "DEL"
+    assert not [name for name in whole.headers if name.startswith("ce-")]
+
+
 def test_no_message_id() -> None:
     """Nats-Msg-Id is never set: the expectation does its work without a window."""
     assert "Nats-Msg-Id" not in seal(draft(), encode, ROOMY).headers
@@ -159,7 +231,8 @@ def test_decoding_exactly_once_gives_the_original(value: str) -> None:
 def test_ids_and_versions_come_back_from_the_headers(id_: str, version: str) -> None:
     """A consumer who decodes once has the vendor's id and version, whatever they look like."""
     event = seal(draft(key=KEY._replace(id=id_), version=version), encode, ROOMY)
-    assert unquote_to_bytes(event.headers["ce-subject"]).decode() == id_
+    subject = event.headers.get("ce-subject") or event.headers["Bridge-Subject"]
+    assert unquote_to_bytes(subject).decode() == id_
     assert unquote_to_bytes(event.headers["Bridge-Version"]).decode() == version
 
 
@@ -213,25 +286,26 @@ def test_data_of_an_event() -> None:
     assert set(data(seal(draft(), encode, ROOMY))) == set(data(event))
 
 
-@given(st.integers(0, 300), st.integers(0, 300), st.integers(0, 300), st.integers(500, 1800))
-def test_an_event_fits_or_is_refused(after: int, before: int, raw: int, limit: int) -> None:
+@given(st.integers(0, 300), st.integers(0, 300), st.integers(0, 300), st.integers(500, 1800), st.booleans())
+def test_an_event_fits_or_is_refused(after: int, before: int, raw: int, limit: int, structured: bool) -> None:
     """raw goes first, then before, never more than needed; what is left out is named; else TooLarge."""
     whole = draft(
         after={"x": "a" * after},
         before={"x": "b" * before} if before else None,
         raw={"x": "c" * raw} if raw else None,
     )
-    room = seal(whole, encode, ROOMY)
-    bare = seal(draft(after=whole.after), encode, ROOMY)
+    room = seal(whole, encode, ROOMY, structured=structured)
+    bare = seal(draft(after=whole.after), encode, ROOMY, structured=structured)
     if bare.size > limit:
         with pytest.raises(TooLarge):
-            seal(whole, encode, limit)
+            seal(whole, encode, limit, structured=structured)
         return
     # Naming what is left out takes a few bytes itself.
     limit = max(limit, bare.size + len('"raw", "before"'))
-    event = seal(whole, encode, limit)
+    event = seal(whole, encode, limit, structured=structured)
     assert event.size <= limit
-    body = data(event)
+    assert event.size == header_size(event.headers) + len(event.payload)
+    body = data(event)["data"] if structured else data(event)
     assert body["after"] == whole.after
     # Leaving out comes in this order, and only what was there can be left out.
     assert body["omitted"] in ([], ["raw"], ["raw", "before"], ["before"])

@@ -7,16 +7,19 @@ import pytest
 from bridge.core.event import percent_encode
 from bridge.core.head import change_of, head_of, id_of, percent_decode
 from bridge.core.record import Head, Key
+from tests.support import sealing
 from tests.support.sealing import head_at, sealed
 
 
 @pytest.mark.parametrize("id_", ["", "7", "a b", "100 %", 'say "hi"', "Grüße", "日本", "x" * 400, "%25", "a\nb"])
-def test_a_sealed_event_can_be_read_back(id_: str) -> None:
-    """Id, change, version, digest and ce-id come back from the headers alone, whatever the id."""
+@pytest.mark.parametrize("structured", [False, True])
+def test_a_sealed_event_can_be_read_back(id_: str, structured: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Id, change, version, digest and ce-id come back from the headers alone, whatever the id and the content mode."""
+    monkeypatch.setattr(sealing, "structured", lambda change: structured)
     event = sealed(Key("acme", "main", "session", id_), "updated", {"n": 1}, version="v 1é")
     assert head_of(7, "updated", event.headers) == head_at(event, 7)
     assert id_of(event.headers) == id_
-    assert change_of(event.headers) == "updated"
+    assert change_of(event.headers) == ("" if structured else "updated")
 
 
 @pytest.mark.parametrize("text", ["", "%", "%25", "a b", "é", "日本", "\ud800", "\r\n"])

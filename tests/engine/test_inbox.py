@@ -177,7 +177,7 @@ def test_frames_know_when_they_arrived() -> None:
         await anyio.sleep(5)
         inbox("second", 1)
         assert inbox.oldest_at == start
-        assert await inbox.take() == [("first", start, None), ("second", start + 5, None)]
+        assert await inbox.take() == [("first", start, None, None), ("second", start + 5, None, None)]
         assert inbox.oldest_at is None
 
     on_virtual_clock(main)

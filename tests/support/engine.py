@@ -51,6 +51,7 @@ class Bench:
         self.vendor: SimVendor = beside.vendor if beside else SimVendor()
         self.crashes = 0
         self.session: SessionStatistics | None = None
+        self.trace: Callable[[], str | None] = lambda: None
         self._live = live
         self._settings = SimSettings(name="acme", adapter="sim", **settings)
         self._world = World(
@@ -63,6 +64,7 @@ class Bench:
             masker=Masker(),
             owner={"instance": "test"},
             tenancies=tenancies or Freehold(),
+            trace=lambda: self.trace(),
         )
         self._runner: Runner | None = None
         self._steps = 0

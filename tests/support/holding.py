@@ -22,7 +22,9 @@ class Taken:
         self.reasons: list[str] = []
         self.stored: list[Callable[[], None] | None] = []
 
-    def __call__(self, frame: Any, size: int, stored: Callable[[], None] | None = None) -> None:
+    def __call__(
+        self, frame: Any, size: int, stored: Callable[[], None] | None = None, traceparent: str | None = None
+    ) -> None:
         self.frames.append(frame)
         self.sizes.append(size)
         self.stored.append(stored)

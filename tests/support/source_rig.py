@@ -14,6 +14,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bridge.adapter import Record, Walk
+from bridge.core.content import data_of
 from bridge.core.facts import Ask
 from bridge.core.record import Json
 from bridge.core.secret import Masker
@@ -52,6 +53,8 @@ class SourceRig:
         self.vendor = SimVendor()
         self.news: list[News] = []
         self.runner: Runner | None = None
+        self.structured = False
+        """In which content mode the next runner writes."""
         self._adapter = adapter(settings)
 
     async def see(self, message: Msg) -> None:
@@ -59,7 +62,7 @@ class SourceRig:
         vendor, _, entity, change, id_ = message.subject.split(".")[-5:]
         headers = message.headers or {}
         expected = int(headers["Nats-Expected-Last-Subject-Sequence"])
-        self.news.append(News(f"{vendor}.{entity}", change, id_, expected, json.loads(message.data)))
+        self.news.append(News(f"{vendor}.{entity}", change, id_, expected, data_of(headers, json.loads(message.data))))
 
     def told(self, entity: str = "sim.thing") -> list[tuple[str, str]]:
         """(id, change) of what was published of one kind of entity, in order."""
@@ -77,6 +80,7 @@ class SourceRig:
             roll=Random(0).random,
             masker=Masker(),
             owner={"instance": "test"},
+            structured=self.structured,
         )
         self.runner = Runner(Source(self._adapter), world)
         async with anyio.create_task_group() as group:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 
+from bridge.core.content import data_of
 from bridge.core.errors import Away
 from bridge.core.event import EXPECTED, Event, header_size
-from bridge.core.head import head_of
+from bridge.core.head import ce_id_of, head_of
 from bridge.core.record import Head, Json, Key
 from bridge.core.subject import cursor_subject, entity_filter, event_subject, state_key
 from bridge.edge.codec import encode
@@ -113,7 +114,7 @@ class JetStreamBook:
         self._line.check(self._epoch)
         if found is None or not _is(found, head):
             return None
-        data = wire.decode(found.payload)
+        data = data_of(found.headers, wire.decode(found.payload))
         return data.get("after") if isinstance(data, dict) else None
 
     async def stored(self, keys: Sequence[Key]) -> set[Key]:
@@ -183,4 +184,4 @@ def _receipt(last_seq: int, events: int, with_cursor: bool) -> Receipt:
 
 
 def _is(found: Message | None, head: Head) -> bool:
-    return found is not None and found.headers.get("ce-id") == head.ce_id
+    return found is not None and ce_id_of(found.headers) == head.ce_id

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import anyio
 
+from bridge.core.head import ce_id_of
 from bridge.core.record import Key
 from bridge.core.subject import owner_subject, state_key
 from bridge.edge.ledger.shape import LedgerNames
@@ -68,7 +69,7 @@ class Evidence:
         for key, mark in reversed(self._marks.items()):
             found = await js.get(stream, {"seq": mark.seq})
             if found is not None:
-                same = found.headers.get("ce-id") == mark.ce_id
+                same = ce_id_of(found.headers) == mark.ce_id
                 return (
                     ""
                     if same
@@ -93,4 +94,4 @@ class Evidence:
             if error.err_code == STREAM_NOT_FOUND:
                 return None
             raise
-        return "" if entry is None else entry.headers.get("ce-id", "")
+        return "" if entry is None else ce_id_of(entry.headers)

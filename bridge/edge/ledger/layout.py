@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from bridge.core.errors import Away, Unfit
+from bridge.core.head import ce_id_of
 from bridge.core.record import Json
 from bridge.core.subject import EVENTS, LIVE, OWNER
 from bridge.edge.ledger.confirm import confirmed
@@ -232,7 +233,7 @@ async def _why_wrong(js: JetStream, names: LedgerNames) -> str:
             if await js.get(names.stream, {"last_by_subj": f"{OWNER}.>"}) is not None:
                 return ""
             return f"stream {names.stream} was purged: no source has an owner record there"
-    elif there.headers.get("ce-id") == last.headers.get("ce-id"):
+    elif ce_id_of(there.headers) == ce_id_of(last.headers):
         return ""
     return f"stream {names.stream} has lost its end and gone on: the view knows of another event at {seq}"
 

@@ -10,7 +10,7 @@ import anyio
 import structlog
 
 from bridge.core.errors import Away
-from bridge.core.head import DIGEST, VERSION, head_of, id_of
+from bridge.core.head import DIGEST, ID, SUBJECT, VERSION, head_of, id_of
 from bridge.core.record import Json
 from bridge.core.subject import EVENTS, cursor_subject, token, untoken
 from bridge.edge.ledger.confirm import confirmed, replicated
@@ -30,6 +30,7 @@ STEP_DOWN_S = 10.0
 """Between two such requests of one process: several sources open at a time, and one request serves them all."""
 
 _NEEDED = [(name, f"\r\n{name}: ".encode()) for name in (SOURCE, "ce-id", "ce-subject", DIGEST)]
+_INSTEAD = {of: (name, f"\r\n{name}: ".encode()) for of, name in (("ce-id", ID), ("ce-subject", SUBJECT))}
 _VERSION = f"\r\n{VERSION}: ".encode()
 
 log = structlog.get_logger()
@@ -209,6 +210,9 @@ def headers_of_head(block: bytes) -> Mapping[str, str]:
     found: dict[str, str] = {}
     for name, mark in _NEEDED:
         at = block.find(mark)
+        if at < 0 and name in _INSTEAD:
+            name, mark = _INSTEAD[name]
+            at = block.find(mark)
         if at < 0:
             # Spelt by another hand than ours.
             return parse_headers(block)

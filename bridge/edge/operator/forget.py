@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import anyio
 from nats.aio.client import Client
 
+from bridge.core.content import data_of
 from bridge.core.errors import Away, Unfit
 from bridge.core.record import Json
 from bridge.core.subject import EVENTS, TELEMETRY, token, untoken
@@ -269,7 +270,7 @@ def _is_token(text: str) -> bool:
 
 def _before(message: Message) -> Json:
     try:
-        data = wire.decode(message.payload)
+        data = data_of(message.headers, wire.decode(message.payload))
     except ValueError:
         return None
     return data.get("before") if isinstance(data, dict) else None

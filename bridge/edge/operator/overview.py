@@ -8,6 +8,7 @@ from typing import Any
 
 from nats.aio.client import Client
 
+from bridge.core.content import attributes_of, data_of
 from bridge.core.event import timestamp
 from bridge.core.lease import Claim
 from bridge.core.record import Json
@@ -177,7 +178,7 @@ def refused_since(cursor: dict[str, Json]) -> str | None:
 
 def _observed(message: Message) -> str | None:
     """When the bridge observed it: carried in the event itself."""
-    return message.headers.get("ce-observedtime")
+    return attributes_of(message.headers, _object(message)).get("observedtime")
 
 
 def _text(subject_token: str) -> str:
@@ -189,7 +190,8 @@ def _text(subject_token: str) -> str:
 
 
 def _after(message: Message) -> dict[str, Json]:
-    after = _object(message).get("after")
+    data = data_of(message.headers, _object(message))
+    after = data.get("after") if isinstance(data, dict) else None
     return after if isinstance(after, dict) else {}
 
 

@@ -12,7 +12,9 @@ from typing import NamedTuple, cast
 
 import pytest
 
+from bridge.core.content import data_of
 from bridge.core.errors import Away
+from bridge.core.head import ce_id_of
 from bridge.core.record import Head, Json, Key
 from bridge.core.subject import TELEMETRY
 from bridge.edge.ledger.layout import LedgerNames, state_config, stream_config, telemetry_config
@@ -22,6 +24,7 @@ from bridge.edge.nats.connection import connect
 from bridge.edge.nats.jetstream import JetStream, Nobody
 from bridge.edge.nats.options import NatsOptions
 from bridge.engine.ports import BatchStale, Book, Cursor, Ledger, Stale, Stored
+from tests.support import sealing
 from tests.support.emptying import remove_streams
 from tests.support.memory_ledger import MemoryLedger
 from tests.support.nats_cluster import cluster_ready, nats_cluster_blocking, step_down
@@ -97,8 +100,8 @@ class Real(Side):
         found = []
         seq = 1
         while (message := await self.js.get("BRIDGE", {"next_by_subj": "events.>", "seq": seq})) is not None:
-            after = json.loads(message.payload)["after"]
-            found.append(Found(message.seq, message.subject, message.headers["ce-id"], after))
+            after = data_of(message.headers, json.loads(message.payload))["after"]
+            found.append(Found(message.seq, message.subject, ce_id_of(message.headers), after))
             seq = message.seq + 1
         return found
 
@@ -108,11 +111,8 @@ class Real(Side):
         entries = {}
         seq = 1
         while (message := await self.js.get("KV_bridge-state", {"next_by_subj": ">", "seq": seq})) is not None:
-            change = message.headers["ce-type"].rpartition(".")[2]
-            entries[message.subject.removeprefix("$KV.bridge-state.")] = (
-                change,
-                json.loads(message.payload)["after"],
-            )
+            data = data_of(message.headers, json.loads(message.payload))
+            entries[message.subject.removeprefix("$KV.bridge-state.")] = (data["change"], data["after"])
             seq = message.seq + 1
         return entries
 
@@ -296,6 +296,16 @@ def kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def anyio_backend(kind: str) -> str:
     return kind.partition("-")[2]
+
+
+EVERY = ("created", "updated", "deleted", "snapshot", "occurred")
+STRUCTURED = {"operated-asyncio": EVERY[1:3], "imported-asyncio": EVERY, "twin-trio": EVERY, "twin-asyncio": EVERY[:1]}
+"""The changes that are written in structured mode. The promises are the same, so that needs no kind of its own."""
+
+
+@pytest.fixture(autouse=True)
+def content_mode(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sealing, "structured", STRUCTURED.get(kind, ()).__contains__)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from bridge.core.head import ce_id_of, id_of
 from bridge.edge.ledger.recall import headers_of_head
 from bridge.edge.nats.answers import NoAnswer, parse_headers
 from bridge.edge.nats.connection import connect
@@ -19,6 +20,20 @@ OURS = (
     b"NATS/1.0\r\nce-id: 0123\r\nce-subject: a%20b\r\nce-time: 2026-01-01T00:00:00Z\r\nBridge-Digest: 1:ab\r\n"
     b"Bridge-Version: 7\r\nNats-Stream-Source: BRIDGE 41 x > events.v.s.e.created.a\r\n\r\n"
 )
+
+
+WHOLE = (
+    b"NATS/1.0\r\nContent-Type: application/cloudevents+json; charset=UTF-8\r\nBridge-Id: 0123\r\n"
+    b"Bridge-Subject: a%20b\r\nBridge-Digest: 1:ab\r\nNats-Stream-Source: BRIDGE 41 x > events.v.s.e.created.a\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("block", [WHOLE, OURS.replace(b"ce-subject", b"Bridge-Subject"), OURS])
+def test_a_head_is_found_in_either_content_mode(block: bytes) -> None:
+    """Name and id come from the headers that stand for the attributes, without looking at every other."""
+    headers = headers_of_head(block)
+    assert len(headers) == 4 + (b"Version" in block)
+    assert (ce_id_of(headers), id_of(headers)) == ("0123", "a b")
 
 
 @pytest.mark.parametrize("block", [OURS, OURS.replace(b"Bridge-Version: 7\r\n", b""), OURS.replace(b": 0123", b": ")])
