@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 
 from bridge.core.errors import Away
 from bridge.core.event import Event
-from bridge.engine.batching import BATCH_EVENTS, cut
+from bridge.engine.batching import BATCH_EVENTS, Sealed, cut
+from bridge.engine.belt import Turn
 from bridge.engine.clerk import Clerk
 from bridge.engine.counts import Counts
+from bridge.engine.exclusive import Exclusive
 from bridge.engine.ports import BatchStale, Book
 from bridge.engine.scribe import Note
 
@@ -24,15 +26,26 @@ class Bulk:
     a look then tells which it holds.
     """
 
-    def __init__(self, book: Book, clerk: Clerk, counts: Counts, settle: Callable[[Event, int], None]) -> None:
+    def __init__(
+        self, book: Book, clerk: Clerk, counts: Counts, settle: Callable[[Event, int], None], exclusive: Exclusive
+    ) -> None:
         self._book = book
         self._clerk = clerk
         self._counts = counts
         self._settle = settle
+        self._exclusive = exclusive
 
-    async def store(self, notes: Sequence[Note]) -> None:
-        """Returns when every note is in the stream. The notes are of different records. Raises Away."""
-        sealed, refusals, size = await self._clerk.news(notes), 0, BATCH_EVENTS
+    async def store(self, notes: Sequence[Note], turn: Turn) -> None:
+        """Returns when every note is in the stream, at its `turn`. The notes are of different records. Raises Away."""
+        # What occurs once has no state that would have to wait for its turn.
+        sealed = await self._clerk.news(notes)
+        # Nobody is kept from anything meanwhile: whoever goes before may be about to store the same.
+        await turn()
+        async with self._exclusive.hold(note.key for note in notes):
+            await self._store(self._clerk.unstored(sealed))
+
+    async def _store(self, sealed: list[Sealed]) -> None:
+        refusals, size = 0, BATCH_EVENTS
         while sealed:
             part, rest = cut(sealed, size)
             events = [event for _, event in part]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from bridge.core.differ import judge
 from bridge.core.event import Event
 from bridge.core.record import Head, Json, Key
-from bridge.engine.batching import side_by_side
+from bridge.engine.batching import Sealed, side_by_side
 from bridge.engine.breath import in_slices
 from bridge.engine.counts import Counts
 from bridge.engine.known import Known, Once
@@ -67,4 +67,8 @@ class Clerk:
             return self._scribe.seal(note, change, self._heads.get(note.key), befores.get(note.key))
 
         sealed = await in_slices(seal, news)
+        return self.unstored(sealed)
+
+    def unstored(self, sealed: Iterable[Sealed]) -> list[Sealed]:
+        """Those that are not known to be stored already, of what occurs once."""
         return [(note, event) for note, event in sealed if not (note.record.occurred and note.key in self._once)]

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import anyio
+from anyio.lowlevel import checkpoint
+
 from bridge.adapter import Json, Malformed, Record, Walk
 from bridge.core.subject import TELEMETRY
+from bridge.engine.belt import Turn
 from bridge.engine.ports import Book
-from bridge.engine.scribe import Scribe
+from bridge.engine.scribe import Scribe, Traces
 from bridge.engine.sequencer import Counts, Sequencer
 
 
@@ -21,6 +25,7 @@ class Lanes:
         self._scribe = replace(scribe, lane=TELEMETRY)
         self._counts = counts
         self._telemetry: Sequencer | None = None
+        self._opening = anyio.Lock()
 
     async def prepare(self, walks: Sequence[Walk], disorder_s: float) -> None:
         """Open what these walks need, with pushes that may be so far out of order. Raises Away."""
@@ -49,22 +54,30 @@ class Lanes:
         return not walk.telemetry and walk.name in self._book.memory.forgotten
 
     async def live(
-        self, records: Sequence[Record], unreadable: Sequence[Malformed], *, feed: str, arrived_at: float
+        self,
+        records: Sequence[Record],
+        unreadable: Sequence[Malformed],
+        *,
+        feed: str,
+        arrived_at: float,
+        traces: Traces | None = None,
     ) -> list[Record]:
-        """Store live records, each in its lane; returns those that were not, see `Sequencer.live`.
+        """Store live records that are no telemetry; returns those that were not stored, see `Sequencer.live`.
 
         What could not be read is the bridge's own news, and no telemetry.
         """
-        aside = [record for record in records if record.telemetry]
-        if any(not record.occurred for record in aside):
+        return await self.main.live(records, unreadable, feed=feed, arrived_at=arrived_at, traces=traces)
+
+    async def measured(
+        self, records: Sequence[Record], *, feed: str, traces: Traces | None = None, turn: Turn = checkpoint
+    ) -> None:
+        """Store live telemetry at its `turn`: see `Sequencer.once`."""
+        if any(not record.occurred for record in records):
             raise ValueError(f"feed {feed}: telemetry must occur once")
-        news = [record for record in records if not record.telemetry]
-        doubtful = await self.main.live(news, unreadable, feed=feed, arrived_at=arrived_at)
-        if aside:
-            await (await self._aside()).once(aside, feed=feed)
-        return doubtful
+        await (await self._aside()).once(records, feed=feed, traces=traces, turn=turn)
 
     async def _aside(self) -> Sequencer:
-        if self._telemetry is None:
-            self._telemetry = Sequencer(await self._book.telemetry(), self._scribe, self._counts)
-        return self._telemetry
+        async with self._opening:
+            if self._telemetry is None:
+                self._telemetry = Sequencer(await self._book.telemetry(), self._scribe, self._counts)
+            return self._telemetry

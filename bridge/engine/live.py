@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 import anyio.lowlevel
 import structlog
 from anyio.abc import TaskStatus
+from anyio.lowlevel import checkpoint
 
 from bridge.adapter import Look, Record
 from bridge.core.errors import Malformed, Overrun, Retry
 from bridge.core.event import timestamp
 from bridge.core.gap import Gap
 from bridge.core.subscription import observed, subscription_of
+from bridge.core.trace import parse
+from bridge.engine.belt import Belt, Turn
 from bridge.engine.groups import task_group
 from bridge.engine.herald import announce_gap
 from bridge.engine.inbox import Arrived, Inbox
@@ -41,7 +45,10 @@ class Live:
         self._status = status
         self._log = log.bind(source=source.name)
         self._blind_since_ms: int | None = None
-        self._unstored_since_ms: int | None = None
+        self._unstored: list[int] = []
+        """When what is under way was taken: milliseconds since the Unix epoch."""
+        self._taken_ms = 0
+        """When anything was taken last, or the session begun: what waits arrived after that."""
         self._first = True
         self._failures = 0
         self._quiet_until = 0.0
@@ -61,6 +68,7 @@ class Live:
         is told to `failing` and asked for again: what is pushed is not held up by it for longer than must be.
         """
         inbox = Inbox()
+        self._taken_ms = self._world.wall()
         reading.walker.lanes.main.arrivals.waiting_since = lambda: inbox.oldest_at
         caught_up = anyio.Event()
         self.failed = False
@@ -91,12 +99,19 @@ class Live:
         finally:
             self._status.inbox = inbox.statistics()
             if self._only_pushed(reading) and self._blind_since_ms is None:
-                self._blind_since_ms = self._unstored_since_ms or self._world.wall()
-            self._unstored_since_ms = None
+                self._blind_since_ms = min([*self._unstored, self._waiting_since_ms(inbox)])
+            self._unstored = []
 
     def _only_pushed(self, reading: Reading) -> bool:
-        """Whether something is pushed that no reading would find."""
-        return not reading.schedule.walks or self._adapter.live_only
+        """Whether something is pushed that no reading would find, nor the vendor repeat until we have confirmed it."""
+        return self._adapter.hook is None and (not reading.schedule.walks or self._adapter.live_only)
+
+    def _waiting_since_ms(self, inbox: Inbox) -> int:
+        """Since when something may lie in the inbox, or was forgotten there; now if nothing does."""
+        if inbox.forgot:
+            return self._taken_ms
+        waited_s = 0.0 if inbox.oldest_at is None else anyio.current_time() - inbox.oldest_at
+        return self._world.wall() - math.ceil(waited_s * 1000)
 
     async def _listen(self, feed: Feed, inbox: Inbox, *, task_status: TaskStatus[None]) -> None:
         # Whatever ends it, unless it is the reading beside it: then this task is cancelled.
@@ -110,28 +125,33 @@ class Live:
 
     async def _pump(self, inbox: Inbox, reading: Reading, caught_up: anyio.Event) -> None:
         await caught_up.wait()
-        taken_ms = self._world.wall()
-        walker = reading.walker
-        while True:
-            try:
-                frames = await inbox.take()
-            except Overrun as error:
-                self._log.warning("live.missed", reason=str(error))
+        async with task_group() as group:
+            belt = Belt(group)
+            while True:
+                try:
+                    frames = await inbox.take()
+                except Overrun as error:
+                    self._log.warning("live.missed", reason=str(error))
+                    self._status.inbox = inbox.statistics()
+                    reading.missed()
+                    if self._only_pushed(reading):
+                        # What is forgotten arrived after what was taken last.
+                        since_ms = self._taken_ms
+                        # Should the ledger be away now, the gap until the next session covers it.
+                        self._unstored.append(since_ms)
+                        gap = Gap(FEED, str(error), since_ms, self._world.wall())
+                        await announce_gap(reading.walker.lanes.main, gap)
+                        self._unstored.remove(since_ms)
+                    continue
+                taken_ms = self._taken_ms = self._world.wall()
+                self._unstored.append(taken_ms)
+                await self._store(frames, reading, belt, taken_ms)
                 self._status.inbox = inbox.statistics()
-                reading.missed()
-                if self._only_pushed(reading):
-                    # What is forgotten arrived after what was taken last.
-                    await announce_gap(walker.lanes.main, Gap(FEED, str(error), taken_ms, self._world.wall()))
-                continue
-            taken_ms = self._world.wall()
-            self._unstored_since_ms = self._unstored_since_ms or taken_ms
-            await self._store(frames, reading)
-            self._status.inbox = inbox.statistics()
-            self._unstored_since_ms = taken_ms if self._status.inbox.frames else None
-            # Lets a page that waits for one of these entities have its turn.
-            await anyio.lowlevel.checkpoint()
+                # Lets a page that waits for one of these entities have its turn.
+                await anyio.lowlevel.checkpoint()
 
-    async def _store(self, frames: Sequence[Arrived], reading: Reading) -> None:
+    async def _store(self, frames: Sequence[Arrived], reading: Reading, belt: Belt, taken_ms: int) -> None:
+        """Returns when all is stored but for telemetry, which goes on the belt."""
         walker = reading.walker
         main = walker.lanes.main
         records: list[Record] = []
@@ -141,13 +161,15 @@ class Live:
         told: dict[str, None] = {}
         hints: list[str] = []
         owed: list[tuple[Callable[[], None], Sequence[Record]]] = []
-        for frame, arrived_at, stored in frames:
+        traces: dict[int, str | None] = {}
+        for frame, arrived_at, stored, context in frames:
+            spoilt: list[Malformed] = []
             try:
                 if isinstance(frame, Malformed):
                     raise frame
                 found = self._adapter.live(frame)
             except Malformed as error:
-                unreadable.append(error)
+                spoilt.append(error)
                 found = ()
             except Retry as error:
                 # The vendor had something to tell and could not: the session is well, and catch-up will find it.
@@ -157,6 +179,10 @@ class Live:
             familiar, strange = walker.aliases.familiar([one for one in found if isinstance(one, Record)])
             fresh = [record for record in familiar if not main.outdated(record, arrived_at)]
             records += fresh
+            unreadable += spoilt
+            if fresh or spoilt:
+                traceparent = parse(context) or self._world.trace()
+                traces.update((id(one), traceparent) for one in (*fresh, *spoilt))
             strangers += strange
             hints += looks
             # Where a page has said something newer, that may not be stored yet: nothing is acknowledged.
@@ -167,16 +193,25 @@ class Live:
         if failures:
             self._note_failures(failures)
             reading.missed()
-        doubtful = await walker.lanes.live(records, unreadable, feed=FEED, arrived_at=frames[0].at)
+        measured = [record for record in records if record.telemetry]
+        news = [record for record in records if not record.telemetry] if measured else records
+        doubtful = await walker.lanes.live(news, unreadable, feed=FEED, arrived_at=frames[0].at, traces=traces)
         for entity in dict.fromkeys([*hints, *(record.entity for record in [*strangers, *doubtful])]):
             reading.look(entity)
         unsure = {id(record) for record in doubtful}
-        for tell, told_of in owed:
-            # What is doubted may yet turn out otherwise: only what lies in the ledger is acknowledged.
-            if not any(id(record) in unsure for record in told_of):
-                tell()
+        # What is doubted may yet turn out otherwise: only what lies in the ledger is acknowledged.
+        tell = [tell for tell, told_of in owed if not any(id(record) in unsure for record in told_of)]
         for name in told:
             await self._note_observed(name, walker)
+
+        async def finish(turn: Turn) -> None:
+            if measured:
+                await walker.lanes.measured(measured, feed=FEED, traces=traces, turn=turn)
+            for stored in tell:
+                stored()
+            self._unstored.remove(taken_ms)
+
+        await (belt.put(finish) if measured else finish(checkpoint))
 
     def _note_failures(self, failures: Sequence[Retry]) -> None:
         """Log what the vendor pushed in place of news: at most once a minute, with how many there were."""

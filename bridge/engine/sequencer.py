@@ -10,12 +10,15 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from anyio.lowlevel import checkpoint
+
 from bridge.core.errors import Away, Malformed
 from bridge.core.event import Event
-from bridge.core.record import Head, Json, Key, Record, Via
+from bridge.core.record import Head, Json, Key, Record
 from bridge.engine.arrivals import Arrivals
 from bridge.engine.batching import BATCH_EVENTS, cut, one_per_entity, rounds, side_by_side
 from bridge.engine.belief import Belief
+from bridge.engine.belt import Turn
 from bridge.engine.breath import breathe, in_slices
 from bridge.engine.bulk import LEAST, Bulk
 from bridge.engine.clerk import Clerk
@@ -24,7 +27,7 @@ from bridge.engine.dispute import explained, undisputed
 from bridge.engine.exclusive import Exclusive
 from bridge.engine.known import Known, Once
 from bridge.engine.ports import BatchStale, Book, Cursor, Stale, Stored, Unknown
-from bridge.engine.scribe import OWN_VENDOR, Note, Scribe
+from bridge.engine.scribe import OWN_VENDOR, Note, Scribe, Traces, together
 
 REFUSALS = 3
 """A batch refused this often is halved; a single change refused this often means that somebody else writes."""
@@ -41,7 +44,7 @@ class Sequencer:
         self._exclusive = Exclusive()
         self._once = Once()
         self._clerk = Clerk(book, scribe, self._heads, self._once, counts)
-        self._bulk = Bulk(book, self._clerk, counts, self._settle)
+        self._bulk = Bulk(book, self._clerk, counts, self._settle, self._exclusive)
         self.arrivals = Arrivals()
         self._belief = Belief(self.arrivals, self._heads)
         self._tainted: set[Key] = set()
@@ -63,10 +66,7 @@ class Sequencer:
         return self._scribe.key(entity, id_) in self._heads
 
     def knows_anything(self) -> bool:
-        """Whether the stream held any entity of this source when the book was opened, or holds one now.
-
-        What the bridge said itself (`source.blocked`) does not count.
-        """
+        """Whether the stream held any entity of the vendor's when the book was opened, or holds one now."""
         return self._heads.any_theirs
 
     def cursor(self, walk: str) -> Cursor:
@@ -83,8 +83,7 @@ class Sequencer:
 
     async def last_known(self, entity: str, id_: str) -> Json:
         """The `after` of the entity's last event; None if nothing holds it any more."""
-        key = self._scribe.key(entity, id_)
-        head = self._heads.get(key)
+        head = self._heads.get(key := self._scribe.key(entity, id_))
         return None if head is None else await self._book.after(key, head)
 
     # --- the two writes ---
@@ -96,34 +95,35 @@ class Sequencer:
         *,
         feed: str = "live",
         arrived_at: float | None = None,
+        traces: Traces | None = None,
     ) -> list[Record]:
         """Store live records, which came at `arrived_at` or later: in order per entity, otherwise side by side.
 
         Returns, when all others are stored, those that may be older than what is known: only the vendor can tell.
         """
         # In one breath: a pass that began meanwhile would read what is newer, and could store it before these.
-        notes = [self._scribe.note(record, "live") for record in records]
-        notes += [self._scribe.quarantine(error, feed) for error in unreadable]
+        notes = list(map(self._scribe.noting("live", feed, traces=traces), together(records, unreadable)))
         self.arrivals.pushed(note.key for note in notes if not note.record.occurred)
         doubtful: list[Note] = []
         await self._store_singly(notes, doubtful, arrived_at)
         self.counts.held += len(doubtful)
         return [note.record for note in doubtful]
 
-    async def once(self, records: Sequence[Record], *, feed: str = "live") -> None:
-        """Store live records that all occurred once, many together. Returns when every one is stored."""
+    async def once(
+        self, records: Sequence[Record], *, feed: str = "live", traces: Traces | None = None, turn: Turn = checkpoint
+    ) -> None:
+        """Store live records that all occurred once, at their `turn`, many together. Returns when all are stored."""
         if len(records) < LEAST:
-            await self.live(records, feed=feed)
-            return
-        notes, _ = one_per_entity(await in_slices(lambda record: self._scribe.note(record, "live"), records))
-        async with self._exclusive.hold(note.key for note in notes):
-            await self._bulk.store(notes)
+            await turn()
+            await self.live(records, feed=feed, traces=traces)
+        else:
+            notes = await in_slices(self._scribe.noting("live", feed, traces=traces), records)
+            await self._bulk.store(one_per_entity(notes)[0], turn)
 
     def outdated(self, record: Record, arrived_at: float) -> bool:
         """Whether a page has said something newer than a push that arrived then. Versions speak for themselves."""
-        if record.version is not None or record.occurred:
-            return False
-        return self.arrivals.outdated(self._scribe.key(record.entity, record.id), arrived_at)
+        ordered = record.version is not None or record.occurred
+        return not ordered and self.arrivals.outdated(self._scribe.key(record.entity, record.id), arrived_at)
 
     async def relent(self) -> None:
         """Never returns: stores pushes that were doubted, as of those things no page says anything."""
@@ -163,9 +163,8 @@ class Sequencer:
         alone, unless versions tell which is newer. `asked_at`, `lag_s`: when the page was asked for, and how old it
         may be: what disagrees with something newer is held back. `marks`: see `Rows`.
         """
-        via: Via = "snapshot" if first_read else "catchup"
-        notes = await in_slices(self._scribe.noting(via, first_read, marks), records)
-        notes += [self._scribe.quarantine(error, walk) for error in unreadable]
+        noting = self._scribe.noting("snapshot" if first_read else "catchup", walk, first_read=first_read, marks=marks)
+        notes = await in_slices(noting, together(records, unreadable))
         for note in notes:
             # What is passed over below settles nothing.
             if not self._belief.overtaken(note, since):
@@ -212,8 +211,7 @@ class Sequencer:
                         self.arrivals.doubt(note)
                     doubtful += unsure
                     now = [note for note in now if note not in unsure]
-                again = await self._append(now, tries)
-            notes = again + notes
+                notes = await self._append(now, tries) + notes
 
     async def _append(self, notes: list[Note], tries: dict[Key, int]) -> list[Note]:
         await self._look_at([note.key for note in notes if note.own and note.key not in self._heads])
