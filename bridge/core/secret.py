@@ -140,6 +140,8 @@ class Masker:
         for value in self._learned_short:
             if value in payload:
                 return True
+        if not self._learned_blocks:
+            return False
         # Any of a thousand tokens may still be valid, and to search for each takes a millisecond. So first: does one
         # of the payload's blocks occur at the end of a token? As good as never, unless the token is there.
         blocks = memoryview(payload)[: len(payload) // _BLOCK * _BLOCK].cast("Q").tolist()

@@ -242,10 +242,12 @@ SHAPES: Mapping[str, Shape] = {
 }
 """Every version there is, as `person/1`."""
 
+_NEWEST = {one.name: one for one in sorted(SHAPES.values(), key=lambda one: one.version)}
+
 
 def newest(name: str) -> Shape | None:
     """The newest version of a shape; None where no shape is called so."""
-    return max((one for one in SHAPES.values() if one.name == name), key=lambda one: one.version, default=None)
+    return _NEWEST.get(name)
 
 
 def announced(entity: str, kinds: Mapping[str, str]) -> str | None:

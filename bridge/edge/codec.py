@@ -31,8 +31,6 @@ def encode(value: Json) -> bytes:
 def decode(data: bytes) -> Json:
     """The JSON value `data` holds. Raises Malformed with the reason in words; the data is not quoted."""
     data = data.removeprefix(_BOM)
-    if not data.strip():
-        raise Malformed("empty body", raw=data)
     opening = data.count(b"[") + data.count(b"{")
     if opening > max(MOST_CONTAINERS, len(data) // BYTES_EACH):
         raise Malformed(f"JSON of {opening} lists and objects in {len(data)} bytes: no record is like that", raw=data)
@@ -43,6 +41,8 @@ def decode(data: bytes) -> Json:
     except UnicodeDecodeError:
         raise Malformed("JSON with invalid UTF-8", raw=data) from None
     except msgspec.DecodeError as error:
+        if not data.strip():
+            raise Malformed("empty body", raw=data) from None
         value = _leniently(data, str(error))
     # Each level opens with a bracket: what has few is not looked through.
     if opening > DEEPEST and _too_deep(value):

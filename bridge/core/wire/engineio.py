@@ -84,7 +84,7 @@ class Engineio:
         self._phase = Phase.FRESH
         self._open = False
         self._partial: Partial | None = None
-        self._head = b""
+        self._head = ""
         self._attached = 0
         self._partials = 0
 
@@ -219,7 +219,7 @@ class Engineio:
         late = "the next packet came in place of its attachments"
         moves: list[Move] = [] if self._partial is None else [self._abandon(late)]
         # Kept for what only shows once the packet is read, or never is.
-        self._head = text[:LONGEST_RAW].encode("utf-8", "replace")[:LONGEST_RAW]
+        self._head = text[:LONGEST_RAW]
         try:
             packet = self._codec.decode(text)
         except Malformed as error:
@@ -264,7 +264,7 @@ class Engineio:
     # Ends.
 
     def _unreadable(self, what: str) -> Unreadable:
-        return Unreadable(Malformed(what, raw=self._head))
+        return Unreadable(Malformed(what, raw=self._head.encode("utf-8", "replace")[:LONGEST_RAW]))
 
     def _abandon(self, why: str) -> Unreadable:
         self._partial = None
@@ -275,7 +275,7 @@ class Engineio:
         return [Close(code, error)]
 
     def _finish(self) -> None:
-        self._phase, self._partial, self._head = Phase.OVER, None, b""
+        self._phase, self._partial, self._head = Phase.OVER, None, ""
 
     def _demand(self, allowed: bool, what: str) -> None:
         if not allowed:

@@ -54,11 +54,12 @@ class Batches:
 
     async def _once(self, messages: Sequence[Outgoing]) -> Answer | None:
         name = uuid.uuid4().hex
+        named = f"{BATCH_ID}: {name}\r\n{BATCH_SEQUENCE}: "
         numbered = [
-            message._replace(headers={**message.headers, BATCH_ID: name, BATCH_SEQUENCE: str(number)})
+            Outgoing(message.subject, message.headers, message.payload, f"{named}{number}\r\n")
             for number, message in enumerate(messages, 1)
         ]
-        numbered[-1] = numbered[-1]._replace(headers={**numbered[-1].headers, BATCH_COMMIT: "1"})
+        numbered[-1] = numbered[-1]._replace(more=f"{numbered[-1].more}{BATCH_COMMIT}: 1\r\n")
         if len(messages) <= SMALL and sum(len(message.payload) for message in messages) <= SMALL_BYTES:
             return await self._in_one_go(numbered, name)
         # The first is a question, so that a refusal costs one message and not a thousand. The wait for its answer is
@@ -99,6 +100,6 @@ class Batches:
         One that it has stored meanwhile stays stored.
         """
         # A number that is missing ends a batch. It is not waited for, and nobody hears the server's complaint.
-        headers = {BATCH_ID: name, BATCH_SEQUENCE: str(MOST_EVENTS + 1), BATCH_COMMIT: "1"}
+        ends = f"{BATCH_ID}: {name}\r\n{BATCH_SEQUENCE}: {MOST_EVENTS + 1}\r\n{BATCH_COMMIT}: 1\r\n"
         with anyio.move_on_after(ABANDON_S, shield=True), contextlib.suppress(Away):
-            await self._publisher.publish([], unasked=[Outgoing(subject, headers, b"")])
+            await self._publisher.publish([], unasked=[Outgoing(subject, {}, b"", ends)])

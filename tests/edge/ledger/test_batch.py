@@ -26,7 +26,7 @@ class Server:
         self, messages: Sequence[Outgoing], *, unasked: Sequence[Outgoing] | None = None
     ) -> list[Answer | None]:
         def numbers(some: Sequence[Outgoing]) -> list[str]:
-            return [message.headers["Nats-Batch-Sequence"] for message in some]
+            return [message.more.partition("Nats-Batch-Sequence: ")[2].partition("\r\n")[0] for message in some]
 
         self.calls.append((numbers(messages), None if unasked is None else numbers(unasked)))
         return self._answers.pop(0) if messages else []

@@ -29,7 +29,8 @@ class SlowClient:
 
     async def _send_command(self, command: bytes) -> None:
         self.pending_data_size += len(command)
-        self.sent.append(command.split(b" ", 2)[1].decode())
+        # Several may be handed over as one.
+        self.sent += [one.split(b" ", 1)[0].decode() for one in command.split(b"HPUB ")[1:]]
 
     async def _flush_pending(self) -> None:
         return

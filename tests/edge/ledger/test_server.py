@@ -95,7 +95,7 @@ class Rig:
 
         async def lossy(message: Outgoing, reply: str) -> None:
             nonlocal left
-            if header in message.headers and left:
+            if (header in message.headers or f"{header}: " in message.more) and left:
                 left -= 1
                 return
             self.sent += 1
