@@ -13,6 +13,7 @@ from bridge.cli.broker import PermissionMissing
 from bridge.cli.exits import Exit
 from bridge.core.errors import Away, BridgeError, Unfit
 from bridge.edge.embedded.files import EmbeddedNatsFailed
+from bridge.edge.ingress.trouble import CannotListen, IngressMisconfigured, ListenForbidden
 from bridge.edge.ledger.layout import JetStreamOff, ServerTooOld
 from bridge.edge.nats.options import NatsMisconfigured
 from bridge.edge.nats.trouble import NatsUnauthorized, NatsUnreachable
@@ -27,6 +28,9 @@ _EXITS: list[tuple[type[BaseException], Exit]] = [
     (ServerTooOld, Exit.UNAVAILABLE),
     (JetStreamOff, Exit.UNAVAILABLE),
     (StreamMissing, Exit.UNAVAILABLE),
+    (IngressMisconfigured, Exit.CONFIG),
+    (ListenForbidden, Exit.NOPERM),
+    (CannotListen, Exit.UNAVAILABLE),
     (Unfit, Exit.CONFIG),
     (Away, Exit.TEMPFAIL),
     (BridgeError, Exit.SOFTWARE),

@@ -72,6 +72,9 @@ class NatsSettings:
     domain: str | None = option(None, doc="JetStream domain")
     api_prefix: str | None = option(None, doc="subject prefix of an imported JetStream API; instead of `domain`")
     inbox_prefix: str = option("_INBOX", doc="subject prefix of the replies we receive")
+    content_mode: Literal["binary", "structured"] = option(
+        "binary", doc='how CloudEvents are written: "binary" (headers) or "structured" (one JSON document)'
+    )
     sync_always: bool = option(
         True, doc="embedded only: acknowledge nothing before it is on disk; false: flush every two minutes"
     )
@@ -111,4 +114,40 @@ class DaemonSettings:
         10.0,
         doc="how long a daemon that died or stands still keeps its sources (seconds); another takes over after that",
         at_least=1,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngressTlsSettings:
+    """`[ingress.tls]`: our certificate, and who may show one to us. Paths are absolute once loaded."""
+
+    cert: str = option(doc="file of our certificate chain", path="file")
+    key: str = option(doc="file of the private key that belongs to `cert`", path="file")
+    client_ca: str | None = option(
+        None, doc="file of the authorities whose client certificates are accepted, for mutual TLS", path="file"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class IngressSettings:
+    """`[ingress]`: where webhooks come in. Opened only if a source takes webhooks."""
+
+    listen: str = option(
+        "127.0.0.1:8791", doc="address and port, such as 0.0.0.0:8791 or [::]:8791; port 0: any free one"
+    )
+    tls: IngressTlsSettings | None = option(None, doc="encryption; a table with cert, key, client_ca")
+    max_connections: int = option(1000, doc="connections at once; more are closed at once", at_least=1)
+    header_timeout_s: float = option(
+        10.0, doc="a request line and headers that take longer end the connection", at_least=0.1
+    )
+    idle_timeout_s: float = option(
+        75.0,
+        doc="a connection without a request is closed after that; more than a load balancer in front of us takes",
+        at_least=0.1,
+    )
+    body_timeout_s: float = option(20.0, doc="a body that takes longer is answered with 408", at_least=0.1)
+    answer_timeout_s: float = option(
+        10.0,
+        doc="a delivery that NATS has not stored by then is answered with 503: the sender tries again",
+        at_least=0.1,
     )

@@ -34,7 +34,7 @@ class Authority:
     def issue(
         self, stem: str, *names: str, valid: datetime.timedelta = datetime.timedelta(days=1)
     ) -> tuple[Path, Path]:
-        """Certificate and key for these host names and addresses. A negative `valid`: expired by so much."""
+        """Certificate and key for these host names, addresses and URIs. A negative `valid`: expired by so much."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
@@ -69,6 +69,8 @@ class Authority:
 
 
 def _general(name: str) -> x509.GeneralName:
+    if "://" in name:
+        return x509.UniformResourceIdentifier(name)
     try:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
