@@ -8,7 +8,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from bridge.adapter import BaseSettings, Secret, Token
-from bridge.cli import configuration, output
+from bridge.cli import check_hooks, configuration, output
 from bridge.cli.exits import Exit
 from bridge.edge.config.convert import fields_of
 from bridge.edge.config.schema import default_of
@@ -22,13 +22,19 @@ ONLINE = "bridge.cli.check_online"
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """`bridged check [--online]`."""
+    """`bridged check [--online | --sample FILE [--source NAME]]`."""
     if importlib.util.find_spec(ONLINE):
         parser.add_argument("--online", action="store_true", help="also talk to NATS and to every vendor")
+    parser.add_argument("--sample", metavar="FILE", help="say which events a webhook's delivery would make; JSON")
+    parser.add_argument("--source", metavar="NAME", help="of which source the sample is; default: the only one")
 
 
 def run(args: argparse.Namespace) -> int:
     """Load and explain. Raises ConfigErrors, which is exit code 78."""
+    if args.sample is not None:
+        from bridge.cli import check_sample
+
+        return check_sample.run(args, configuration.load(args, vendor_secrets=False))
     config = configuration.load(args)
     if args.json and not getattr(args, "online", False):
         output.emit(report(config))
@@ -59,6 +65,9 @@ def _source(config: Config, source: BaseSettings) -> dict[str, Any]:
     fields = fields_of(type(source)).items()
     listens = config.adapter(source).listens
     secrets = {key: getattr(source, key) for key, _ in fields if isinstance(getattr(source, key), Secret)}
+    for key, _ in fields:
+        if isinstance(several := getattr(source, key), list):
+            secrets |= {f"{key}[{index}]": one for index, one in enumerate(several) if isinstance(one, Secret)}
     inferred = {
         key: field
         for key, (field, _) in fields
@@ -73,6 +82,7 @@ def _source(config: Config, source: BaseSettings) -> dict[str, Any]:
             {"name": one.name, "entity": one.shape or one.entity, "shape": one.shape, "verified": None}
             for one in getattr(source, "subscription", ())
         ],
+        "takes": check_hooks.takes(source, config.ingress),
         "omit": list(cls.omit if source.omit is None else source.omit),
         "omit_from": "adapter" if source.omit is None else "configuration",
         "raw": source.raw,
@@ -118,7 +128,9 @@ def _show(report: dict[str, Any]) -> None:
 
 def _rows(source: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [("reads", _walk(walk)) for walk in source["reads"] or ()]
-    if not rows:
+    if takes := source["takes"]:
+        rows.append(("takes", check_hooks.told(takes)))
+    elif not rows:
         rows.append(("reads", "what the vendor names at login"))
     for one in source["listens"]:
         how = "the adapter's own mapping" if one["shape"] else "mapped here"

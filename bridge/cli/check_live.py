@@ -22,7 +22,9 @@ from bridge.engine.vigil import SessionStatistics
 class Drop:
     """Implements `Offer`: a check keeps nothing."""
 
-    def __call__(self, frame: Any, size: int, stored: Callable[[], None] | None = None) -> None:
+    def __call__(
+        self, frame: Any, size: int, stored: Callable[[], None] | None = None, traceparent: str | None = None
+    ) -> None:
         """Forget it."""
 
     def missed(self, reason: str) -> None:

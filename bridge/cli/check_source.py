@@ -47,6 +47,8 @@ async def try_source(
     `observed` is what the stream remembers of the source's subscriptions; None: not known.
     """
     name = adapter.settings.name
+    if adapter.hook is not None:
+        return [passed(f"{name}: webhooks", "nobody is asked anything: the sender comes to us; see --sample")]
     quota = quotas.of(adapter.budget_key, adapter.limit)
     reader = Reader(adapter, http, quota, wall, masker.add)
     findings: list[Finding] = []

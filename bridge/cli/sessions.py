@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from bridge.adapter import Adapter, GraphqlSession, LiveSettings, SocketioSession, StreamSession, Token
 from bridge.core.session import Session
 from bridge.core.url import place
 from bridge.core.wire.engineio import Engineio
-from bridge.core.wire.packets import Machine
+from bridge.core.wire.packets import Codec, Machine
 from bridge.edge.codec import decode
-from bridge.edge.socketio_codec import SocketioCodec
 from bridge.engine.pace import KNOCKS, Paced
 from bridge.engine.ports import Feed, Sockets
 from bridge.engine.quota import Quotas
@@ -22,20 +22,29 @@ from bridge.engine.stream import StreamFeed
 from bridge.engine.subscriptions import GraphqlFeed
 from bridge.engine.vigil import SessionStatistics
 
-_codec = SocketioCodec()
+if TYPE_CHECKING:
+    from bridge.engine.hooks import Hooks
 
 
 class Sessions:
     """Makes sources. One object for the process: ids of operations are never used twice in it."""
 
-    def __init__(self, sockets: Sockets, roll: Callable[[], float]) -> None:
+    def __init__(self, sockets: Sockets, roll: Callable[[], float], hooks: Hooks | None = None) -> None:
+        """`hooks`: where the doors of those are that take webhooks; without it nothing comes to them."""
         self._sockets = sockets
+        self._hooks = hooks
         self._roll = roll
         self._numbers = itertools.count(1)
         self._doors = Quotas()
 
     def source(self, adapter: Adapter[Any]) -> Source:
-        """The adapter as a source, with its live session if it listens."""
+        """The adapter as a source, with its live session if it listens, or its door if it takes webhooks."""
+        if self._hooks is not None and adapter.hook is not None:
+            # Only who takes webhooks waits for it.
+            from bridge.engine.hooks import HookFeed
+
+            door = self._hooks.door(adapter.settings.name, adapter.hook)
+            return Source(adapter, lambda _: HookFeed(door), session=door.statistics, shared=True)
         if not adapter.listens:
             return Source(adapter)
         statistics = SessionStatistics()
@@ -61,4 +70,12 @@ class Sessions:
 
 def machine(session: SocketioSession) -> Machine:
     """A fresh Engine.IO machine for one connection of this session."""
-    return Engineio(session, _codec)
+    return Engineio(session, _codec())
+
+
+@functools.cache
+def _codec() -> Codec:
+    # Only who has such a session waits for the library.
+    from bridge.edge.socketio_codec import SocketioCodec
+
+    return SocketioCodec()

@@ -15,24 +15,27 @@ def judge(
 
     `digest` is the record's, over what would be published. `first_read`: this is the first look at the source,
     so what is found there is not news. `live`: the record was pushed, so it may have been overtaken. A record that
-    is older than what is known is nothing new. What was normalised by another mapping version cannot be compared:
-    it is stored again as `snapshot`, which is not news.
+    is older than what is known is nothing new; one that is `unordered` is news whenever it is newer. What was
+    normalised by another mapping version cannot be compared: it is stored again as `snapshot`, which is not news.
     """
     if record.occurred:
         return "occurred" if head is None else None
     if head is None:
-        return None if record.gone else ("snapshot" if first_read else "created")
+        if record.gone:
+            return "deleted" if record.unordered else None
+        return "snapshot" if first_read else "created"
     age = _age(record, head)
     if age < 0:
         return None
+    newer = record.unordered and age > 0
     if record.gone:
-        return None if head.change == "deleted" else "deleted"
+        return "deleted" if newer or head.change != "deleted" else None
     if head.change == "deleted":
         # The version that was deleted, pushed late, does not bring the entity back to life; a page that holds it does.
         late = live and age == 0 and record.version is not None and head.version is not None
         return None if late else "created"
     if head.digest == digest:
-        return None
+        return "updated" if newer else None
     return "updated" if mapping_of(head.digest) == mapping_of(digest) else "snapshot"
 
 

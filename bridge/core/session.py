@@ -1,4 +1,7 @@
-"""Live sessions that are no GraphQL, as data: where to connect and when to give up. Times are seconds."""
+"""Live sessions that are no GraphQL, as data: where to connect and when to give up. Times are seconds.
+
+And the one that is the other way round, where the vendor comes to us: webhooks.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from bridge.core.facts import GraphqlSession
+from bridge.core.hooks.verification import Proof
 from bridge.core.record import Json
 from bridge.core.secret import Secret
 
@@ -90,3 +94,26 @@ class StreamSession:
 
 
 Session = GraphqlSession | SocketioSession | StreamSession
+
+Content = Literal["auto", "json", "cloudevents"]
+
+
+@dataclass(frozen=True, slots=True)
+class HookSession:
+    """Webhooks that are posted to us: who may, and how much. Any number of instances take them at once.
+
+    `proof`: how a sender proves itself. `credentials`: headers that go no further than that. `most`: deliveries under
+    way at once. `named`: what names a delivery, asked of its frame (raises Malformed; None: its headers tell).
+    `allowed_origins`, `allowed_rate`: what CloudEvents senders are told that ask before they post. `retired`: nobody is
+    to post any more.
+    """
+
+    proof: Proof = field(repr=False)
+    credentials: Sequence[str] = ()
+    max_body_bytes: int = 1 << 20
+    most: int = 1000
+    content: Content = "auto"
+    named: Callable[[Json], Json] | None = field(default=None, repr=False)
+    allowed_origins: Sequence[str] = ()
+    allowed_rate: int | None = None
+    retired: bool = False

@@ -30,7 +30,7 @@ from bridge.engine.scribe import Scribe
 from bridge.engine.sequencer import Sequencer
 from bridge.engine.share import Share
 from bridge.engine.source import Source, Status, World
-from bridge.engine.tenancy import Lease, LeasedBook
+from bridge.engine.tenancy import Freehold, Lease, LeasedBook
 from bridge.engine.vitals import take_vitals
 from bridge.engine.walker import Walker
 
@@ -67,7 +67,8 @@ class Runner:
         """Hold the source until cancelled, for as long as its lease is ours, and stand by otherwise."""
         while True:
             try:
-                lease = await self._world.tenancies.take(self._source.name, self._held, self._measure)
+                tenancies = Freehold() if self._source.shared else self._world.tenancies
+                lease = await tenancies.take(self._source.name, self._held, self._measure)
                 self._bulletin.signal(Signal.GRANTED)
                 try:
                     async with task_group() as group:
@@ -333,4 +334,6 @@ class Runner:
             masker=world.masker,
             schema=adapter.schema,
             edition=cache(adapter.edition),
+            structured=world.structured,
+            trace=world.trace,
         )

@@ -22,7 +22,8 @@ from bridge.engine.vigil import SessionStatistics
 class World:
     """What all sources share. `roll` returns random numbers in [0, 1); `owner` goes into the owner records.
 
-    `tenancies`: where sources get their leases from; without any, every source is ours.
+    `tenancies`: where sources get their leases from; without any, every source is ours. `structured`: the content mode
+    of what is published. `trace` begins a trace (`bridge/core/trace.py`); None: events carry none.
     """
 
     ledger: Ledger
@@ -34,6 +35,8 @@ class World:
     masker: Masker
     owner: dict[str, Any]
     tenancies: Tenancies = field(default_factory=Freehold)
+    structured: bool = False
+    trace: Callable[[], str | None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +44,14 @@ class Source:
     """An adapter with its settings, and how its live session is made (None: it is polled only).
 
     `hands_over`: a session does not outlive its token, so a new one takes its place before that. `session`: what its
-    live sessions have seen.
+    live sessions have seen. `shared`: every instance works for it at once, so nobody needs its lease.
     """
 
     adapter: Adapter[Any]
     feed: Callable[[Token], Feed] | None = None
     hands_over: bool = False
     session: SessionStatistics | None = None
+    shared: bool = False
 
     @property
     def name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -106,3 +107,27 @@ def test_versions_are_compared_by_what_they_mean() -> None:
 def test_changed_fields(before: object, after: object, changed: tuple[str, ...]) -> None:
     """Top-level names, in order; nothing where a side is unknown."""
     assert changed_fields(before, after) == changed
+
+
+@pytest.mark.parametrize("age", ["newer", "same", "older"])
+@pytest.mark.parametrize(("alive", "says"), TABLE)
+def test_what_comes_in_any_order_is_remembered_by_its_version(alive: str, says: str, age: str) -> None:
+    """A newer version is news though it says the same, since an older one may still come; an older one never is."""
+    version = {"newer": "6", "same": "5", "older": "4"}[age]
+    told = replace(record(version, is_gone=says == "gone"), unordered=True)
+    known = head("updated" if alive == "alive" else "deleted", "5")
+    change = judge(told, DIGESTS[says], known, live=True)
+    if age == "older":
+        assert change is None
+    elif age == "newer":
+        expected = {("alive", "same content"): "updated", ("deleted", "gone"): "deleted"}
+        assert change == expected.get((alive, says), TABLE[alive, says])
+    else:
+        assert change == (None if alive == "deleted" else TABLE[alive, says])
+
+
+def test_the_end_of_what_was_never_seen_is_remembered_where_its_begin_may_follow() -> None:
+    """Told as deleted, so that what comes late does not bring it to life; elsewhere it is nothing new."""
+    gone = record("5", is_gone=True)
+    assert judge(gone, OTHER, None, live=True) is None
+    assert judge(replace(gone, unordered=True), OTHER, None, live=True) == "deleted"

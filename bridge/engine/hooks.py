@@ -1,0 +1,295 @@
+"""The doors that webhooks come in by: verified, handed to the source that runs, confirmed once the ledger has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+
+from bridge.adapter import HookSession
+from bridge.core.errors import Malformed
+from bridge.core.hooks import origin
+from bridge.core.hooks.keys import VerifyEd25519
+from bridge.core.hooks.refusal import Unsupported, Unverified
+from bridge.core.hooks.settings import PREFIX
+from bridge.core.hooks.verification import Shown
+from bridge.engine.deliveries import Frames, frames, trace_of
+from bridge.engine.ports import Incoming, Offer, Reply, Wall
+from bridge.engine.vigil import SessionStatistics
+
+GRACE_S = 1.0
+"""A source that was opened anew within so long is waited for: a hiccup of NATS costs nobody an attempt."""
+AGAIN_S = 5
+"""When a sender is asked to try again while NATS is away, in seconds."""
+SOON_S = 1
+"""And where too much is under way."""
+MOST_BYTES = 8 << 20
+"""Bodies under way at once in one source, or one body of any size allowed: less than an inbox holds."""
+MOST_FRAMES = 5_000
+"""Events under way at once in one source, those of batches counted singly: fewer than an inbox holds."""
+QUIET_S = 60.0
+"""Refusals of a kind are logged so often at most, with how many there were."""
+
+UNVERIFIED = "the delivery could not be verified; the receiver's log says why"
+AWAY = "deliveries cannot be stored now; try again"
+
+log = structlog.get_logger()
+
+
+class Hooks:
+    """Implements `Answer`: `POST /hooks/NAME` for each source that has a door."""
+
+    def __init__(
+        self, wall: Wall, *, answer_timeout_s: float = 10.0, ed25519: Callable[[], VerifyEd25519] | None = None
+    ) -> None:
+        """`ed25519`: called once where a key pair is configured; None: there is none."""
+        self._wall = wall
+        self._patience_s = answer_timeout_s
+        self._ed25519 = ed25519
+        self._doors: dict[str, Door] = {}
+
+    def door(self, name: str, session: HookSession) -> Door:
+        """The door of a source, which is closed until its runner opens it."""
+        ed25519 = self._ed25519() if session.proof.key_pairs and self._ed25519 else None
+        self._doors[name] = Door(name, session, self._wall, self._patience_s, ed25519)
+        return self._doors[name]
+
+    @property
+    def doors(self) -> Mapping[str, Door]:
+        """By the source's name."""
+        return self._doors
+
+    def limit(self, method: str, path: str) -> int | Reply:
+        """See `Answer.limit`."""
+        door = self._find(path)
+        return door.limit(method) if isinstance(door, Door) else door
+
+    async def __call__(self, request: Incoming) -> Reply:
+        """See `Answer`."""
+        door = self._find(request.path)
+        if isinstance(door, Reply):
+            return door
+        limit = door.limit(request.method)
+        if isinstance(limit, Reply):
+            return limit
+        if request.method == "OPTIONS":
+            return door.consent(request.headers)
+        if len(request.body) > limit:
+            return door.refused(413, f"the body is longer than {limit} bytes")
+        return await door.take(Shown(request.headers, request.query, request.body, request.names))
+
+    def _find(self, path: str) -> Door | Reply:
+        name = path.removeprefix(PREFIX)
+        door = self._doors.get(name) or self._doors.get(name.removesuffix("/"))
+        return door if door is not None and path.startswith(PREFIX) else Reply(404, "no source takes webhooks here")
+
+
+class Delivery:
+    """One request under way. `lost`: the source was closed before all of it was stored."""
+
+    __slots__ = ("_hold", "left", "lost", "settled", "size")
+
+    def __init__(self, hold: _Hold, events: int, size: int) -> None:
+        self._hold = hold
+        self.left = events
+        self.size = size
+        self.lost = False
+        self.settled = anyio.Event()
+
+    def stored(self) -> None:
+        """The ledger holds one more of its events."""
+        self.left -= 1
+        self._hold.events -= 1
+        if not self.left:
+            self._hold.leave(self)
+            self.settled.set()
+
+
+class _Hold:
+    """From one opening of a door to its closing. What is under way counts until it is stored, whoever still waits."""
+
+    def __init__(self, offer: Offer) -> None:
+        self._offer = offer
+        self._under_way: set[Delivery] = set()
+        self.size = self.events = 0
+
+    @property
+    def deliveries(self) -> int:
+        return len(self._under_way)
+
+    def offer(self, told: Frames, size: int) -> Delivery:
+        """Hand over a delivery's frames. Returns at once."""
+        delivery = Delivery(self, len(told), size)
+        self._under_way.add(delivery)
+        self.size += size
+        self.events += len(told)
+        for frame in told:
+            self._offer(frame, size // len(told), delivery.stored, trace_of(frame))
+        return delivery
+
+    def leave(self, delivery: Delivery) -> None:
+        self._under_way.discard(delivery)
+        self.size -= delivery.size
+
+    def close(self) -> None:
+        for delivery in self._under_way:
+            delivery.lost = True
+            delivery.settled.set()
+
+
+class Door:
+    """One source's. It stands as long as the process, and is open while a runner holds the source."""
+
+    def __init__(
+        self, name: str, session: HookSession, wall: Wall, patience_s: float, ed25519: VerifyEd25519 | None
+    ) -> None:
+        self.name = name
+        self.session = session
+        self.statistics = SessionStatistics()
+        self._wall = wall
+        self._patience_s = patience_s
+        self._ed25519 = ed25519
+        self._hold: _Hold | None = None
+        self._opened = anyio.Event()
+        self._closed_at = float("-inf")
+        self._refusals: dict[int, tuple[int, float]] = {}
+        self._log = log.bind(source=name)
+
+    @property
+    def open(self) -> bool:
+        """Whether what comes now can be stored, as far as is known."""
+        return self._hold is not None
+
+    @contextmanager
+    def held(self, offer: Offer) -> Iterator[None]:
+        """The source runs, and takes what comes, as long as the block does. Then those who wait are told."""
+        self.statistics.sessions += 1
+        self._hold = hold = _Hold(offer)
+        self._opened.set()
+        try:
+            yield
+        finally:
+            if self._hold is hold:
+                self._hold = None
+                self._opened = anyio.Event()
+                self._closed_at = anyio.current_time()
+            hold.close()
+
+    def limit(self, method: str) -> int | Reply:
+        """See `Answer.limit`."""
+        if self.session.retired:
+            return Reply(410, "this source is no longer wanted: remove it at the sender")
+        if method == "OPTIONS" and self.session.allowed_origins:
+            return 0
+        if method != "POST":
+            return Reply(405, "webhooks are posted", {"Allow": self._allow})
+        if self._hold is None:
+            # Within the grace whoever has sent a body waits a little.
+            return self.session.max_body_bytes if self._grace_s > 0 else _later(503, AWAY, AGAIN_S)
+        return self._overload(self._hold, 0, 0) or self.session.max_body_bytes
+
+    @cached_property
+    def _allow(self) -> str:
+        return "POST, OPTIONS" if self.session.allowed_origins else "POST"
+
+    def consent(self, headers: Mapping[str, str]) -> Reply:
+        """The answer to OPTIONS."""
+        origins = self.session.allowed_origins
+        found = origin.permission(headers, () if "*" in origins else origins, self.session.allowed_rate)
+        return Reply(found.status, "", found.headers)
+
+    async def take(self, shown: Shown) -> Reply:
+        """Verify, store, and only then confirm."""
+        try:
+            self.session.proof.check(shown, self._wall(), self._ed25519)
+        except Unverified as error:
+            challenge = self.session.proof.challenge
+            return self.refused(401, UNVERIFIED, str(error), {"WWW-Authenticate": challenge} if challenge else {})
+        self.statistics.heard(len(shown.body))
+        status, text = 202, ""
+        try:
+            told = frames(self.session, shown)
+        except Unsupported as error:
+            return self.refused(415, str(error))
+        except Malformed as error:
+            # It comes from whom it should: what it was meant to tell is kept, for somebody to look at.
+            status, text, told = 400, str(error), [error]
+            self.statistics.unreadable += 1
+        if len(told) > MOST_FRAMES:
+            return self.refused(413, f"a batch of {len(told)} events; send at most {MOST_FRAMES} at once")
+        if told and (late := await self._store(told, len(shown.body))):
+            return late
+        return Reply(202) if status == 202 else self.refused(status, text)
+
+    async def _store(self, told: Frames, size: int) -> Reply | None:
+        """None once all of it is in the ledger. What is stored after we gave up is known when it is repeated."""
+        with anyio.move_on_after(self._patience_s) as patience:
+            while True:
+                hold = self._hold
+                if hold is None:
+                    with anyio.move_on_after(self._grace_s):
+                        await self._opened.wait()
+                    if (hold := self._hold) is None:
+                        return _later(503, AWAY, AGAIN_S)
+                if crowd := self._overload(hold, len(told), size):
+                    return crowd
+                delivery = hold.offer(told, size)
+                await delivery.settled.wait()
+                if not delivery.left:
+                    self.statistics.acks += 1
+                    return None
+        assert patience.cancelled_caught
+        return self.refused(503, f"not stored within {self._patience_s:g} s; try again", again_s=AGAIN_S)
+
+    def _overload(self, hold: _Hold, events: int, size: int) -> Reply | None:
+        crowded = hold.deliveries >= self.session.most or hold.events + events > MOST_FRAMES
+        # One body may be longer than what many may come to.
+        if crowded or (hold.size and hold.size + size > MOST_BYTES):
+            return self.refused(429, "too many deliveries under way; try again", again_s=SOON_S)
+        return None
+
+    @property
+    def _grace_s(self) -> float:
+        return self._closed_at + GRACE_S - anyio.current_time()
+
+    def refused(
+        self,
+        status: int,
+        text: str,
+        reason: str = "",
+        headers: Mapping[str, str] | None = None,
+        *,
+        again_s: int | None = None,
+    ) -> Reply:
+        """The refusal, which is logged: of each status at most once a minute, with how many there were."""
+        now = anyio.current_time()
+        count, quiet_until = self._refusals.get(status, (0, float("-inf")))
+        if now >= quiet_until:
+            self._log.warning("webhook.refused", status=status, reason=reason or text, refused=count + 1)
+            count, quiet_until = 0, now + QUIET_S
+        else:
+            count += 1
+        self._refusals[status] = (count, quiet_until)
+        again = {} if again_s is None else {"Retry-After": str(again_s)}
+        return Reply(status, text, {**(headers or {}), **again})
+
+
+class HookFeed:
+    """Implements `Feed`: the door is open while this is held."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+
+    async def hold(self, offer: Offer, *, task_status: TaskStatus[None]) -> None:
+        """See `Feed.hold`. Ends only by cancellation."""
+        with self._door.held(offer):
+            task_status.started()
+            await anyio.sleep_forever()
+
+
+def _later(status: int, text: str, again_s: int) -> Reply:
+    return Reply(status, text, {"Retry-After": str(again_s)})

@@ -1,0 +1,139 @@
+"""From a webhook to the confirmation that it is stored, beside a script written by hand, at the same rate."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import anyio
+from anyio.streams.buffered import BufferedByteReceiveStream
+
+from tests.bench.pacer import pacer
+from tests.bench.report import Figure, Line, median, percentile
+from tests.bench.stage import cpu_s
+from tests.support.live_webhooks import payments, signed, webhook_daemon
+from tests.support.nats_server import NatsServer, free_port, nats_server
+from tests.support.waiting import wait_until
+
+RATE = 500
+CONNECTIONS = 32
+"""What a sender keeps open. One that waits for its answer is not used meanwhile."""
+WARM_UP = 0.1
+"""Share of the first requests that does not count."""
+MOST_MS = 10.0
+"""What 99 of 100 webhooks may take."""
+START_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """Who takes webhooks: its process, and where."""
+
+    pid: int
+    port: int
+
+
+@asynccontextmanager
+async def _bridge(folder: Path, server: NatsServer) -> AsyncIterator[Taker]:
+    daemon, url = webhook_daemon(folder, server.url, name=f"bridge-{server.name}")
+    daemon.start()
+    try:
+        await wait_until(lambda: daemon.said("source.live"), START_S, "the source to be live")
+        yield Taker(daemon.pid, urlsplit(url).port or 0)
+    finally:
+        daemon.close()
+
+
+@asynccontextmanager
+async def _by_hand(server: NatsServer) -> AsyncIterator[Taker]:
+    port = free_port()
+    command = [sys.executable, "-m", "tests.bench.webhook_script", server.url, str(port)]
+    async with await anyio.open_process(command, stdin=subprocess.DEVNULL, stderr=None) as process:
+        assert process.stdout is not None
+        try:
+            with anyio.fail_after(START_S):
+                await BufferedByteReceiveStream(process.stdout).receive_until(b"\n", 100)
+            yield Taker(process.pid, port)
+        finally:
+            process.kill()
+
+
+async def _deliver(taker: Taker, count: int, name: str) -> tuple[list[int], float]:
+    """How long each took from the time it was due (ns), and the CPU seconds of whoever took them."""
+    taken: list[int] = []
+    requests = _requests(count, name)
+    free: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
+    for _ in range(CONNECTIONS):
+        free.put_nowait(await asyncio.open_connection("127.0.0.1", taker.port))
+
+    async def one(due: int, request: bytes) -> None:
+        reader, writer = await free.get()
+        writer.write(request)
+        head = await reader.readuntil(b"\r\n\r\n")
+        taken.append(time.perf_counter_ns() - due)
+        assert head.startswith(b"HTTP/1.1 202 "), head
+        lowered = head.lower()
+        if b"content-length:" in lowered:
+            await reader.readexactly(int(lowered.partition(b"content-length:")[2].split(b"\r\n")[0]))
+        free.put_nowait((reader, writer))
+
+    before = cpu_s(taker.pid)
+    with anyio.fail_after(count / RATE + 60):
+        async with anyio.create_task_group() as tasks, pacer(RATE, count) as ticks:
+            waiting = iter(requests)
+            while found := await ticks.receive():
+                for tick in found:
+                    tasks.start_soon(one, tick, next(waiting))
+    used = cpu_s(taker.pid) - before
+    while not free.empty():
+        free.get_nowait()[1].close()
+    return taken[int(count * WARM_UP) :], used
+
+
+def _requests(count: int, name: str) -> Sequence[bytes]:
+    made = []
+    for delivery in payments(count, name):
+        headers = {"host": "bench", "content-length": str(len(delivery.body)), **signed(delivery)}
+        lines = "".join(f"{key}: {value}\r\n" for key, value in headers.items())
+        made.append(f"POST /hooks/shop HTTP/1.1\r\n{lines}\r\n".encode() + delivery.body)
+    return made
+
+
+async def measure(folder: Path, seconds: float, rounds: int, *, sync_always: bool) -> Figure:
+    """Interleaved rounds of `seconds` each at `RATE`; medians of each round's percentiles."""
+    values: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    count = int(RATE * seconds)
+    sync = "always" if sync_always else "default"
+    at = nats_server(folder, sync_always=sync_always, name=f"webhook-{sync}")
+    async with at as server, _bridge(folder, server) as ours, _by_hand(server) as theirs:
+        for number in range(rounds):
+            found = {}
+            for name, taker in (("bridge", ours), ("aiohttp and js.publish", theirs)):
+                found[name], used = await _deliver(taker, count, f"round{number}")
+                for percent in (50, 99):
+                    values[name][f"p{percent} ms"].append(percentile(found[name], percent) / 1e6)
+                values[name]["CPU ms each"].append(used / count * 1e3)
+            mine, bare = found.values()
+            for percent in (50, 99):
+                ratio = percentile(mine, percent) / percentile(bare, percent)
+                values["bridge"][f"p{percent} / by hand"].append(ratio)
+    columns = ("p50 / by hand", "p99 / by hand", "p50 ms", "p99 ms", "CPU ms each")
+    lines = [
+        Line(name, {column: median(by[column]) for column in columns if column in by}) for name, by in values.items()
+    ]
+    p99 = lines[0].values["p99 ms"]
+    return Figure(
+        f"webhook to confirmation, sync_interval {sync}",
+        f"signed webhooks at {RATE}/s from the time each is due (open loop), {seconds:g} s, {rounds} interleaved "
+        "rounds, medians",
+        lines,
+        f"99 of 100 are to take less than {MOST_MS:g} ms, and took up to {p99:.1f}" if p99 > MOST_MS else "",
+    )
