@@ -39,6 +39,7 @@ _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,180}\Z")
 _PAIR = re.compile(rb"=([0-9A-F]{2})")
 _HASHED = re.compile(r"=h[0-9a-f]{64}")
+_FILTERED = re.compile(r"[A-Za-z0-9_=-]+")
 
 
 def token(value: str) -> str:
@@ -99,6 +100,33 @@ def cursor_subject(source: str, walk: str, lane: Lane = MAIN) -> str:
 def owner_subject(source: str) -> str:
     """Where a source's owner record lies."""
     return f"{OWNER}.{token(source)}"
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """Whether a subject is one of those that a NATS filter selects: `*` is any one token, a last `>` one or more."""
+    wanted, given = pattern.split("."), subject.split(".")
+    if wanted[-1] == ">":
+        wanted.pop()
+        if len(given) <= len(wanted):
+            return False
+    elif len(given) != len(wanted):
+        return False
+    return all(one in ("*", other) for one, other in zip(wanted, given, strict=False))
+
+
+def filter_problem(pattern: str) -> str | None:
+    """What is wrong with a NATS filter, as a sentence; None: nothing."""
+    tokens = pattern.split(".")
+    for place, part in enumerate(tokens, 1):
+        if part == ">" and place < len(tokens):
+            return "> stands for all that follows, so it comes last"
+        if not part:
+            return "there is nothing between two dots, or at an end"
+        if part not in ("*", ">") and not _FILTERED.fullmatch(part):
+            wild = "*" in part or ">" in part
+            hint = "* and > stand alone between dots" if wild else f"in subjects it is {token(part)}"
+            return f"{part!r} cannot stand in a subject; {hint}"
+    return None
 
 
 def _tail(key: Key, change: str) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bridge.core import subject
 from bridge.core.record import Key
-from bridge.core.subject import token, untoken
+from bridge.core.subject import filter_problem, matches, token, untoken
 
 VECTORS: list[dict[str, Any]] = json.loads(Path(__file__).with_name("token_vectors.json").read_text("utf-8"))["vectors"]
 
@@ -98,3 +98,43 @@ def test_an_event_subject_has_six_tokens(vendor: str, source: str, entity: str, 
     assert parts[0] == "events"
     assert parts[4] == "updated"
     assert all(SAFE.fullmatch(part) for part in parts)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "subject", "selected"),
+    [
+        ("events.>", "events.a.b.c.d.e", True),
+        ("events.>", "events", False),
+        ("events.a.>", "events.a", False),
+        (">", "events", True),
+        ("events.*.b", "events.a.b", True),
+        ("events.*.b", "events.a.c", False),
+        ("events.*", "events.a.b", False),
+        ("events.a.b", "events.a.b", True),
+        ("events.a.b", "events.a.b.c", False),
+        ("events.a.b.c", "events.a.b", False),
+        ("*.*.>", "events.a", False),
+        ("*.*.>", "events.a.b", True),
+        ("events.A", "events.a", False),
+    ],
+)
+def test_a_filter_selects_what_the_server_selects(pattern: str, subject: str, selected: bool) -> None:
+    """`*` is any one token, `>` at the end one or more."""
+    assert matches(pattern, subject) is selected
+
+
+@pytest.mark.parametrize(
+    ("pattern", "problem"),
+    [
+        ("events.>", None),
+        ("events.*.a=2Eb.>", None),
+        ("events.>.a", "> stands for all that follows, so it comes last"),
+        ("events..a", "there is nothing between two dots, or at an end"),
+        ("", "there is nothing between two dots, or at an end"),
+        ("events.a*", "'a*' cannot stand in a subject; * and > stand alone between dots"),
+        ("events.a b", "'a b' cannot stand in a subject; in subjects it is a=20b"),
+    ],
+)
+def test_what_is_wrong_with_a_filter(pattern: str, problem: str | None) -> None:
+    """In a sentence."""
+    assert filter_problem(pattern) == problem
