@@ -5,15 +5,25 @@ Tests run under exactly this list, and show of every entry that something breaks
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bridge.core.record import Json
-from bridge.core.subject import CURSOR, INGEST, OWNER, TELEMETRY
+from bridge.core.subject import CURSOR, INGEST, LIVE, OWNER, TELEMETRY
+from bridge.edge.ledger.consumers import consumer_name
 from bridge.edge.ledger.shape import LedgerNames
 
 
-def permissions(names: LedgerNames, inbox_prefix: str = "_INBOX", *, telemetry: bool = False) -> dict[str, Json]:
+def permissions(
+    names: LedgerNames,
+    inbox_prefix: str = "_INBOX",
+    *,
+    telemetry: bool = False,
+    alerts: Sequence[tuple[str, str]] | None = None,
+) -> dict[str, Json]:
     """As `permissions` of a user in the server's configuration: what it may publish and subscribe to.
 
-    `telemetry`: for sources that have any; without, its stream does not exist.
+    `telemetry`: for sources that have any; without, its stream does not exist. `alerts`: every alert's name with each
+    of its channels' names; None: there are no alerts.
     With `manage = "create"` the list holds what it takes to make the streams, to make the view anew, and, where it has
     replicas, to have another of them lead it.
     """
@@ -42,4 +52,15 @@ def permissions(names: LedgerNames, inbox_prefix: str = "_INBOX", *, telemetry: 
         publish += [f"{api}.{verb}.{aside}" for verb in ("STREAM.INFO", "STREAM.MSG.GET", "DIRECT.GET")]
         if names.manage == "create":
             publish.append(f"{api}.STREAM.CREATE.{aside}")
-    return {"publish": {"allow": publish}, "subscribe": {"allow": [f"{inbox_prefix}.>"]}}
+    subscribe = [f"{inbox_prefix}.>"]
+    if alerts is not None:
+        for alert, channel in alerts:
+            consumer = consumer_name(alert, channel)
+            publish += [f"{api}.CONSUMER.{verb}.{ledger}.{consumer}" for verb in ("INFO", "MSG.NEXT")]
+            publish.append(f"$JS.ACK.{ledger}.{consumer}.>")
+        if names.manage == "create":
+            publish += [f"{api}.CONSUMER.CREATE.{ledger}.>", f"{api}.CONSUMER.NAMES.{ledger}"]
+            publish.append(f"{api}.CONSUMER.DELETE.{ledger}.*")
+        # What is republished says that it is time to look.
+        subscribe.append(f"{LIVE}.>")
+    return {"publish": {"allow": publish}, "subscribe": {"allow": subscribe}}
