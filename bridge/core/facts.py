@@ -24,6 +24,10 @@ class Request:
     """A body as `application/x-www-form-urlencoded`, in place of `json`."""
     redirects: bool = False
     """Whether a redirect is an answer like any other. It is never followed; otherwise it is a failure to answer."""
+    body: bytes | None = field(default=None, repr=False)
+    """A body that is sent as it is, in place of `json`. `headers` say what it is."""
+    status_only: bool = False
+    """Whether only the answer's status and headers matter: its body is not read, and it may be of any length."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,6 +109,8 @@ async def _exchange(session: aiohttp.ClientSession, request: Request, max_bytes:
     if request.form is not None:
         body = urlencode(revealed(request.form)).encode("ascii")
         headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
+    elif request.body is not None:
+        body = request.body
     elif request.json is not None:
         body = encode(revealed(request.json))
         headers.setdefault("Content-Type", "application/json")
@@ -123,7 +125,9 @@ async def _exchange(session: aiohttp.ClientSession, request: Request, max_bytes:
                 f"answered with a redirect (HTTP status {status}) to {target}, which is not followed; "
                 "if the vendor has moved, configure the new URL"
             )
-        data = await _read(answer, max_bytes)
+        data = b"" if request.status_only else await _read(answer, max_bytes)
+        if request.status_only and answer.content_length != 0:
+            answer.close()
         if data is None:
             return (
                 f"the answer is longer than {max_bytes} bytes and was given up; ask for smaller pages, "

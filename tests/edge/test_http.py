@@ -115,6 +115,31 @@ async def test_a_request_without_a_body(client: HttpClient) -> None:
     assert (response.status, response.body, response.json, response.problem) == (204, b"", None, "empty body")
 
 
+async def test_a_body_that_is_made(client: HttpClient) -> None:
+    """Goes out byte for byte, under the content type that the headers tell: what is signed must not be spelt anew."""
+    seen: dict[str, Any] = {}
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.update(headers=request.headers.copy(), body=await request.read())
+        return web.Response(status=204)
+
+    async with serving(handler) as port:
+        body = b'{ "a":1.0,\n"b": "\xc3\xa4" }'
+        request = Request("POST", f"http://127.0.0.1:{port}/", {"Content-Type": "application/x+json"}, body=body)
+        await client.send(request, timeout_s=10, max_bytes=MIB)
+    assert (seen["body"], seen["headers"]["Content-Type"]) == (body, "application/x+json")
+
+
+@pytest.mark.parametrize("size", [0, 1, 8 * MIB])
+async def test_an_answer_whose_body_does_not_matter(client: HttpClient, size: int) -> None:
+    """Is not read, however long it is; the connection serves others or is closed."""
+    async with serving(saying(bytes(size), 201, {"X-Said": "yes"})) as port:
+        request = Request("POST", f"http://127.0.0.1:{port}/", json={}, status_only=True)
+        for _ in range(3):
+            response = await client.send(request, timeout_s=10, max_bytes=0)
+            assert (response.status, response.headers["x-said"], response.body) == (201, "yes", b"")
+
+
 async def test_a_form(client: HttpClient) -> None:
     """Goes out URL-encoded, in place of JSON, with its secrets revealed on the wire only."""
     seen: dict[str, Any] = {}
