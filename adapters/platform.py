@@ -134,8 +134,8 @@ class Adapter(api.Adapter[Settings]):
         return self._reader.wants(ask.walk.entity, after.get("_id"))
 
     @property
-    def listens(self) -> bool:
-        return self.settings.transport != "none"
+    def entities(self) -> Sequence[api.Published]:
+        return self._reader.published(self.settings.deletion_policy == "report", self.listens, self.settings.packets)
 
     @property
     def live_only(self) -> bool:

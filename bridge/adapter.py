@@ -27,6 +27,7 @@ from bridge.core import (
     numbered,
     oauth,
     paging,
+    published,
     push,
     relay,
     resource,
@@ -50,24 +51,26 @@ from bridge.core.errors import (
     Unauthorized,
 )
 from bridge.core.facts import Ask, GraphqlSession, Operation, Page, Request, Response, Subprotocol, Token, Walk, Window
+from bridge.core.hooks.settings import WebhookSettings
 from bridge.core.oauth import OAuthSettings
+from bridge.core.published import Published
 from bridge.core.push import PushSettings
 from bridge.core.record import Json, Look, Record
 from bridge.core.resource import Resource, ResourceSettings
 from bridge.core.resource_table import ResourceTable
 from bridge.core.secret import Secret
-from bridge.core.session import Session, SocketioSession, StreamSession
+from bridge.core.session import HookSession, Session, SocketioSession, StreamSession
 from bridge.core.settings import BadSetting, BaseSettings, GraphqlSettings, LiveSettings, Subscription, setting
 
 __all__ = [
     "Adapter", "Allowance", "Ask", "BadSetting", "BaseSettings", "Block", "BridgeError", "CredentialSettings",
-    "CursorExpired", "GraphqlSession", "GraphqlSettings", "Json", "Limit", "LiveSettings", "Login", "Look", "Malformed",
-    "OAuthSettings", "Operation", "Page", "PushSettings", "Record", "Refused", "Request", "Resource",
-    "ResourceSettings", "ResourceTable", "Response", "Retry", "Secret", "Session", "SocketioSession", "StreamSession",
-    "Subprotocol", "Subscription", "Throttled", "Token", "TooComplex", "Unauthorized", "Walk", "Window", "access_key",
-    "answer", "credentials", "fields", "graphql", "iso8601", "journal", "jsend", "jwt", "mapping", "metered",
-    "numbered", "oauth", "paging", "push", "relay", "resource", "selection", "setting", "shape", "slices",
-    "subscription", "url",
+    "CursorExpired", "GraphqlSession", "GraphqlSettings", "HookSession", "Json", "Limit", "LiveSettings", "Login",
+    "Look", "Malformed", "OAuthSettings", "Operation", "Page", "Published", "PushSettings", "Record", "Refused",
+    "Request", "Resource", "ResourceSettings", "ResourceTable", "Response", "Retry", "Secret", "Session",
+    "SocketioSession", "StreamSession", "Subprotocol", "Subscription", "Throttled", "Token", "TooComplex",
+    "Unauthorized", "Walk", "WebhookSettings", "Window", "access_key", "answer", "credentials", "fields", "graphql",
+    "iso8601", "journal", "jsend", "jwt", "mapping", "metered", "numbered", "oauth", "paging", "published", "push",
+    "relay", "resource", "selection", "setting", "shape", "slices", "subscription", "url",
 ]  # fmt: skip
 
 
@@ -163,6 +166,19 @@ class Adapter(abc.ABC, Generic[S]):
         own = isinstance(settings, GraphqlSettings) and any(one.entity == entity for one in settings.subscription)
         return shape.id if shape is not None and entity in self.shapes and not own else None
 
+    @property
+    def entities(self) -> Sequence[Published]:
+        """What the source publishes, by its settings alone: for `bridged asyncapi`. What is missing here must not come.
+
+        The default goes by walks, by `shapes` and by subscriptions. Override it where `record` or `live` name entities
+        that those do not, and give `Published(None, …)` where only the vendor's data names them.
+        """
+        found = [published.of_walk(walk) for walk in self.walks(published.stand_in())]
+        found += [Published(entity, published.LIVES) for entity in self.shapes]
+        if isinstance(self.settings, GraphqlSettings):
+            found += [published.of_subscription(one) for one in self.settings.subscription]
+        return published.joined(found)
+
     def edition(self, entity: str) -> str:  # noqa: ARG002 - a default for a mapping that settings do not change
         """Names how the settings have `record` map this entity; "" where they have no say in it.
 
@@ -180,6 +196,8 @@ class Adapter(abc.ABC, Generic[S]):
     @property
     def listens(self) -> bool:
         """Whether the source has a live session, as one with a subscription has; if not it is polled only."""
+        if isinstance(self.settings, PushSettings):
+            return self.settings.transport != "none"
         return isinstance(self.settings, GraphqlSettings) and bool(self.settings.subscription)
 
     @property
@@ -193,6 +211,15 @@ class Adapter(abc.ABC, Generic[S]):
         settings = self.settings
         return isinstance(settings, GraphqlSettings) and any(one.shape is None for one in settings.subscription)
 
+    @property
+    def hook(self) -> HookSession | None:
+        """How webhooks are taken that the vendor posts to us; None: none are.
+
+        Such a source has no walks: its vendor repeats what we have not confirmed, so it misses nothing. Every instance
+        takes them at once, so its entities need versions.
+        """
+        return None
+
     def session(self, token: Token) -> Session:  # noqa: ARG002 - a default that refuses
         """The live session to hold while this token is valid. Asked only if the source `listens`."""
         raise Refused(f"{self.vendor} has no live session")
@@ -200,7 +227,8 @@ class Adapter(abc.ABC, Generic[S]):
     def live(self, frame: Json) -> Sequence[Record | Look]:
         """Map one live frame. Raises Malformed (quarantine), Unauthorized, Retry, Refused.
 
-        Frames of Socket.IO are `{"name", "args"}`; those of a stream are what the server sent.
+        Frames of Socket.IO are `{"name", "args"}`; those of a stream are what the server sent; those of webhooks are
+        described in `bridge/core/hooks/tables.py`.
 
         The default reads `{"operation", "payload"}` by the source's subscriptions; what their `shape` names goes
         through `record`, with an `Ask` of a walk called `live` over that entity.

@@ -1,14 +1,20 @@
-"""`bridged schema [SHAPE]`: the JSON Schema of the configuration, or of the events of one shared shape."""
+"""`bridged schema [SHAPE]`: the JSON Schema of the configuration, or of events: of a shape, or of the bridge's own."""
 
 from __future__ import annotations
 
 import argparse
 import difflib
 import os
+from collections.abc import Mapping
 
 from bridge.cli import output
 from bridge.cli.exits import Exit
-from bridge.core import shapes
+from bridge.core import own, shapes
+from bridge.core.own import Own
+from bridge.core.shape import Shape
+
+KNOWN: Mapping[str, Shape | Own] = {**shapes.SHAPES, **own.OWN}
+"""By id, such as `person/1`."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +24,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         metavar="SHAPE",
         help="print the schema of events of this shape, such as person or person/1, in place of the configuration's; "
-        f"there are {', '.join(dict.fromkeys(shape.name for shape in shapes.SHAPES.values()))}",
+        f"there are {', '.join(_names())}",
     )
 
 
@@ -28,15 +34,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _shape(name: str) -> int:
-    shape = shapes.SHAPES.get(name) or shapes.newest(name)
-    if shape is None:
-        known = [*dict.fromkeys(one.name for one in shapes.SHAPES.values()), *shapes.SHAPES]
+    known = [*_names(), *KNOWN]
+    versions = [one for id_, one in KNOWN.items() if name in (id_, id_.partition("/")[0])]
+    found = max(versions, key=lambda one: one.version, default=None)
+    if found is None:
         near = difflib.get_close_matches(name.lower().replace("_", "-"), known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(shapes.SHAPES)}"
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(KNOWN)}"
         output.complain(f"there is no shape {name}; {hint}")
         return Exit.USAGE
-    output.emit(shape.schema())
+    output.emit(found.schema())
     return Exit.OK
+
+
+def _names() -> list[str]:
+    return list(dict.fromkeys(id_.partition("/")[0] for id_ in KNOWN))
 
 
 def _configuration() -> int:

@@ -16,6 +16,7 @@ from bridge.core.canonical import legible
 from bridge.core.errors import Malformed
 from bridge.core.fields import EXACT, key, kind, millis, text
 from bridge.core.omit import gathered
+from bridge.core.published import DIES, LIVES, ONCE, Published, joined
 from bridge.core.record import Json, Look, Record
 from bridge.core.settings import BadSetting
 
@@ -79,6 +80,20 @@ class Reader:
     objects: Collection[str] = ()
     whole: bool = True
 
+    def published(self, confirms: bool, listens: bool, packets: bool) -> list[Published]:
+        """What is published of stores, events and packets.
+
+        `confirms`: absence from a store counts as deleted. `packets`: they are read, not only heard where it `listens`.
+        """
+        rows = DIES if confirms or (listens and self.whole) else LIVES
+        found = [Published(entity, rows) for entity in self.entities]
+        types = {*self.types} - {*self.ignored, PACKET}
+        named = {self._entity(type_) for type_ in types if self._change(type_) is None}
+        found += [Published(entity, ONCE) for entity in (named if self.types else {None})]
+        if (packets or listens) and self.wants_event(PACKET, {}):
+            found.append(Published("packet", ONCE, telemetry=True))
+        return joined(found)
+
     def wants(self, entity: str, id_: Json) -> bool:
         """Whether a row of a store is wanted: every one that is no object, and of objects those that were named."""
         return entity != "object" or self._wants_object(id_)
@@ -136,9 +151,11 @@ class Reader:
         after = {"object_id": text(event, "_oid"), "group_id": text(event, "_gid"), "data": data}
         if type_.startswith(_USER):
             after |= _apart(data)
+        return Record(self._entity(type_), id_, after, at_ms=at_ms, raw=event, occurred=True)
+
+    def _entity(self, type_: str) -> str:
         # A row and an event that are called the same would be one entity, which can be only one of the two.
-        entity = f"event-{type_}" if type_ in self.entities or type_ == "packet" else type_
-        return Record(entity, id_, after, at_ms=at_ms, raw=event, occurred=True)
+        return f"event-{type_}" if type_ in self.entities or type_ == "packet" else type_
 
     def packet(self, object_id: str, packet: Json, event: Json = None) -> Record:
         """A packet of an object, as it is listed, or (`event`) as it was pushed."""

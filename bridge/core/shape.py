@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
-from bridge.core.record import Json
+from bridge.core.record import Change, Json
 
 Kind = Literal["text", "id", "number", "whole", "truth", "date", "time", "datetime", "ms", "texts", "object", "objects"]
 """`ms`: a length of time in whole milliseconds; `texts`: a list of texts; `objects`: a list of objects."""
@@ -31,10 +31,14 @@ _SUITS: Mapping[str, frozenset[str]] = {
 """Which kinds of `bridge/core/kinds.py` yield a field of a shape."""
 
 _NUMBERS: Mapping[str, str] = {"number": "number", "whole": "integer", "ms": "integer", "truth": "boolean"}
+DATETIME = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
+"""How every moment is spelled: RFC 3339 in UTC with milliseconds."""
+CHANGES: tuple[Change, ...] = get_args(Change)
+"""What may happen to an entity of a vendor."""
 _PATTERNS: Mapping[str, tuple[str, str]] = {
     "date": (r"^\d{4}-\d{2}-\d{2}$", "date"),
     "time": (r"^\d{2}:\d{2}:\d{2}$", ""),
-    "datetime": (r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$", "date-time"),
+    "datetime": (DATETIME, "date-time"),
 }
 
 
@@ -72,25 +76,8 @@ class Shape:
 
         `before` may have been stored by an older version, so nothing is said of its fields.
         """
-        return {
-            "$schema": "https://json-schema.org/draft/2020-12/schema",
-            "$id": self.uri,
-            "title": self.id,
-            "description": self.doc,
-            "type": "object",
-            "properties": {
-                "id": {"type": "string", "minLength": 1},
-                "change": {"enum": ["created", "updated", "deleted", "snapshot", "occurred"]},
-                "version": {"type": ["string", "null"]},
-                "after": {"$ref": f"#/$defs/{self.name}"},
-                "before": {"type": ["object", "null"]},
-                "changed": {"type": "array", "items": {"type": "string"}},
-                "raw": True,
-                "omitted": {"type": "array", "items": {"enum": ["raw", "before"]}},
-            },
-            "required": ["id", "change", "version", "after", "before", "changed", "raw", "omitted"],
-            "$defs": {self.name: {**_object(self.fields), "type": ["object", "null"]}},
-        }
+        after = {**_object(self.fields), "type": ["object", "null"]}
+        return data_schema(self.id, self.doc, self.name, after, CHANGES)
 
     def suits(self, kinds: Mapping[str, str]) -> bool:
         """Whether a mapping by these kinds (our name: kind) yields the shape: what it shares is of the right kind."""
@@ -123,6 +110,29 @@ _NO_OBJECT = Field(kind="objects", doc="stands for what an object cannot be")
 def uri(id_: str) -> str:
     """`urn:bridged:schema:person:1` for `person/1`."""
     return PREFIX + id_.replace("/", ":")
+
+
+def data_schema(id_: str, doc: str, name: str, after: Json, changes: Iterable[str]) -> dict[str, Json]:
+    """The JSON Schema (draft 2020-12) called `id_` of an event's data; that of `after` is in its `$defs` by `name`."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": uri(id_),
+        "title": id_,
+        "description": doc,
+        "type": "object",
+        "properties": {
+            "id": {"type": "string", "minLength": 1},
+            "change": {"enum": list(changes)},
+            "version": {"type": ["string", "null"]},
+            "after": {"$ref": f"#/$defs/{name}"},
+            "before": {"type": ["object", "null"]},
+            "changed": {"type": "array", "items": {"type": "string"}},
+            "raw": True,
+            "omitted": {"type": "array", "items": {"enum": ["raw", "before"]}},
+        },
+        "required": ["id", "change", "version", "after", "before", "changed", "raw", "omitted"],
+        "$defs": {name: after},
+    }
 
 
 def _object(fields: Mapping[str, Field]) -> dict[str, Json]:

@@ -15,13 +15,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.adapter import Adapter, Ask, Page, Record, Request, Response, Secret, Token, Window
+from bridge.cli.asyncapi import publisher
+from bridge.core.asyncapi import document
 from bridge.core.canonical import digest
+from bridge.core.config import NatsSettings
 from bridge.core.errors import BridgeError, Malformed, Refused, Retry
 from bridge.core.omit import omit, parse
 from bridge.core.record import Json
 from bridge.core.shapes import SHAPES
+from bridge.core.subject import event_subject
 from tests.support.answers import answer, raw_answer
 from tests.support.conformance import conforms, published
+from tests.support.contract import Contract
 
 
 @dataclass(frozen=True)
@@ -281,6 +286,18 @@ def events_keep_to_the_shape_they_announce(case: Case) -> None:
             assert (shape and shape.id) == adapter.schema(record.entity)
 
 
+def events_are_as_the_document_says(case: Case) -> None:
+    """Each recorded row becomes an event that `bridged asyncapi` tells of, in both content modes."""
+    adapter = case.make()
+    for mode in ("binary", "structured"):
+        settings = NatsSettings(content_mode="structured" if mode == "structured" else "binary")
+        contract = Contract(document([publisher(adapter)], settings, version="0"))
+        for row in case.rows():
+            event = published(adapter, adapter.record(case.ask, row), structured=mode == "structured")
+            subject = event_subject(event.key, event.change, event.lane)
+            assert contract.complaints(subject, event.headers, json.loads(event.payload)) == [], subject
+
+
 def what_a_shape_calls_private_is_left_out_by_default(case: Case) -> None:
     """The adapter's own `omit` knows every path that the shapes of its entities call private."""
     adapter = case.make()
@@ -316,6 +333,7 @@ CONTRACT: Sequence[Callable[[Case], None]] = (
     equal_content_has_equal_digests,
     personal_data_is_left_out_by_default,
     events_keep_to_the_shape_they_announce,
+    events_are_as_the_document_says,
     what_a_shape_calls_private_is_left_out_by_default,
     nothing_shows_a_secret,
 )

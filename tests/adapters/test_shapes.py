@@ -11,7 +11,8 @@ from bridge.adapter import Adapter, Json, Record, Subscription
 from tests.adapters.cases import CASES, pcvisit_settings
 from tests.adapters.contract import events_keep_to_the_shape_they_announce as kept
 from tests.adapters.contract import what_a_shape_calls_private_is_left_out_by_default as hidden
-from tests.support.conformance import complaints, published
+from tests.support.conformance import published
+from tests.support.schemas import complaints
 
 PCVISIT = next(case for case in CASES if case.name == "pcvisit")
 WHOLE = Record("session", "1", {"name": "x", "created_at": "2021-01-01T00:00:00.000Z", "participants": []})
@@ -64,12 +65,13 @@ def test_what_is_published_though_private_is_found() -> None:
 
 
 def test_the_header_names_the_schema() -> None:
-    """As a URN that `bridged schema` can print; the bridge's own events and entities without a shape have none."""
+    """As a URN that `bridged schema` can print; entities without a shape have none, the bridge's own events theirs."""
     adapter = PCVISIT.make()
     event = published(adapter, WHOLE)
     assert event.headers["ce-dataschema"] == "urn:bridged:schema:session:1"
     assert "ce-dataschema" not in published(adapter, Record("computer", "1", {"name": 5})).headers
-    assert "ce-dataschema" not in published(adapter, Record("session", "1", {"name": float("nan")})).headers
+    aside = published(adapter, Record("session", "1", {"name": float("nan")}))
+    assert aside.headers["ce-dataschema"] == "urn:bridged:schema:bridge-quarantine:1"
     gone = published(adapter, Record("session", "1", None, gone=True))
     assert gone.headers["ce-dataschema"] == "urn:bridged:schema:session:1"
     assert complaints(gone.headers, {"after": None}) != []

@@ -12,7 +12,7 @@ from bridge.core.kinds import KINDS
 from bridge.core.record import Json
 from bridge.core.shape import Field, Shape
 from bridge.core.shapes import SHAPES, announced, newest
-from tests.support.conformance import complaints, validator
+from tests.support.schemas import complaints, validator
 from tests.support.shape_pages import FROZEN, PAGE, frozen, page, text
 
 IDS = sorted(SHAPES)

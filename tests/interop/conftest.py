@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from bridge.core.facts import Subprotocol
-from tests.interop.packages import gems_missing, packages_missing
+from tests.interop.packages import FOLDER, gems_missing, packages_missing
 from tests.interop.peers import Server, running, server
 from tests.interop.socketio_peers import PAIRS, SocketioServer, pair_name
 from tests.support.dialects import ALL, CABLE
+from tests.support.example import NODE as EXAMPLES
 from tests.support.waiting import wait_until_blocking
 
 REQUIRED = os.environ.get("BRIDGED_INTEROP") == "required"
@@ -45,6 +46,18 @@ def _demand(reason: str) -> None:
 def _packages(tmp_path_factory: pytest.TempPathFactory) -> str:
     run = tmp_path_factory.getbasetemp()
     return packages_missing(run.parent if "PYTEST_XDIST_WORKER" in os.environ else run)
+
+
+@pytest.fixture(scope="session")
+def parser(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """AsyncAPI's own parser is there."""
+    _demand(packages_missing(tmp_path_factory.getbasetemp(), FOLDER / "asyncapi", within_s=300))
+
+
+@pytest.fixture(scope="session")
+def example_packages(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The packages that the examples import are there."""
+    _demand(packages_missing(tmp_path_factory.getbasetemp(), EXAMPLES))
 
 
 @pytest.fixture(scope="session")

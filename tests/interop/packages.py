@@ -1,4 +1,4 @@
-"""Installs the npm packages of `package.json` beside this file, once, and says why where that cannot be."""
+"""Installs the npm packages of a `package.json`, such as that beside this file, once, and says why where it cannot."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import IO
 
 FOLDER = Path(__file__).parent
-PACKAGE = FOLDER / "package.json"
-STAMP = FOLDER / "node_modules" / ".installed"
+PACKAGE = "package.json"
+STAMP = Path("node_modules", ".installed")
 """Written last, with the text of `package.json`: what was interrupted, or is of another version, is made anew."""
 
 INSTALL_S = 60.0
@@ -35,8 +35,8 @@ INSTALL = (
 GEMS = ("action_cable", "graphql", "puma")
 
 
-def packages_missing(run: Path) -> str:
-    """Install the packages unless they are there; "" or why that failed.
+def packages_missing(run: Path, folder: Path = FOLDER, *, within_s: float = INSTALL_S) -> str:
+    """Install the packages of `folder` unless they are there; "" or why that failed.
 
     `run` is a folder that the workers of one run share: what failed for one of them is not tried by the others.
     """
@@ -46,17 +46,18 @@ def packages_missing(run: Path) -> str:
     version = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=20, check=False).stdout
     if not version.startswith("v") or int(version[1:].partition(".")[0]) < OLDEST_NODE:
         return f"Node.js is {version.strip() or 'broken'}, {OLDEST_NODE} or newer is needed"
-    failed = run / "npm-failed"
-    with PACKAGE.open() as package, _locked(package):
+    failed = run / f"npm-failed-{folder.name}"
+    stamp = folder / STAMP
+    with (folder / PACKAGE).open() as package, _locked(package):
         text = package.read()
-        if STAMP.is_file() and STAMP.read_text("utf-8") == text:
+        if stamp.is_file() and stamp.read_text("utf-8") == text:
             return ""
         if failed.is_file():
             return failed.read_text("utf-8")
         try:
-            reason = _install(npm)
+            reason = _install(npm, folder, within_s)
             if not reason:
-                STAMP.write_text(text, "utf-8")
+                stamp.write_text(text, "utf-8")
         except OSError as error:
             reason = f"the packages cannot be installed: {error.strerror}"
         if reason:
@@ -73,11 +74,11 @@ def gems_missing() -> str:
     return ""
 
 
-def _install(npm: str) -> str:
+def _install(npm: str, folder: Path, within_s: float) -> str:
     # A group of its own: npm starts others, and all of them must be gone after the deadline.
     child = subprocess.Popen(
         [npm, *INSTALL],
-        cwd=FOLDER,
+        cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -85,9 +86,9 @@ def _install(npm: str) -> str:
         start_new_session=True,
     )
     try:
-        said, _ = child.communicate(timeout=INSTALL_S)
+        said, _ = child.communicate(timeout=within_s)
     except subprocess.TimeoutExpired:
-        return f"npm could not install the packages within {INSTALL_S:g} s"
+        return f"npm could not install the packages within {within_s:g} s"
     finally:
         if child.poll() is None:
             with suppress(ProcessLookupError):
