@@ -15,8 +15,12 @@ def plain(text: str) -> str:
 
 def json_line(value: Any) -> str:
     """`value` as JSON on one line; what is not a visible character is escaped, so that nothing is lost."""
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    # They occur inside strings only, where an escape means the same.
+    return escaped(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def escaped(text: str) -> str:
+    """`text` on one line; what is not a visible character is written as JSON escapes it."""
     if text.isprintable():
         return text
-    # They occur inside strings only, where an escape means the same.
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)

@@ -6,7 +6,7 @@ import argparse
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from bridge.cli import configuration, output
 from bridge.cli.ages import span as duration
@@ -14,8 +14,8 @@ from bridge.cli.broker import ledger_names
 from bridge.cli.exits import Exit
 from bridge.cli.follow import follow
 from bridge.cli.loop import run as run_loop
+from bridge.cli.moments import moment, span
 from bridge.cli.plain import plain
-from bridge.cli.tail import span
 from bridge.cli.visit import visiting
 from bridge.core.bookmark import ACCEPTED
 from bridge.core.event import timestamp
@@ -51,7 +51,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--since",
-        type=_since,
+        type=moment,
         metavar="T",
         help="from when on: a time such as 2026-01-31 or 2026-01-31T12:00:00Z, or a span such as 7d (default: "
         "everything the vendor gives)",
@@ -138,22 +138,3 @@ def _unknown(what: str, name: str, known: Sequence[str]) -> int:
     hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known) or 'none'}"
     output.complain(plain(f"there is no {what} {name}; {hint}"))
     return Exit.USAGE
-
-
-def _since(text: str) -> datetime:
-    """A point in time: a span back from now, or an RFC 3339 time. Raises ArgumentTypeError."""
-    now = datetime.now(UTC)
-    try:
-        return now - span(text)
-    except argparse.ArgumentTypeError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"neither a span nor a time: {text!r}; expected 12h, 7d, 2026-01-31 or 2026-01-31T12:00:00Z"
-        ) from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    if not datetime(1970, 1, 1, tzinfo=UTC) < moment <= now:
-        raise argparse.ArgumentTypeError(f"not in the past, or before 1970: {text!r}")
-    return moment

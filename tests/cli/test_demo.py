@@ -9,18 +9,23 @@ import pty
 import re
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import anyio
 import pytest
 from rich.console import Console
 
-from bridge.cli import demo, demo_view
+from bridge.cli import asyncapi, demo, demo_view
 from bridge.cli.main import main
+from bridge.edge.config.loader import Config
+from bridge.edge.nats.jetstream import Message
 from bridge.edge.operator.tail import Seen, Tail
 from tests.support.command import bridged
+from tests.support.contract import Contract
 from tests.support.program import Child
 from tests.support.waiting import wait_until
 
@@ -108,6 +113,36 @@ def test_the_published_samples_flow_first(monkeypatch: pytest.MonkeyPatch, capsy
     assert "session.snapshot session-uuid-1 " in flow[0]
     assert any(" x-assist/travel event.snapshot " in line for line in out)
     assert out[-1] == "every change that could be read is there, once"
+
+
+def test_every_event_is_as_the_asyncapi_document_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of all vendors, as it lies in the streams, in structured mode; the program's other tests see the binary one."""
+    configured: list[Config] = []
+    stored: list[Message] = []
+    made = demo._config
+
+    def structured(*given: Any) -> Config:
+        config = made(*given)
+        configured.append(replace(config, nats=replace(config.nats, content_mode="structured")))
+        return configured[-1]
+
+    class Kept(Tail):
+        async def take_stored(self, *, wait_s: float = 2.0) -> list[Message]:
+            found = await super().take_stored(wait_s=wait_s)
+            stored.extend(found)
+            return found
+
+    monkeypatch.setattr(demo, "_config", structured)
+    monkeypatch.setattr(demo, "Tail", Kept)
+    assert main(["demo", "--seconds", "1", "--rate", "20", "--json"]) == 0
+    contract, looked_at = Contract(asyncapi.report(configured[0])), Counter[str]()
+    for message in stored:
+        looked_at[kind := message.subject.rpartition(".")[0]] += 1
+        if looked_at[kind] <= 40:
+            found = contract.complaints(message.subject, message.headers, json.loads(message.payload))
+            assert found == [], message.subject
+    vendors = {kind.split(".")[1] for kind in looked_at}
+    assert vendors == {"pcvisit", "x-assist", "platform", "agyletime", "prosonata", "bridge"}
 
 
 @pytest.mark.anyio

@@ -58,3 +58,31 @@ def test_people_read_it_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     text = printed(tmp_path, NATS, capsys)
     assert "nats stream add --config FILE" in text
     assert '"bridge.in.>"' in text
+
+
+ALERT = """
+[[alert]]
+name = "ops"
+notify = [{ env = "OPS_URL" }]
+[[alert.webhook]]
+name = "hook"
+url = "https://example.org/hook"
+secret = { env = "OPS_KEY" }
+"""
+
+
+def test_alerts_add_consumers_and_permissions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One consumer for each channel, whether or not its secret is here; without alerts nothing is said of them."""
+    assert "alerts" not in json.loads(printed(tmp_path, NATS, capsys, "--json"))
+    told = json.loads(printed(tmp_path, NATS + ALERT, capsys, "--json"))
+    names = [consumer["name"] for consumer in told["alerts"]["consumers"]]
+    assert names == ["bridged-alert-ops-env=20OPS_URL", "bridged-alert-ops-hook"]
+    assert {one["filter_subject"] for one in told["alerts"]["consumers"]} == {"events.bridge.ops.alert.occurred.*"}
+    assert "$JS.ACK.BRIDGE.bridged-alert-ops-hook.>" in told["alerts"]["publish"]
+    assert told["alerts"]["subscribe"] == ["live.>"]
+    assert told["alerts"]["create"] == [
+        "$JS.API.CONSUMER.CREATE.BRIDGE.>",
+        "$JS.API.CONSUMER.NAMES.BRIDGE",
+        "$JS.API.CONSUMER.DELETE.BRIDGE.*",
+    ]
+    assert "bridged-alert-ops-hook" in printed(tmp_path, NATS + ALERT, capsys)

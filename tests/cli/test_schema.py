@@ -48,3 +48,9 @@ def test_an_unknown_shape_names_the_nearest(name: str, hint: str, capsys: pytest
     assert captured.out == ""
     assert captured.err.startswith(f"there is no shape {name}; ")
     assert hint in captured.err
+
+
+@pytest.mark.parametrize("name", ["bridge-gap", "bridge-gap/1"])
+def test_the_bridge_s_own_events_have_schemas_too(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """As they announce them."""
+    assert printed(capsys, name)["$id"] == "urn:bridged:schema:bridge-gap:1"

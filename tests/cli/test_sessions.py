@@ -7,15 +7,22 @@ from typing import Any, ClassVar
 
 import pytest
 
+from adapters.webhook import Adapter as WebhookAdapter
 from bridge.adapter import BaseSettings, LiveSettings, Secret, Session, SocketioSession, StreamSession, Token
 from bridge.cli.check_live import try_live
+from bridge.cli.check_source import try_source
 from bridge.cli.exits import Exit
 from bridge.cli.sessions import Sessions
+from bridge.core.secret import Masker
+from bridge.engine.hooks import Hooks
+from bridge.engine.quota import Quotas
 from tests.support.dialects import Peer
 from tests.support.engine import on_virtual_clock
 from tests.support.engineio_peer import Engine
+from tests.support.holding import holding
+from tests.support.hook_rig import settings as hook_settings
 from tests.support.memory_socket import memory_sockets, refused
-from tests.support.sim_vendor import SimAdapter
+from tests.support.sim_vendor import SimAdapter, SimVendor, wall
 
 TOKEN = Token(Secret("hunter2-hunter2"))
 SOCKETIO = SocketioSession("wss://iot.example.com/socket.io/?EIO=3&transport=websocket")
@@ -39,6 +46,39 @@ class Listening(SimAdapter):
 
     def session(self, token: Token) -> Session:
         return self._session
+
+
+def test_webhooks_come_in_by_a_door_and_need_no_lease() -> None:
+    """The source is shared by all instances, its feed opens the door; without doors nothing comes to it."""
+
+    async def main() -> None:
+        hooks = Hooks(wall)
+        adapter = WebhookAdapter(hook_settings())
+        async with memory_sockets(serve) as sockets:
+            source = Sessions(sockets, lambda: 0.0, hooks).source(adapter)
+            assert list(hooks.doors) == ["shop"]
+            assert source.shared
+            assert source.feed is not None
+            async with holding(source.feed(TOKEN)) as hold:
+                await hold.wait_settled()
+                assert hooks.doors["shop"].open
+            assert not hooks.doors["shop"].open
+            assert Sessions(sockets, lambda: 0.0).source(adapter).feed is None
+
+    on_virtual_clock(main)
+
+
+def test_nobody_is_asked_for_webhooks() -> None:
+    """`bridged check --online` says so, and neither logs in nor looks for walks."""
+
+    async def main() -> None:
+        async with memory_sockets(serve) as sockets:
+            adapter, sessions = WebhookAdapter(hook_settings()), Sessions(sockets, lambda: 0.0)
+            (finding,) = await try_source(adapter, SimVendor(), Quotas(), Masker(), sessions)
+        assert finding.ok
+        assert finding.what == "shop: webhooks"
+
+    on_virtual_clock(main)
 
 
 async def serve(peer: Peer) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bridge.cli.intervals import Intervals
-from bridge.cli.status import describe
+from bridge.cli.status import _rows, describe
 from bridge.cli.vitals import session, told
 from bridge.core.gap import Gap
 from bridge.core.vitals import Vitals
@@ -21,18 +21,20 @@ from bridge.edge.operator.overview import Overview
 from tests.support.command import Setup
 from tests.support.configuration import SOURCE, loaded
 from tests.support.handmade import HandmadeStream, handmade_stream
+from tests.support.hook_rig import settings as hook_settings
 from tests.support.memory_leases import claim
 from tests.support.nats_server import NatsServer, free_port, nats_server
 
 pytestmark = pytest.mark.anyio
 
 SHAPE = {
-    "": {"ok", "nats", "stream", "sources"},
+    "": {"ok", "nats", "stream", "sources", "alerts"},
     "nats": {"server", "version"},
     "stream": {"name", "messages", "bytes", "first_seq", "last_seq", "first_ts", "last_ts"},
     "source": {
         "name", "vendor", "condition", "since", "reason", "half", "failing_since", "again", "problems", "owner",
-        "walks", "subscriptions", "session", "quota", "last_event", "open_gaps", "quarantined", "last_quarantine",
+        "takes", "walks", "subscriptions", "session", "quota", "last_event", "open_gaps", "quarantined",
+        "last_quarantine",
     },
     "session": {
         "live", "shut_since", "measured", "stale", "last_frame", "last_beat", "round_trip_ms", "beat_interval_s",
@@ -384,3 +386,12 @@ def test_without_a_live_session_there_is_nothing_to_show(tmp_path: Path) -> None
     """A source that is polled, an older build's claim, and a source nobody holds: null."""
     assert described(tmp_path)["session"] is None
     assert session(claim(), NOW) is None
+
+
+def test_a_source_that_takes_webhooks_says_where(tmp_path: Path) -> None:
+    """It has no walks and no lease; that nobody measures it is no problem."""
+    config = loaded(tmp_path, SOURCE)
+    overview = Overview("shop", "webhook", owner={"instance": "north"}, condition="connected")
+    report = describe(overview, Intervals(config, config.sources[0]), NOW, hook_settings())
+    assert (report["takes"], report["problems"], report["walks"]) == ("/hooks/shop", [], [])
+    assert ("takes", "webhooks at /hooks/shop, by every instance that runs") in _rows(report, NOW)

@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import os
 import signal
 import sys
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from bridge.cli.filters import covering, pattern
+from bridge.cli.moments import moment, span
 from bridge.cli.plain import json_line, plain
-from bridge.cli.tail import line, pattern, span
+from bridge.cli.tail_line import line, shortened
 from bridge.cli.tail_telemetry import telemetry_hint
 from bridge.edge.config.loader import load
 from bridge.edge.operator.tail import Seen
 from tests.support.command import Setup, bridged
 from tests.support.handmade import HandmadeStream, handmade_stream
+from tests.support.inside import inside
 from tests.support.nats_server import NatsServer, nats_server
 from tests.support.program import Child
+from tests.support.terminal import on_terminal, without_colour
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
@@ -78,7 +83,7 @@ def test_filters(text: str, subjects: str) -> None:
         ("", "nothing between two dots"),
         ("pcvisit..session", "nothing between two dots"),
         ("pcvisit.>.session", "> stands for all that follows"),
-        ("pcvisit.ac*", "* stands alone"),
+        ("pcvisit.ac*", "* and > stand alone"),
         ("pcvisit.a b", "it is a=20b"),
         ("pcvisit.acme.session.updated.Köln", "it is K=C3=B6ln"),
         ("a.b.c.d.e.f", "no longer"),
@@ -158,13 +163,51 @@ def test_spans_of_time() -> None:
             span(text)
 
 
+def test_points_in_time() -> None:
+    """A span back from now, a day, a time with its zone or in UTC; nothing that is yet to come."""
+    now = datetime.now(UTC)
+    assert timedelta(0) <= moment("1h") - (now - timedelta(hours=1)) < timedelta(minutes=1)
+    assert moment("2026-01-31") == datetime(2026, 1, 31, tzinfo=UTC)
+    assert moment("2026-01-31T12:00:00") == moment("2026-01-31T13:00:00+01:00") == datetime(2026, 1, 31, 12, tzinfo=UTC)
+    assert moment("36500d") == datetime(1970, 1, 1, tzinfo=UTC)
+    for text in ("", "yesterday", "2026-13-01", "1969-01-01", "0001-01-01T00:00:00+23:00", "-1h"):
+        with pytest.raises(argparse.ArgumentTypeError, match=r"neither a span nor a time|before 1970"):
+            moment(text)
+    with pytest.raises(argparse.ArgumentTypeError, match="not in the past"):
+        moment((now + timedelta(minutes=5)).isoformat())
+
+
+@pytest.mark.parametrize(
+    ("filters", "covered"),
+    [
+        (["events.>"], "events.>"),
+        (["events.a.b.c.d.e"], "events.a.b.c.d.e"),
+        (["events.a.x.c.d.e", "events.a.y.c.d.f"], "events.a.*.c.d.*"),
+        (["events.a.b.>", "events.a.c.d.>"], "events.a.*.>"),
+        (["events.a.>", "events.b.x.c.d.e", "events.*.x.>"], "events.*.>"),
+    ],
+)
+def test_several_filters_in_one(filters: list[str], covered: str) -> None:
+    """The server is asked for what lets all of them pass, and for as little more as one filter can."""
+    assert covering(filters) == covered
+
+
 async def test_a_wrong_command_line_is_exit_64(tmp_path: Path) -> None:
     """Before anything is connected."""
     setup = Setup(tmp_path, nats='url = "nats://127.0.0.1:9"')
-    for arguments in (["a b"], ["--since", "yesterday"], ["--count", "0"], ["--count", "x"]):
-        done = await setup.run("tail", *arguments)
+    for arguments in (
+        ["a b"],
+        ["a", "b..c"],
+        ["--since", "yesterday"],
+        ["--since", "9999-01-01"],
+        ["--count", "0"],
+        ["-n", "x"],
+    ):
+        done = await inside(setup, "tail", *arguments)
         assert (done.code, done.out) == (64, ""), arguments
         assert "error: argument" in done.err
+    done = await inside(setup, "tail", *(f"v{n}" for n in range(101)))
+    assert (done.code, done.err) == (64, "bridged: 101 filters are too many: 100 at most\n")
 
 
 def seen(tail: str, **data: Any) -> Seen:
@@ -215,6 +258,112 @@ async def test_what_is_stored_is_shown(stream: HandmadeStream, setup: Setup) -> 
     assert events[0]["subject"] == "events.acme.a.thing.created.0"
     assert events[0]["data"]["after"] == {"name": ESCAPE}
     assert all(text.isprintable() for text in done.out.splitlines())
+
+
+async def test_several_filters(stream: HandmadeStream, setup: Setup) -> None:
+    """What any of them selects is shown, in the order of the stream, once."""
+    for tail in ("a.a.thing.created.1", "b.a.thing.created.2", "c.a.thing.created.3", "a.b.thing.created.4"):
+        await stream.event(tail, {})
+    done = await inside(setup, "tail", "a.a", "b.>", "*.b.thing", "a.*.*.created", "--since", "1h", "-n", "3")
+    assert (done.code, [text.split()[3] for text in done.out.splitlines()]) == (0, ["1", "2", "4"])
+
+
+async def test_only_where_an_expression_holds(stream: HandmadeStream, setup: Setup) -> None:
+    """`--where` chooses; an event on which it fails is left out and counted, and one that is none of ours as well."""
+    await stream.whole("acme.a.thing.created.1", {"state": "done", "n": 1})
+    await stream.whole("acme.a.thing.updated.1", {"state": "open"}, before={"state": "done"}, changed=["state"])
+    await stream.whole("acme.a.thing.deleted.1", None)
+    await stream.put("in.acme.a.thing.created.2", {"no": "event"})
+    await stream.structured("acme.a.thing.created.3", {"state": "done", "n": 7})
+    expression = 'change != "deleted" && after.state == "done"'
+    done = await inside(setup, "tail", "--since", "1h", "-n", "2", "--where", expression)
+    assert (done.code, [text.split()[3] for text in done.out.splitlines()]) == (0, ["1", "3"])
+    assert len(done.err.splitlines()) == 1
+    assert done.err.startswith("bridged: --where failed on the event at sequence 4, which is left out: ")
+    done = await inside(setup, "tail", "--since", "1h", "-n", "2", "--where", "after.n > 0", "--json")
+    assert [json.loads(text)["seq"] for text in done.out.splitlines()] == [1, 5]
+    first, last = done.err.splitlines()
+    assert "failed on the event at sequence 2" in first
+    assert last == "bridged: --where failed on 3 events; they are left out"
+    assert "open" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("expression", "place"),
+    [
+        ("after.state ==", ["line 1, column 15: ", "  after.state ==", "                ^"]),
+        ('change == "created" && (', ["line 1, column 25: ", '  change == "created" && (', f"  {' ' * 24}^"]),
+        ("", ["line 1, column 1: the expression is empty"]),
+        ("colour == 'red'", ["an event has no colour"]),
+        ("'a' + " * 200 + "1 +* 2", ["line 1, column 1204: ", f"  {' ' * 35}^"]),
+        ("\x1b[2J ==", ["\N{REPLACEMENT CHARACTER}[2J"]),
+    ],
+)
+async def test_an_expression_that_is_none(tmp_path: Path, expression: str, place: list[str]) -> None:
+    """Exit 64 before anything is connected: what is wrong, in which line and column, and the place itself."""
+    done = await inside(Setup(tmp_path, nats='url = "nats://127.0.0.1:9"'), "tail", "--where", expression)
+    assert (done.code, done.out) == (64, "")
+    assert done.err.startswith("bridged: --where: ")
+    assert all(text in done.err for text in place), done.err
+    assert all(len(text) <= 120 and text.isprintable() for text in done.err.splitlines()[1:])
+
+
+async def test_as_it_is_stored(stream: HandmadeStream, setup: Setup) -> None:
+    """`--raw` shows each header and the payload, whatever they are; `--json` gives them back byte for byte."""
+    expected = {"Nats-Expected-Last-Subject-Sequence": "0", "ce-subject": "K%C3%B6ln", "X-Evil": "a\u202eb"}
+    await stream.put("in.acme.a.thing.created.1", {"text": ESCAPE, "n": 1}, 0, **expected)
+    await stream.client.request("bridge.in.acme.a.thing.created.2", b"\xff\x1b[2J{", timeout=30)
+    done = await inside(setup, "tail", "--since", "1h", "-n", "2", "--raw", "--json")
+    first, second = map(json.loads, done.out.splitlines())
+    assert (first["seq"], first["subject"]) == (1, "events.acme.a.thing.created.1")
+    assert first["headers"] == {"ce-observedtime": "1970-01-01T00:00:00.000Z", **expected}
+    assert first["payload"] == json.dumps({"text": ESCAPE, "n": 1})
+    assert base64.b64decode(second["payload_base64"]) == b"\xff\x1b[2J{"
+    done = await inside(setup, "tail", "--since", "1h", "-n", "2", "--raw")
+    assert all(text.isprintable() for text in done.out.splitlines())
+    assert "ce-subject: K%C3%B6ln\nX-Evil: a\\u202eb\n\n{" in done.out
+    assert "\\xff\\u001b[2J{" in done.out
+
+
+async def test_both_content_modes_look_the_same(stream: HandmadeStream, setup: Setup) -> None:
+    """Of an event that is one document the attributes are shown as headers, and its data as data."""
+    await stream.whole("acme.a.thing.created.1", {"n": 1})
+    await stream.structured("acme.a.thing.created.2", {"n": 2})
+    done = await inside(setup, "tail", "--since", "1h", "-n", "2", "--json")
+    first, second = map(json.loads, done.out.splitlines())
+    assert set(first) == set(second) == {"seq", "subject", "stored", "headers", "data"}
+    assert first["headers"].keys() <= second["headers"].keys()
+    assert (second["data"]["after"], second["headers"]["ce-type"]) == ({"n": 2}, "org.example.thing.created")
+    assert first["data"].keys() == second["data"].keys()
+    done = await inside(setup, "tail", "--since", "1h", "-n", "2")
+    assert [text.split(" ", 1)[1] for text in done.out.splitlines()] == [
+        "acme/a thing.created 1 n: 1",
+        "acme/a thing.created 2 n: 2",
+    ]
+
+
+async def test_a_line_for_each_on_a_terminal(stream: HandmadeStream, setup: Setup) -> None:
+    """At 80 columns a line is as long as the terminal is wide and says what changed; each change has its colour."""
+    long = "01234567-89ab-cdef-0123-456789abcdef"
+    await stream.event(f"acme.a.thing.created.{long}", {"text": ESCAPE + "x" * 200})
+    await stream.event(f"acme.a.thing.deleted.{long}", None)
+    keys = ("tail", "--since", "1h", "-n", "2", "--config", str(setup.path))
+    code, screen = await on_terminal(*keys, environ=setup.environ)
+    first, _ = without_colour(screen)
+    assert (code, len(first)) == (0, 80)
+    assert " acme/a thing.created 0123456…abcdef text: " in first
+    assert "\x1b[32mthing.created" in screen
+    assert "\x1b[31mthing.deleted" in screen
+    assert "evil" in first
+    assert all(control not in screen for control in ("\x1b[2J", "\x9b", "\u202e", "\x07", "\x7f"))
+    code, screen = await on_terminal(*keys, environ=setup.environ, columns=160)
+    assert f" thing.deleted {long}" in without_colour(screen)[1]
+
+
+def test_what_is_long_is_shortened_in_its_middle() -> None:
+    """Ids are told apart by their ends."""
+    assert shortened("0123456789", 10) == "0123456789"
+    assert shortened("0123456789a", 10) == "01234…789a"
 
 
 async def test_it_follows_and_survives_a_restart_of_the_broker(

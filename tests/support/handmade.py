@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from bridge.core.event import timestamp
-from bridge.edge.ledger.layout import LedgerNames, lease_config, stream_config
+from bridge.core.subject import untoken
+from bridge.edge.ledger.layout import LedgerNames, lease_config, state_config, stream_config
 from tests.support.asking import ask, plain_client
+
+WHEN_MS = 1_700_000_000_000
 
 
 class HandmadeStream:
@@ -21,6 +25,10 @@ class HandmadeStream:
     async def make(self) -> None:
         """Make it, empty."""
         await self._ask("$JS.API.STREAM.CREATE.BRIDGE", stream_config(LedgerNames()))
+
+    async def make_view(self) -> None:
+        """Make the view of it."""
+        await self._ask("$JS.API.STREAM.CREATE.KV_bridge-state", state_config(LedgerNames()))
 
     async def remove(self) -> None:
         """Remove it with all that is in it."""
@@ -35,6 +43,41 @@ class HandmadeStream:
         """Store an event: `tail` is vendor, source, entity, change and id."""
         whole = {"id": tail.rpartition(".")[2], "after": after, **data}
         await self.put(f"in.{tail}", whole, observed_ms)
+
+    async def whole(self, tail: str, after: Any, **data: Any) -> None:
+        """Store an event as the bridge would write it: with all its attributes, and all fields of its data."""
+        vendor, source, entity, change, id_ = tail.split(".")
+        plain = untoken(id_)
+        full = {"id": plain, "change": change, "version": None, "after": after, "before": None}
+        full |= {"changed": [], "raw": None, "omitted": [], **data}
+        attributes = {
+            "specversion": "1.0",
+            "id": hashlib.sha256(f"{tail} {after}".encode()).hexdigest()[:32],
+            "source": f"/{vendor}/{source}",
+            "type": f"org.example.{entity}.{change}",
+            "time": timestamp(WHEN_MS),
+            "via": "live",
+        }
+        headers = {f"ce-{name}": value for name, value in attributes.items()}
+        if change == "deleted":
+            headers["KV-Operation"] = "DEL"
+        await self.put(f"in.{tail}", full, WHEN_MS, **headers)
+
+    async def structured(self, tail: str, after: Any) -> None:
+        """The same as one document with everything in it."""
+        vendor, source, entity, change, id_ = tail.split(".")
+        data = {"id": untoken(id_), "change": change, "version": None, "after": after, "before": None}
+        document = {
+            "specversion": "1.0",
+            "id": "0" * 32,
+            "source": f"/{vendor}/{source}",
+            "type": f"org.example.{entity}.{change}",
+            "time": timestamp(WHEN_MS),
+            "observedtime": timestamp(WHEN_MS),
+            "via": "live",
+            "data": data | {"changed": [], "raw": None, "omitted": []},
+        }
+        await self._ask(f"bridge.in.{tail}", document, {"Content-Type": "application/cloudevents+json; charset=UTF-8"})
 
     async def lease(self, source: str, value: Any) -> None:
         """Make the bucket of leases, and store what lies there under the source's name."""

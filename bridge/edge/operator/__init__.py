@@ -1,1 +1,1 @@
-"""What operators' commands do with the stream: look, follow, rewind, erase."""
+"""What operators' commands do with the stream: look, follow, replay, rewind, erase."""

@@ -18,9 +18,9 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from bridge.core.content import PREFIX, attributes_of, data_of
 from bridge.core.errors import BridgeError
 from bridge.core.event import EXPECTED, EXPECTED_SUBJECT
-from bridge.core.head import percent_decode
 from bridge.core.record import Json
 from bridge.core.subject import EVENTS
 from bridge.edge.codec import encode
@@ -46,6 +46,13 @@ MOST_BYTES = 4 * 1024 * 1024
 LOOK_EVERY_S = 2.0
 """Republished messages are best effort, so we look without one, too."""
 DEADLINE_S = 5.0
+
+STORED = "Nats-Time-Stamp"
+"""The header by which the server says when it stored a message."""
+_OF_THE_SERVER = frozenset({
+    STORED, "Nats-Stream", "Nats-Subject", "Nats-Sequence", "Nats-Num-Pending", "Nats-Last-Sequence",
+    "Nats-UpTo-Sequence",
+})  # fmt: skip
 
 
 class StreamMissing(BridgeError):
@@ -73,8 +80,20 @@ class Tail:
     now is read from its beginning.
     """
 
-    def __init__(self, nc: Client, *, stream: str, prefix: str, subjects: str, start: int | datetime = 1) -> None:
-        """`subjects`: a filter such as `events.pcvisit.>`. `start`: the first sequence, or a point in time."""
+    def __init__(
+        self,
+        nc: Client,
+        *,
+        stream: str,
+        prefix: str,
+        subjects: str,
+        start: int | datetime = 1,
+        news: str | None = None,
+    ) -> None:
+        """`subjects`: a filter such as `events.pcvisit.>`. `start`: the first sequence, or a point in time.
+
+        `news`: the subjects whose messages say that it is time to look; by default the live ones of these events.
+        """
         self._nc = nc
         self._js = JetStream(nc, prefix=prefix, deadline_s=DEADLINE_S)
         self._stream = stream
@@ -83,15 +102,16 @@ class Tail:
         self._query: dict[str, Json] = (
             {"seq": start} if isinstance(start, int) else {"start_time": start.isoformat(timespec="milliseconds")}
         )
+        live = LIVE + subjects.removeprefix(EVENTS) if subjects.startswith(f"{EVENTS}.") else f"{LIVE}.>"
+        self._live = live if news is None else news
         self._subscription: Subscription | None = None
         self._news = anyio.Event()
         self._created = ""
         self.remade = 0
 
     async def __aenter__(self) -> Tail:
-        live = LIVE + self._subjects.removeprefix(EVENTS) if self._subjects.startswith(EVENTS) else f"{LIVE}.>"
         with suppress(nats.errors.Error):  # without it we look every LOOK_EVERY_S
-            self._subscription = await self._nc.subscribe(live, cb=self._on_news)
+            self._subscription = await self._nc.subscribe(self._live, cb=self._on_news)
         return self
 
     async def __aexit__(
@@ -106,6 +126,10 @@ class Tail:
 
         Raises StreamMissing, JetStreamOff, and NoAnswer: then the same events come with the next call.
         """
+        return [seen_of(message) for message in await self.take_stored(wait_s=wait_s)]
+
+    async def take_stored(self, *, wait_s: float = LOOK_EVERY_S) -> list[Message]:
+        """The same as they lie in the stream, with what the server says of each among the headers."""
         self._news = anyio.Event()
         found = await self._read()
         if not found and wait_s > 0:
@@ -116,6 +140,10 @@ class Tail:
         if found:
             self._query = {"seq": found[-1].seq + 1}
         return found
+
+    def skip_to(self, seq: int) -> None:
+        """Go on with this sequence."""
+        self._query = {"seq": seq}
 
     async def _on_news(self, _: Msg) -> None:
         self._news.set()
@@ -130,7 +158,7 @@ class Tail:
             self.remade += 1
             self._query = {"seq": 1}
 
-    async def _read(self) -> list[Seen]:
+    async def _read(self) -> list[Message]:
         messages: list[Message] = []
         end: dict[str, str] = {}
 
@@ -149,7 +177,7 @@ class Tail:
             await stream_state(self._js, self._stream)  # says why nobody answered
         if end.get(STATUS) not in ("204", "404"):
             raise NoAnswer(f"stream {self._stream}: reading events was refused with status {end.get(STATUS)}")
-        return [_seen(message) for message in messages]
+        return messages
 
 
 async def stream_state(js: JetStream, stream: str) -> StreamState:
@@ -185,17 +213,25 @@ def explained(error: ApiError, stream: str) -> BridgeError:
     return NoAnswer(f"stream {stream} cannot be read now: {error}")
 
 
-def _seen(message: Message) -> Seen:
-    own = {
-        name: percent_decode(value) if name.startswith("ce-") else value
-        for name, value in message.headers.items()
-        if name not in (EXPECTED, EXPECTED_SUBJECT) and not name.startswith("Nats-")
-    }
+def stored_headers(message: Message) -> dict[str, str]:
+    """The headers that were stored, as they were: without what the server says of a message it hands out."""
+    return {name: value for name, value in message.headers.items() if name not in _OF_THE_SERVER}
+
+
+def seen_of(message: Message) -> Seen:
+    """A message as an event. In both content modes its attributes are headers, `ce-…`, and `data` is the event's."""
     try:
-        data = wire.decode(message.payload)
+        body = wire.decode(message.payload)
     except ValueError:
-        data = None
-    return Seen(message.seq, message.subject, stored_ms(message.headers["Nats-Time-Stamp"]), own, data)
+        body = None
+    own = {
+        name: value
+        for name, value in message.headers.items()
+        if name not in (EXPECTED, EXPECTED_SUBJECT) and not name.startswith(("Nats-", PREFIX))
+    }
+    own |= {f"{PREFIX}{name}": value for name, value in attributes_of(message.headers, body).items()}
+    data = data_of(message.headers, body)
+    return Seen(message.seq, message.subject, stored_ms(message.headers[STORED]), own, data)
 
 
 def stored_ms(stamp: str) -> int:
