@@ -21,11 +21,12 @@ from bridge.cli.daemon import daemon
 from bridge.cli.demo_stage import Stage, as_json, cast, total
 from bridge.cli.exits import Exit
 from bridge.cli.loop import run as run_loop
+from bridge.core.errors import Away
 from bridge.core.lifecycle import State
 from bridge.core.secret import Masker
 from bridge.edge import logging
 from bridge.edge.config.loader import Config, load
-from bridge.edge.operator.tail import Tail
+from bridge.edge.operator.tail import StreamMissing, Tail
 from bridge.edge.process import wall
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 DRAIN_S = 60.0
 """After the last change everything must be in the stream within this."""
 LOOK_EVERY_S = 0.1
+LOGIN = "nats.json"
+"""The embedded server's file in its state directory that says how to connect."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +74,7 @@ async def _run(args: argparse.Namespace) -> int:
                 for secret in config.secrets:
                     masker.add(secret)
                 async with daemon(config, masker) as running:
-                    stage = Stage(parts, running)
+                    stage = Stage(parts, running, login=Path(config.daemon.state_dir) / LOGIN)
                     reports = await _perform(stage, config, args, notes)
     finally:
         if notes is not None:
@@ -83,6 +86,7 @@ async def _perform(stage: Stage, config: Config, args: argparse.Namespace, notes
     async with anyio.create_task_group() as group:
         group.start_soon(stage.daemon.run)
         group.start_soon(_read_back, stage, config)
+        group.start_soon(_read_measured, stage, config)
         if not args.json:
             from bridge.cli.demo_view import print_flow, show
 
@@ -139,6 +143,18 @@ async def _read_back(stage: Stage, config: Config) -> None:
     async with Tail(client, stream=names.stream, prefix=names.api, subjects="events.>") as tail:
         while True:
             stage.events += await tail.take()
+
+
+async def _read_measured(stage: Stage, config: Config) -> None:
+    names = ledger_names(config.nats)
+    client = stage.daemon.connection.client
+    async with Tail(client, stream=names.telemetry_stream, prefix=names.api, subjects="telemetry.>") as tail:
+        while True:
+            try:
+                stage.measured += await tail.take()
+            except (StreamMissing, Away):
+                # It is made when a source first has telemetry, and answers some time after that.
+                await anyio.sleep(LOOK_EVERY_S)
 
 
 def _verdict(stage: Stage, reports: dict[str, Report], args: argparse.Namespace) -> int:

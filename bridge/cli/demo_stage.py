@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridge.cli.daemon import Daemon
+from bridge.core.subject import untoken
 from bridge.edge.operator.tail import Seen
+from bridge.edge.process import wall
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from bridge.sandbox.oracle import Report, View
+    from bridge.sandbox.oracle_once import Once
     from bridge.sandbox.player import Player
 
 ALL_TIME_S = 20 * 365 * 86_400.0
@@ -37,13 +42,17 @@ DESK: Mapping[str, Mapping[str, float]] = {
 }
 """The same at the agency."""
 
+PLANT: Mapping[str, str] = {"objects": "object", "models": "model"}
+"""The stores of the platform that are read unless others are named, and what their rows are called."""
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
     """One vendor on the stage: its sandbox, its source's settings, and how its ledger is compared with the stream.
 
     `judged` says what is: entities by the ledger's scope ("": all of it). `key` turns an event's id into the ledger's.
-    `strict`: every state that an answer carried must be in the stream; not so where answers may be stale.
+    `strict`: every state that an answer carried must be in the stream; not so where answers may be stale. `once`: the
+    judgement of what happens once there, telemetry too.
     """
 
     name: str
@@ -54,6 +63,7 @@ class Part:
     seen: View
     strict: bool
     key: Callable[[str], str] = str
+    once: Callable[[Iterable[Once]], Report] | None = None
 
     def subjects(self, entity: str) -> str:
         """What the subjects of its events of this entity begin with."""
@@ -100,6 +110,7 @@ async def cast(seed: int) -> AsyncIterator[list[Part]]:
                 )
             )
         )
+        began_ms = wall()
         # Polled only: small pages, and answers that say when nothing is new.
         workforce = await stack.enter_async_context(
             agyletime.agyletime_sandbox(agyletime.Options(seed=seed, most_per_page=20, etag=True))
@@ -148,7 +159,7 @@ async def cast(seed: int) -> AsyncIterator[list[Part]]:
             ),
             Part(
                 "plant",
-                {"objects": "object"},
+                PLANT,
                 plant,
                 {
                     "requests_per_minute": 60_000,
@@ -161,6 +172,7 @@ async def cast(seed: int) -> AsyncIterator[list[Part]]:
                 platform_view.as_issued,
                 platform_view.as_seen,
                 strict=False,
+                once=partial(_happened, plant, began_ms),
             ),
             Part(
                 "workforce",
@@ -183,14 +195,27 @@ async def cast(seed: int) -> AsyncIterator[list[Part]]:
         ]
 
 
+def _happened(plant: Player, since_ms: int, events: Iterable[Once]) -> Report:
+    from bridge.sandbox import platform_judge
+
+    # What happened before is a sample of the past; how far back a source reads is not judged here.
+    ledger = [*platform_judge.happened(plant.issued()), *plant.ledger.changes]
+    return platform_judge.judge(ledger, events, stores=PLANT, since_ms=since_ms)
+
+
 @dataclass(slots=True)
 class Stage:
-    """What is on show: the vendors, the daemon, and every event read back from the stream. `act`: what happens now."""
+    """What is on show: the vendors, the daemon, and every event read back from the stream. `act`: what happens now.
+
+    `measured`: what was read back from the telemetry stream. `login`: the file that says how to connect to its NATS.
+    """
 
     parts: list[Part]
     daemon: Daemon
     events: list[Seen] = field(default_factory=list)
+    measured: list[Seen] = field(default_factory=list)
     act: str = "starting"
+    login: Path | None = None
 
     def set_rate(self, changes_per_s: float) -> None:
         """The pace at which every vendor changes things."""
@@ -201,19 +226,31 @@ class Stage:
         """Each sandbox's ledger against the stream, by source."""
         from bridge.sandbox import oracle
 
-        return {
-            part.name: oracle.total(
-                oracle.compare(
-                    [change for change in part.sandbox.ledger.changes if scope in ("", change.scope)],
-                    self._seen(part, entity),
-                    view=part.view,
-                    seen=part.seen,
-                    strict_served=part.strict,
-                )
-                for scope, entity in part.judged.items()
+        return {part.name: oracle.total(self._reports(part)) for part in self.parts}
+
+    def _reports(self, part: Part) -> Iterator[Report]:
+        from bridge.sandbox import oracle
+
+        for scope, entity in part.judged.items():
+            yield oracle.compare(
+                [change for change in part.sandbox.ledger.changes if scope in ("", change.scope)],
+                self._seen(part, entity),
+                view=part.view,
+                seen=part.seen,
+                strict_served=part.strict,
             )
-            for part in self.parts
-        }
+        if part.once is not None:
+            yield part.once(self._once(part))
+
+    def _once(self, part: Part) -> Iterator[Once]:
+        from bridge.sandbox.oracle_once import Once
+
+        whose = [part.sandbox.vendor, part.name]
+        for event in (*self.events, *self.measured):
+            _, *source, entity, change, _ = event.subject.split(".")
+            if source == whose and change == "occurred":
+                key = (str(untoken(entity)), event.data["id"])
+                yield Once(key, change, event.data["after"], event.stored_ms, event.headers["ce-id"])
 
     def _seen(self, part: Part, entity: str) -> Iterator[Any]:
         from bridge.sandbox import oracle

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bridge.cli.demo_stage import total
-from bridge.cli.tail import line
+from bridge.cli.tail_line import line
 from bridge.core.lifecycle import State
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ async def show(stage: Stage, notes: Notes) -> None:
 async def print_flow(stage: Stage) -> None:
     """Where nobody watches: one line per event, until cancelled."""
     shown = 0
+    if stage.login:
+        print(f"for examples/: BRIDGED_NATS={stage.login}")
     while True:
         for event in stage.events[shown:]:
             print(line(event).plain)
@@ -102,6 +104,8 @@ def _picture(stage: Stage, report: Report, notes: list[str], height: int) -> Ren
             Group(*flow, *[Text()] * (rows - len(flow))),
             title="events.> as they are stored",
             title_align="left",
+            subtitle=f"for examples/: BRIDGED_NATS={stage.login}" if stage.login else None,
+            subtitle_align="left",
         ),
         *(Text(note, style="yellow", no_wrap=True, overflow="ellipsis") for note in notes),
     )

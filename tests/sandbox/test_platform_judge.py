@@ -11,9 +11,10 @@ import pytest
 
 from bridge.sandbox.ledger import Change
 from bridge.sandbox.oracle import Report
+from bridge.sandbox.platform_judge import happened
 from bridge.sandbox.platform_world import PlatformWorld
 from tests.sandbox.conftest import NOW_MS, HandClock
-from tests.support.live_platform import judge, once
+from tests.support.live_platform import judge
 from tests.support.stream import Stored
 
 CHANGES = {"created": "created", "updated": "updated", "deleted": "deleted"}
@@ -32,7 +33,7 @@ def played() -> tuple[PlatformWorld, list[Change]]:
     occurred = [change.to_json() for change in world.occurrences.changes]
     return world, [
         *world.ledger.changes,
-        *once({"occurred": occurred, "packets": packets, "rows": list(world.row_events())}),
+        *happened({"occurred": occurred, "packets": packets, "rows": list(world.row_events())}),
     ]
 
 

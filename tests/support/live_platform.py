@@ -6,10 +6,10 @@ import urllib.parse
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from bridge.sandbox import oracle, oracle_once, platform_view
+from bridge.sandbox import oracle, platform_judge, platform_view
 from bridge.sandbox.ledger import Change
 from bridge.sandbox.oracle import Report
-from bridge.sandbox.oracle_once import Issued, Once
+from bridge.sandbox.oracle_once import Once
 from tests.support.stream import Stored
 
 QUICK: Mapping[str, Any] = {
@@ -22,7 +22,6 @@ QUICK: Mapping[str, Any] = {
 }
 """What makes a source quick enough for a test."""
 STORES = {"objects": "object", "models": "model", "users": "user", "groups": "group"}
-PACKET = "packet"
 
 
 def keys(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,24 +39,6 @@ def keys(facts: Mapping[str, Any]) -> dict[str, Any]:
 def secrets() -> dict[str, str]:
     """Its secret keys, and the variables that hold them."""
     return {"password": "PLATFORM_PASSWORD"}
-
-
-def once(issued: Mapping[str, Any]) -> list[Change]:
-    """What the control interface's `issued` holds, as entries of a ledger: `operation` is `occurred`.
-
-    Of a packet `scope` is `packet` and `id` `<_oid>-<_ts>`; of all else `scope` is the event type. `kind` of a packet
-    is its object, of a row's change `rows of <store>`.
-    """
-    packets = [
-        Change(0, int(ts) // 1000, PACKET, f"{oid}-{ts}", "occurred", oid, data)
-        for oid, of_one in issued["packets"].items()
-        for ts, data in of_one.items()
-    ]
-    rows = [
-        Change(0, event["time"], event["event"], event["_msgid"], "occurred", f"rows of {store}", event)
-        for store, event in issued["rows"]
-    ]
-    return [*(Change.from_json(change) for change in issued["occurred"]), *rows, *packets]
 
 
 def judge(
@@ -88,36 +69,13 @@ def judge(
     for stray in sorted(strays):
         report.found(f"{stray}: no entity of a store that is read")
 
-    read = {f"rows of {store}" for store in stores}
-    ledger = [change for change in ledger if change.kind not in read]
-    gone = {change.id for change in ledger if change.operation == "deleted" and change.scope == "objects"}
-    issued = [
-        Issued((change.scope, change.id), change.at_ms, _content(change), optional=change.kind in gone)
-        for change in ledger
-        if change.operation == "occurred" and _happened_ms(change) >= since_ms
-    ]
-    issued = [each for each in issued if types is None or each.key[0] in types]
-    before = {(c.scope, c.id) for c in ledger if c.operation == "occurred" and _happened_ms(c) < since_ms}
-    seen = [
+    once = [
         Once(_key(event), event.change, event.data["after"], event.at_ms, event.headers["ce-id"])
         for event in mine
-        if event.change == "occurred" and _key(event) not in before
+        if event.change == "occurred"
     ]
-    return oracle.total([report, oracle_once.once(issued, seen, carries=platform_view.carries)])
-
-
-def _happened_ms(change: Change) -> int:
-    record = change.record or {}
-    return change.at_ms if change.scope == PACKET else int(record["time"])
-
-
-def _content(change: Change) -> Mapping[str, Any]:
-    """What the event must say. A packet's `_ts` is in its id."""
-    record = change.record or {}
-    if change.scope == PACKET:
-        return {name: value for name, value in record.items() if name != "_ts"}
-    hidden = platform_view.PERSONAL if change.scope.startswith("user-") else frozenset()
-    return {name: value for name, value in record["data"].items() if name not in hidden}
+    happened = platform_judge.judge(ledger, once, stores=stores, since_ms=since_ms, types=types)
+    return oracle.total([report, happened])
 
 
 def _key(event: Stored) -> tuple[str, str]:

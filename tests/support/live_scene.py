@@ -16,7 +16,7 @@ from typing import Any
 
 import anyio
 
-from bridge.sandbox import oracle, pcvisit_view, x_assist_view
+from bridge.sandbox import oracle, pcvisit_view, platform_judge, x_assist_view
 from bridge.sandbox.ledger import Change
 from bridge.sandbox.oracle import Report
 from bridge.sandbox.setup import Setup
@@ -114,9 +114,9 @@ class LiveVendor(PlayedVendor):
         return Setup(keys, named, {}, subscribed).source()
 
     async def ledger(self) -> list[Change]:
-        """Every change so far; of the platform also what happened once, as `live_platform.once` has it."""
+        """Every change so far; of the platform also what happened once, as `platform_judge.happened` has it."""
         changes = await super().ledger()
-        once = live_platform.once(await self.call("GET", "issued")) if self.vendor == "platform" else []
+        once = platform_judge.happened(await self.call("GET", "issued")) if self.vendor == "platform" else []
         return [*changes, *once]
 
     async def fault(self, kind: str, **how: Any) -> None:
@@ -181,6 +181,10 @@ class LiveScene:
         """One more source of the daemon, which does not run yet."""
         self.listeners[name] = vendor
         self._tables.append(vendor.source(name, **settings))
+
+    def also(self, tables: str) -> None:
+        """More of the configuration, as TOML. The daemon does not run yet."""
+        self._tables.append(tables)
 
     @property
     def environ(self) -> dict[str, str]:
