@@ -18,6 +18,7 @@ import anyio
 import structlog
 
 from tests.bench import (
+    alerts,
     catchup,
     commit,
     cpu,
@@ -32,6 +33,7 @@ from tests.bench import (
     polling,
     startup,
     volume,
+    webhook,
 )
 from tests.bench.report import Figure
 from tests.bench.stage import stage
@@ -39,7 +41,7 @@ from tests.bench.volume import Volume
 
 FIGURES = (
     "cpu", "catchup", "latency", "fairness", "commit", "opening", "starting", "idle", "flood", "noticing", "volume",
-    "freshness", "polling",
+    "freshness", "polling", "alerts", "webhook",
 )  # fmt: skip
 
 
@@ -87,7 +89,7 @@ async def run(effort: Effort, wanted: set[str], show: Callable[[Figure], None]) 
         if "polling" in wanted:
             show(await polling.measure(effort.polled, effort.rounds))
         for sync_always in (True, False):
-            if wanted & {"catchup", "latency", "fairness", "opening"}:
+            if wanted & {"catchup", "latency", "fairness", "opening", "alerts"}:
                 async with stage(folder, sync_always=sync_always) as on:
                     if "catchup" in wanted:
                         show(await catchup.measure(on, effort.sessions, effort.rounds))
@@ -95,6 +97,8 @@ async def run(effort: Effort, wanted: set[str], show: Callable[[Figure], None]) 
                         show(await latency.measure(on, effort.seconds, effort.rounds))
                     if "fairness" in wanted:
                         show(await fairness.measure(on, effort.backlog, effort.seconds, effort.rounds))
+                    if "alerts" in wanted:
+                        show(await alerts.measure(on, effort.seconds, effort.rounds))
                     if "opening" in wanted and not sync_always:
                         show(await knowledge.measure(on, list(effort.known), effort.starts))
         if "commit" in wanted:
@@ -109,6 +113,9 @@ async def run(effort: Effort, wanted: set[str], show: Callable[[Figure], None]) 
         if "volume" in wanted:
             for figure in await volume.measure(folder, effort.volume):
                 show(figure)
+        if "webhook" in wanted:
+            for sync_always in (True, False):
+                show(await webhook.measure(folder, effort.seconds, effort.rounds, sync_always=sync_always))
         if "noticing" in wanted:
             show(await noticing.measure(effort.deaths))
 

@@ -10,6 +10,7 @@ from bridge.adapter import Ask, Response, Walk
 from bridge.core.differ import judge
 from bridge.core.event import Event
 from bridge.core.record import Head
+from bridge.edge import process
 from bridge.edge.ledger.publisher import Outgoing, _command
 from bridge.engine.scribe import Note
 from tests.bench.report import Figure, Line, median
@@ -30,7 +31,8 @@ def measure(rounds: int) -> Figure:
     response = Response(200, {}, b"", answer)
     rows = maker.page(_ASK, response).rows
     records = [maker.record(_ASK, row) for row in rows]
-    notes = [writer.note(record, "catchup", first_read=True) for record in records]
+    trace = process.trace()
+    notes = [writer.note(record, "catchup", first_read=True, traceparent=trace) for record in records]
     events = [writer.seal(note, "snapshot", None, None)[1] for note in notes]
     heads = [Head(1, event.ce_id, "snapshot", None, event.digest) for event in events]
     steps: dict[str, Callable[[], Any]] = {

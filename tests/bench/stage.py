@@ -19,6 +19,7 @@ from nats.js.client import JetStreamContext
 
 from bridge.core.omit import parse
 from bridge.core.secret import Masker
+from bridge.edge import process
 from bridge.edge.codec import encode
 from bridge.edge.ledger.ledger import JetStreamLedger
 from bridge.edge.ledger.shape import LedgerNames
@@ -110,6 +111,7 @@ def world(ledger: Ledger, http: Http) -> World:
         roll=Random(0).random,
         masker=Masker(),
         owner={"instance": "bench"},
+        trace=process.trace,
     )
 
 

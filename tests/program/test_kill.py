@@ -21,14 +21,16 @@ WINDOW_S = 0.5
 
 @pytest.mark.parametrize("sync_always", [True, False], ids=["sync_always", "sync_default"])
 async def test_killed_at_random_moments_everything_is_stored_once(tmp_path: Path, sync_always: bool) -> None:
-    """Six SIGKILLs of the daemon and three of the server, while sessions change and the vendor errs: nothing lost,
-    nothing twice, in order, and the view equals the vendor's state."""
+    """Six SIGKILLs of the daemon and three of the server (half of that, where the server flushes now and then), while
+    sessions change and the vendor errs: nothing lost, nothing twice, in order, and the view equals the vendor's state.
+    """
     async with ordeal("killed", tmp_path, seed=11 + sync_always, sync_always=sync_always, companies=2) as scene:
         daemon = scene.daemon()
         daemon.start()
         await scene.misbehave()
         # `make chaos` strikes for minutes.
-        blows = ["daemon"] * 5 + ["broker"] * 2 + ["both"]
+        daemons, brokers = (5, 2) if sync_always else (2, 1)
+        blows = ["daemon"] * daemons + ["broker"] * brokers + ["both"]
         scene.dice.shuffle(blows)
         for blow in blows:
             await scene.progress()
@@ -41,10 +43,10 @@ async def test_killed_at_random_moments_everything_is_stored_once(tmp_path: Path
                 await scene.kill_both(daemon, away_s)
         verdict = await scene.verdict()
         verdict.must_be_faithful()
-        assert (verdict.blows["daemon killed"], verdict.blows["broker killed"]) == (6, 3)
+        assert (verdict.blows["daemon killed"], verdict.blows["broker killed"]) == (daemons + 1, brokers + 1)
         # The vendor's own counters say that the daemons lived, logged in anew, and met its mistakes.
-        assert verdict.counters["logins"] >= 5
-        assert verdict.counters["history_requests"] > 20
+        assert verdict.counters["logins"] >= daemons
+        assert verdict.counters["history_requests"] > 4 * daemons
         assert len(verdict.counters["faults"]) >= 3
         assert len(verdict.recovery_ms) >= 3
 

@@ -58,7 +58,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
 
 
 @pytest.mark.parametrize(
-    "protocol", ["graphql-ws", pytest.param("graphql-transport-ws", marks=pytest.mark.chaos), "actioncable"]
+    "protocol",
+    ["graphql-ws", *(pytest.param(one, marks=pytest.mark.chaos) for one in ("graphql-transport-ws", "actioncable"))],
 )
 async def test_nothing_a_server_sends_or_refuses_ends_a_source(tmp_path: Path, protocol: str) -> None:
     """Every odd frame, failure and refusal, each at another source: all live on, everything is stored once, what

@@ -11,7 +11,7 @@ import pytest
 from tests.support.live_scene import LiveVendor, live_scene
 from tests.support.waiting import wait_until
 
-SOURCES = 60
+SOURCES = 40
 PER_S, TOGETHER = 50, 10
 """At most so many sessions are opened with one vendor in a second, and so many of them at once."""
 BUSY = 0.5
@@ -44,7 +44,7 @@ class Doorkeeper:
 
 
 async def test_a_restart_of_the_vendor_is_no_storm_over_many_sources(tmp_path: Path) -> None:
-    """Sixty sessions of one vendor, at the start and after its restart: at most ten at once and fifty a second
+    """Forty sessions of one vendor, at the start and after its restart: at most ten at once and fifty a second
     knock, all are live again, and all have what changed meanwhile."""
     options = {"companies": 1, "history": 2, "recent_samples": True}
     async with live_scene(tmp_path, {"support": ("pcvisit", options)}, seed=111) as scene:

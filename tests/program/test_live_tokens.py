@@ -67,6 +67,8 @@ async def under_short_tokens(folder: Path, *, handovers: int, seconds: float = 0
         # The judge asks for all that was changed at once: the vendor stands still for so long that tokens expire.
         served = await support.counters()
         disturbed = [line for event in ("gap", "live.missed") for line in scene.daemon.said(event)]
+        disturbed += [line for name in scene.listeners for line in scene.told(name, "source.waiting")]
+        disturbed += [line for name in scene.listeners for line in scene.told(name, "source.live")[1:]]
         verdict = await scene.verdict(passes=0, but=["pushed"])
         if not seconds:
             # Where all tests run together a server may take longer to listen than we wait for it.
@@ -115,10 +117,9 @@ def check(
     if lasted_s < UNDISTURBED_S:
         return
     for name in scene.listeners:
-        assert len(scene.told(name, "source.live")) == 1, "it was not live all the time"
-        assert not scene.told(name, "source.waiting")
+        assert scene.told(name, "source.live")
         assert not verdict.of(name, entity="quarantine")
-    # Every gap that is published is logged as well.
+    # Every gap that is published is logged as well, and so is every time that a source was not live.
     assert not disturbed
     # The pace was kept, so handovers and changes met all the time.
     assert counters["changes"] >= RATE / 2 * lasted_s
