@@ -97,7 +97,13 @@ def test_the_example_file_loads(tmp_path: Path) -> None:
     assert config.load(file, TOKENS).sources
 
 
+def test_the_example_shown_is_the_one_that_is_tested() -> None:
+    """What can be copied from here is the durable consumer of `examples/python`, to the letter."""
+    example = (ROOT / "examples" / "python" / "durable_consumer.py").read_text("utf-8")
+    assert re.findall(r"```python\n(.*?)```", README, re.S) == [example]
+
+
 def test_files_named_exist() -> None:
     """Whatever path the README names is there."""
-    for name in re.findall(r"`((?:config|docs|adapters|bridge|tests)/[\w./-]*)`|\]\(([\w./-]+)\)", README):
+    for name in re.findall(r"`((?:config|docs|adapters|bridge|examples|tests)/[\w./-]*)`|\]\(([\w./-]+)\)", README):
         assert (ROOT / (name[0] or name[1])).exists(), name

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import structlog
@@ -15,6 +16,7 @@ from bridge import __version__
 from bridge.cli.broker import PermissionMissing, ledger_names, nats_options
 from bridge.cli.sessions import Sessions
 from bridge.core.errors import Away
+from bridge.core.hooks.keys import VerifyEd25519
 from bridge.core.lease import Tenant
 from bridge.core.secret import Masker
 from bridge.edge import process
@@ -33,6 +35,11 @@ from bridge.engine.source import World
 from bridge.engine.supervisor import Supervisor
 from bridge.engine.tenancy import LeaseOffice
 
+if TYPE_CHECKING:
+    from bridge.edge.ledger.post import JetStreamPost
+    from bridge.engine.alerts import Alerts
+    from bridge.engine.hooks import Hooks
+
 log = structlog.get_logger()
 
 
@@ -45,11 +52,14 @@ class Daemon:
     ledger: JetStreamLedger
     _denied: list[Denied]
     _refused: anyio.Event
+    alerts: Alerts | None = None
 
     async def run(self) -> None:
         """Hold every source until cancelled. Raises PermissionMissing."""
         async with anyio.create_task_group() as group:
             group.start_soon(self.supervisor.run)
+            if self.alerts is not None:
+                group.start_soon(self.alerts.run)
             await self._refused.wait()
             group.cancel_scope.cancel()
         raise _permission_missing(self._denied)
@@ -65,10 +75,13 @@ async def daemon(config: Config, masker: Masker) -> AsyncIterator[Daemon]:
     refused = anyio.Event()
     ledgers: list[JetStreamLedger] = []
     buckets: list[JetStreamLeases] = []
+    posts: list[JetStreamPost] = []
 
     def on_disconnect() -> None:
         for ledger in ledgers:
             ledger.disconnected()
+        for post in posts:
+            post.disconnected()
         for bucket in buckets:
             bucket.disconnected()
 
@@ -126,10 +139,48 @@ async def daemon(config: Config, masker: Masker) -> AsyncIterator[Daemon]:
             masker=masker,
             owner=_owner(me),
             tenancies=office,
+            structured=config.nats.content_mode == "structured",
+            trace=process.trace,
         )
-        sessions = Sessions(WebSockets(agent=f"bridged/{__version__}"), roll)
+        hooks = _hooks(config)
+        sessions = Sessions(WebSockets(agent=f"bridged/{__version__}"), roll, hooks)
         sources = [sessions.source(config.adapter(settings)) for settings in config.sources]
-        yield Daemon(Supervisor(sources, world), connection, ledger, denied, refused)
+        if hooks is not None:
+            await stack.enter_async_context(_listening(config, hooks))
+        alerts = None
+        if config.alerts:
+            # Only who has alerts waits for what they need.
+            from bridge.cli.alerting import alerting
+
+            alerts, post = alerting(config.alerts, connection, names, world)
+            posts.append(post)
+        yield Daemon(Supervisor(sources, world), connection, ledger, denied, refused, alerts)
+
+
+def _hooks(config: Config) -> Hooks | None:
+    """Where webhooks come in; None where no source takes any."""
+    if all(config.adapter(settings).hook is None for settings in config.sources):
+        return None
+    # Only who takes webhooks waits for it.
+    from bridge.engine.hooks import Hooks
+
+    return Hooks(process.wall, answer_timeout_s=config.ingress.answer_timeout_s, ed25519=_ed25519)
+
+
+@asynccontextmanager
+async def _listening(config: Config, hooks: Hooks) -> AsyncIterator[None]:
+    """The door for webhooks is open. Raises what `listening` does."""
+    from bridge.edge.listener import listening
+
+    async with listening(config.ingress, hooks) as listener:
+        log.info("webhooks.listening", addresses=list(listener.addresses), sources=list(hooks.doors))
+        yield
+
+
+def _ed25519() -> VerifyEd25519:
+    from bridge.edge import ed25519
+
+    return ed25519.verify
 
 
 async def _ready(ledger: JetStreamLedger, leases: JetStreamLeases, refused: anyio.Event, denied: list[Denied]) -> None:

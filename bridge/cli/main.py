@@ -23,13 +23,17 @@ COMMANDS = {
     "demo": ("bridge.cli.demo", "show everything at work, with nothing but this program"),
     "check": ("bridge.cli.check", "check the configuration and say what it means"),
     "tail": ("bridge.cli.tail", "show events as they flow"),
+    "state": ("bridge.cli.state", "show the current state of entities"),
+    "replay": ("bridge.cli.replay", "publish stored events once more, for one consumer"),
     "status": ("bridge.cli.status", "show how every source is"),
+    "alert": ("bridge.cli.alert", "list the alerts, or send a test through every channel of one"),
     "introspect": ("bridge.cli.introspect", "print a GraphQL vendor's schema and what can be subscribed to"),
     "resync": ("bridge.cli.resync", "have a source read again what it has read before, or accept its deletes"),
     "forget": ("bridge.cli.forget", "erase one entity from the stream and the view, for good"),
     "sandbox": ("bridge.cli.sandbox", "play a vendor on this machine"),
     "adapters": ("bridge.cli.adapters", "list the adapters and their settings"),
     "nats-config": ("bridge.cli.nats_config", "print streams and permissions for an operator to make on NATS"),
+    "asyncapi": ("bridge.cli.asyncapi", "print an AsyncAPI document of what this configuration publishes"),
     "schema": ("bridge.cli.schema", "print the JSON Schema of the configuration, or of events of one shape"),
 }
 

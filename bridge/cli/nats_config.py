@@ -12,9 +12,12 @@ from typing import Any
 from bridge.cli import configuration, output
 from bridge.cli.broker import ledger_names
 from bridge.cli.exits import Exit
+from bridge.core.alerts.settings import channel_names
 from bridge.edge.config.loader import Config
+from bridge.edge.ledger.consumers import consumer_config
 from bridge.edge.ledger.layout import lease_config, state_config, stream_config, telemetry_config
 from bridge.edge.ledger.permissions import permissions
+from bridge.edge.ledger.shape import LedgerNames
 
 HOW = """\
 Streams, in this order. Each as a file for `nats stream add --config FILE`; print one alone with `--stream NAME`:
@@ -28,6 +31,11 @@ With `nats.manage = "create"` it needs these to publish to, besides:
 
 TELEMETRY = """
 Where a source has telemetry (none has unless its adapter says so), this stream besides, and these to publish to:
+"""
+
+ALERTS = """
+For the alerts: a consumer of the stream for each channel, as a file for `nats consumer add STREAM --config FILE`, and
+these to publish and to subscribe to (`create`: with `nats.manage = "create"`, which makes the consumers, besides):
 """
 
 
@@ -61,6 +69,7 @@ def report(config: Config) -> dict[str, Any]:
     create = permissions(dataclasses.replace(names, manage="create"), config.nats.inbox_prefix)
     publish = verify["publish"]["allow"]
     aside = permissions(dataclasses.replace(names, manage="verify"), config.nats.inbox_prefix, telemetry=True)
+    told = _alerts(config, names, publish)
     return {
         "streams": [stream_config(names), state_config(names), lease_config(names)],
         "permissions": verify,
@@ -69,6 +78,24 @@ def report(config: Config) -> dict[str, Any]:
             "stream": telemetry_config(names),
             "publish": [subject for subject in aside["publish"]["allow"] if subject not in publish],
         },
+        **({"alerts": told} if config.alerts else {}),
+    }
+
+
+def _alerts(config: Config, names: LedgerNames, publish: list[str]) -> dict[str, Any]:
+    """What the configured alerts need besides: a consumer for each channel, and the subjects to reach it by."""
+    pairs = [(alert.name, channel) for alert in config.alerts for channel in channel_names(alert)]
+    verify, create = (
+        permissions(dataclasses.replace(names, manage=manage), config.nats.inbox_prefix, alerts=pairs)
+        for manage in ("verify", "create")
+    )
+    more = [subject for subject in verify["publish"]["allow"] if subject not in publish]
+    plain = permissions(dataclasses.replace(names, manage="create"), config.nats.inbox_prefix)["publish"]["allow"]
+    return {
+        "consumers": [consumer_config(*pair) for pair in pairs],
+        "publish": more,
+        "subscribe": verify["subscribe"]["allow"][1:],
+        "create": [subject for subject in create["publish"]["allow"] if subject not in {*plain, *more}],
     }
 
 
@@ -83,3 +110,6 @@ def _show(told: dict[str, Any]) -> None:
         output.say(f"  {subject}")
     output.say(TELEMETRY)
     output.emit(told["telemetry"])
+    if "alerts" in told:
+        output.say(ALERTS)
+        output.emit(told["alerts"])

@@ -6,8 +6,8 @@ import argparse
 from datetime import UTC, datetime
 from typing import Any
 
-from bridge.adapter import BaseSettings
-from bridge.cli import configuration, output, tempo
+from bridge.adapter import BaseSettings, WebhookSettings
+from bridge.cli import configuration, output, status_alerts, tempo
 from bridge.cli.ages import age, span
 from bridge.cli.broker import ledger_names
 from bridge.cli.exits import Exit
@@ -17,10 +17,12 @@ from bridge.cli.plain import json_line, plain
 from bridge.cli.problems import LATE_INTERVALS, LATE_SLACK_S, owned_since, problems
 from bridge.cli.visit import visiting
 from bridge.cli.vitals import session, told
+from bridge.core.hooks.settings import PREFIX
 from bridge.core.lease import Claim
 from bridge.core.subscription import first_seen
 from bridge.core.vitals import Tempo
 from bridge.edge.config.loader import Config
+from bridge.edge.nats.jetstream import JetStream
 from bridge.edge.operator.overview import NEVER, Observer, Overview, cursor_times, refused_since
 
 NEVER_TOLD = "unverified: nothing of it has ever arrived"
@@ -44,6 +46,10 @@ async def _run(args: argparse.Namespace, config: Config) -> int:
         stream = await observer.stream()
         views = [await observer.source(config.adapter(s).vendor, s.name) for s in config.sources]
         claims = await observer.claims([one.name for one in config.sources])
+        told = []
+        if config.alerts:
+            js = JetStream(connection.client, prefix=names.api, deadline_s=5.0)
+            told = await status_alerts.alerts(config.alerts, js, names, datetime.now(UTC))
         server = {"server": connection.server, "version": str(connection.info.get("version", ""))}
     now = datetime.now(UTC)
     sources = [
@@ -51,10 +57,12 @@ async def _run(args: argparse.Namespace, config: Config) -> int:
         for view, settings in zip(views, config.sources, strict=True)
     ]
     report = {
-        "ok": not any(source["problems"] for source in sources),
+        "ok": not any(source["problems"] for source in sources)
+        and not any(channel["problem"] for alert in told for channel in alert["channels"]),
         "nats": server,
         "stream": {"name": names.stream, **stream},
         "sources": sources,
+        "alerts": told,
     }
     if args.json:
         output.say(json_line(report))
@@ -70,7 +78,7 @@ def describe(
 
     `subscriptions`: those configured. One is `verified` once anything of it was stored, `first` says when; `off` says
     since when the vendor refuses it, and `reason` why. As the daemon's `claim` says: `session`, what the live session
-    measures; `quota`, what is left of it; and of each walk what is planned.
+    measures; `quota`, what is left of it; and of each walk what is planned. `takes`: where webhooks are posted to.
     """
     planned = tempo.tempos(claim)
     walks = [
@@ -89,6 +97,7 @@ def describe(
         "failing_since": view.failing_since,
         "again": view.again,
         "problems": problems(view, walks, subscriptions, now, measured),
+        "takes": f"{PREFIX}{settings.name}" if isinstance(settings, WebhookSettings) else None,
         "owner": view.owner or None,
         "walks": walks,
         "subscriptions": subscriptions,
@@ -135,6 +144,10 @@ def _show(report: Json, now: datetime) -> None:
         mark = "!" if source["problems"] else " "
         output.say(plain(f"{mark} {source['name']} ({source['vendor']}): {_condition(source, now)}"))
         output.columns([tuple(map(plain, row)) for row in _rows(source, now)] or [("", "nothing in the stream yet")])
+    for alert in report["alerts"]:
+        mark = "!" if any(channel["problem"] for channel in alert["channels"]) else " "
+        output.say(plain(f"{mark} alert {alert['name']}"))
+        output.columns([tuple(map(plain, row)) for row in status_alerts.rows(alert)])
     if not report["sources"]:
         output.say("there is no [[source]] in the configuration")
 
@@ -157,6 +170,8 @@ def _condition(source: Json, now: datetime) -> str:
 
 def _rows(source: Json, now: datetime) -> list[tuple[str, str]]:
     rows = [("PROBLEM", problem) for problem in source["problems"]]
+    if source["takes"]:
+        rows.append(("takes", f"webhooks at {source['takes']}, by every instance that runs"))
     rows += [("walk", f"{walk['name']}: {tempo.told(walk, source['quota'], now)}") for walk in source["walks"]]
     if source["quota"]:
         rows.append(("quota", tempo.left(source["quota"], now)))

@@ -10,11 +10,14 @@ from typing import Any, Protocol
 from anyio.abc import TaskStatus
 
 from bridge.adapter import Request, Response
+from bridge.core.alerts.condition import Compile as Compile
+from bridge.core.alerts.condition import Condition as Condition
 from bridge.core.event import Event
 from bridge.core.heads import Heads
 from bridge.core.lease import Claim, Seen
 from bridge.core.record import Head, Json, Key
 from bridge.core.session import Upgrade
+from bridge.engine.alert_ports import Channel as Channel
 
 
 @dataclass(slots=True)
@@ -267,11 +270,15 @@ class Feed(Protocol):
 class Offer(Protocol):
     """Takes a frame without waiting: the one place where push becomes pull."""
 
-    def __call__(self, frame: Any, size: int, stored: Callable[[], None] | None = None) -> None:
+    def __call__(
+        self, frame: Any, size: int, stored: Callable[[], None] | None = None, traceparent: str | None = None
+    ) -> None:
         """Hand over one frame of `size` bytes. Never raises; an overrun is remembered by the inbox.
 
         A `Malformed` in place of a frame is a frame that could not be read, for the quarantine. `stored` is called,
         once and without waiting, when the ledger holds all that the frame told, and never if that is not to be.
+        `traceparent`: the trace context that came with it (a webhook's header), as it was received: a valid one is
+        gone on with, and anything else counts as none.
         """
         ...
 
@@ -285,4 +292,44 @@ class Wall(Protocol):
 
     def __call__(self) -> int:
         """Milliseconds since the Unix epoch."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One HTTP request that came in, whole. Header names are lower case; what came several times is joined by ", ".
+
+    `path` is decoded; `query` holds the first value of each name. `peer`: the address it came from. `names`: whom the
+    client certificate names (common name, DNS and URI names); () without one.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+    query: Mapping[str, str] = field(default_factory=dict, repr=False)
+    peer: str = ""
+    names: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a request is answered with. `body` is text for whoever debugs the sender; it never shows a secret."""
+
+    status: int
+    body: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Answer(Protocol):
+    """Answers requests. Called once for each, many at a time."""
+
+    def limit(self, method: str, path: str) -> int | Reply:
+        """Before the body is read: how many bytes it may have, or the reply that makes reading needless. Never
+        waits.
+        """
+        ...
+
+    async def __call__(self, request: Incoming) -> Reply:
+        """The reply. Whoever asks gives up after a deadline of its own and cancels; anything raised is a bug (500)."""
         ...

@@ -381,6 +381,42 @@ def test_frames_that_were_not_stored_when_the_session_ended_are_a_gap() -> None:
     assert gaps(bench)[0]["from"] == "2023-11-14T22:13:30.020Z"
 
 
+def test_frames_that_waited_for_the_first_reading_when_the_session_ended_are_a_gap() -> None:
+    """Nobody had taken them yet: the gap begins when the first of them came."""
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        status.started()
+        await anyio.sleep(10)
+        offer(row("a"), 1)
+        await anyio.sleep(10)
+        offer(row("b"), 1)
+        await anyio.sleep(10)
+        raise Retry("hung up")
+
+    bench = Stage(hold)
+    bench.pushed_only = True
+    bench.vendor.faults.extend([answer_status(503)] * 1000)
+    run(bench, 35)
+    assert "2023-11-14T22:13:29.9" < gaps(bench)[0]["from"] < "2023-11-14T22:13:30.1"
+
+
+def test_what_an_overrun_forgot_before_the_first_reading_is_a_gap() -> None:
+    """It reaches back to when the session began: nothing had been taken yet."""
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        status.started()
+        await anyio.sleep(1)
+        for _ in range(20_000):
+            offer(row("b"), 1)
+        await anyio.sleep_forever()
+
+    bench = Stage(hold)
+    bench.pushed_only = True
+    bench.vendor.faults.extend([answer_status(503)] * 5)
+    run(bench, 100)
+    assert [gap["from"] < "2023-11-14T22:13:21" for gap in gaps(bench)] == [True]
+
+
 def test_pushes_wait_until_everything_was_read_once() -> None:
     """What exists is no news on a first read, also if it is pushed meanwhile; what is pushed last is told last."""
     bench = Bench(live=True, every_s=6_000.0, page_size=1, versioned=True)

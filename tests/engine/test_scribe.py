@@ -47,7 +47,7 @@ def test_what_is_omitted_now_does_not_return_as_before() -> None:
 
 
 def test_events_name_the_shape_their_entity_has() -> None:
-    """As `ce-dataschema`; entities without a shape, quarantine and the bridge's own events have none."""
+    """As `ce-dataschema`; entities without a shape have none, quarantine and the bridge's own events have theirs."""
     writer = scribe(schema={"thing": "person/1"}.get)
     note = writer.note(thing("a", 1), "live")
     assert writer.seal(note, "created", None, None)[1].headers["ce-dataschema"] == "urn:bridged:schema:person:1"
@@ -55,7 +55,7 @@ def test_events_name_the_shape_their_entity_has() -> None:
         assert "ce-dataschema" not in writer.seal(other, "created", None, None)[1].headers
     aside, event = writer.seal(writer.note(thing("a", "x" * 2_000_000), "live"), "created", None, None)
     assert aside.own
-    assert "ce-dataschema" not in event.headers
+    assert event.headers["ce-dataschema"] == "urn:bridged:schema:bridge-quarantine:1"
 
 
 def test_another_edition_of_the_mapping_is_told_apart() -> None:

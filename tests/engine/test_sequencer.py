@@ -8,6 +8,7 @@ import anyio
 import pytest
 
 from bridge.core.errors import Away, Malformed
+from bridge.core.own import SOURCE
 from bridge.core.record import Record
 from bridge.engine import batching
 from bridge.engine.sequencer import REFUSALS, Sequencer
@@ -620,7 +621,7 @@ def test_own_events_are_chained_and_told_once() -> None:
     async def scene(desk: Desk, sequencer: Sequencer) -> None:
         desk.ledger.append_faults.extend([Fault.UNKNOWN_STORED, Fault.UNKNOWN_LOST, None, Fault.STALE])
         for change in ("connected", "lost", "recovered", "lost"):
-            await sequencer.announce("source", change, "main", {"reason": ""})
+            await sequencer.announce("source", change, "main", SOURCE.example)
         assert await sequencer.announced("source", "main") == "lost"
         assert await sequencer.announced("source", "other") is None
 
@@ -633,7 +634,7 @@ def test_own_events_are_no_knowledge_of_the_source() -> None:
     """A source that only said that it is blocked has read nothing yet: what it finds then is no news."""
 
     async def scene(desk: Desk, sequencer: Sequencer) -> None:
-        await sequencer.announce("source", "blocked", "main", {})
+        await sequencer.announce("source", "blocked", "main", SOURCE.example)
         assert not sequencer.knows_anything()
         await sequencer.live([thing("a", 1)])
         assert sequencer.knows_anything()

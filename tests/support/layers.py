@@ -53,9 +53,11 @@ LAYERS = (
     Layer("bridge/core/", names("bridge.core"), PURE, pure=True, clockless=True),
     Layer("bridge/adapter.py", names("bridge.core"), PURE, pure=True, clockless=True),
     Layer("adapters/", names("bridge.adapter adapters.tables"), PURE, pure=True, clockless=True, longest=149),
+    # What consumers import: it must cost them nothing.
+    Layer("bridge/events.py", names("bridge.core"), PURE, pure=True, clockless=True),
     Layer(
         "bridge/engine/",
-        names("bridge.core bridge.adapter bridge.engine"),
+        names("bridge.core bridge.adapter bridge.engine bridge.events"),
         MANAGING,
         foreign=names("anyio structlog"),
         clockless=True,
@@ -64,10 +66,10 @@ LAYERS = (
     Layer("bridge/edge/discovery.py", names("bridge.core bridge.adapter bridge.edge adapters"), ANY),
     Layer(
         "bridge/edge/",
-        names("bridge.core bridge.adapter bridge.engine.ports bridge.edge"),
+        names("bridge.core bridge.adapter bridge.engine.ports bridge.engine.alert_ports bridge.edge bridge.events"),
         ANY,
         foreign=names("anyio structlog"),
-        one_of=names("nats aiohttp msgspec socketio uvloop websockets gql"),
+        one_of=names("nats aiohttp apprise cel cryptography h11 msgspec socketio uvloop websockets gql"),
     ),
     Layer(
         "bridge/sandbox/",
@@ -83,7 +85,10 @@ LAYERS = (
     ),
 )
 
-SAME_LIBRARY = {"nkeys": "nats", "engineio": "socketio", "graphql": "gql", "yarl": "aiohttp", "multidict": "aiohttp"}
+SAME_LIBRARY = {
+    "nkeys": "nats", "engineio": "socketio", "graphql": "gql", "yarl": "aiohttp", "multidict": "aiohttp",
+    "requests": "apprise",
+}  # fmt: skip
 """Parts of a library that go by a name of their own."""
 
 _IO_CALLS = names("open print input exec eval compile __import__ breakpoint globals")

@@ -18,9 +18,10 @@ from typing import NamedTuple
 import anyio
 import anyio.lowlevel
 
+from bridge.core.content import attributes_of, data_of
 from bridge.core.errors import Away
 from bridge.core.event import EXPECTED, EXPECTED_SUBJECT, Event, header_size
-from bridge.core.head import head_of, id_of
+from bridge.core.head import ce_id_of, head_of, id_of
 from bridge.core.record import Head, Json, Key
 from bridge.core.subject import (
     MAIN,
@@ -35,6 +36,7 @@ from bridge.core.subject import (
     untoken,
 )
 from bridge.engine.ports import BatchStale, Cursor, Memory, Outcome, Receipt, Stale, Stored, Unknown
+from tests.support.schemas import complaints
 
 ENTITY_CHANGES = frozenset({"created", "updated", "deleted", "snapshot"})
 MOST_EVENTS = 999
@@ -71,12 +73,12 @@ class Entry(NamedTuple):
     @property
     def ce_id(self) -> str:
         """The event's identity."""
-        return self.headers.get("ce-id", "")
+        return ce_id_of(self.headers)
 
     @property
     def data(self) -> Json:
-        """The payload, decoded."""
-        return json.loads(self.payload)
+        """The payload, decoded; of an event its data, in either content mode."""
+        return data_of(self.headers, json.loads(self.payload))
 
 
 @dataclass(slots=True)
@@ -109,6 +111,7 @@ class MemoryLedger:
         self._last: dict[str, int] = {}
         self._view: dict[str, Entry] = {}
         self._back: anyio.Event | None = None
+        self._watchers: set[anyio.Event] = set()
         self._doubt = ""
         self._made_at = 0
         self._aged = self._short = False
@@ -161,6 +164,33 @@ class MemoryLedger:
         """Every event the stream holds, in order."""
         return [entry for entry in self._messages.values() if entry.subject.startswith(f"{self._lane.events}.")]
 
+    @property
+    def last_seq(self) -> int:
+        """The stream's last sequence."""
+        return self._last_seq
+
+    def events_after(self, seq: int) -> list[Entry]:
+        """Every event behind that sequence, in order."""
+        found = []
+        for entry in reversed(self._messages.values()):
+            if entry.seq <= seq:
+                break
+            if entry.subject.startswith(f"{self._lane.events}."):
+                found.append(entry)
+        return found[::-1]
+
+    async def changed(self, within_s: float) -> None:
+        """Returns when something is stored or lost, or the connection is, and after so long in any case."""
+        watcher = anyio.Event()
+        self._watchers.add(watcher)
+        with anyio.move_on_after(within_s):
+            await watcher.wait()
+        self._watchers.discard(watcher)
+
+    def _tell(self) -> None:
+        for watcher in self._watchers:
+            watcher.set()
+
     def state(self) -> dict[str, tuple[str, Json]]:
         """The KV view: state key → (change, after)."""
         return {key: (entry.change, entry.data["after"]) for key, entry in self._view.items()}
@@ -175,6 +205,7 @@ class MemoryLedger:
     def go_away(self) -> None:
         """Cut the connection: every open book is void, and nothing works until `come_back`."""
         self.epoch += 1
+        self._tell()
         if self.aside is not None:
             self.aside.epoch += 1
         if self._back is None:
@@ -216,6 +247,7 @@ class MemoryLedger:
         self._made_at, self._short = last_seq, self._aged
         kept = [entry for seq, entry in self._messages.items() if seq <= last_seq]
         self._last_seq, self._messages, self._last, self._view = last_seq, {}, {}, {}
+        self._tell()
         for entry in kept:
             self._keep(entry)
 
@@ -238,9 +270,18 @@ class MemoryLedger:
             await anyio.lowlevel.checkpoint()
         self._check(epoch)
 
-    def _check(self, epoch: int) -> None:
+    @property
+    def away(self) -> bool:
+        """Whether the connection is cut."""
+        return self._back is not None
+
+    def check_connected(self) -> None:
+        """Raises Away while the connection is cut."""
         if self._back is not None:
             raise Away("NATS is away (the in-memory ledger was told so)")
+
+    def _check(self, epoch: int) -> None:
+        self.check_connected()
         if epoch != self.epoch:
             raise Away("the connection was lost since this book was opened: open the source again")
 
@@ -270,10 +311,12 @@ class MemoryLedger:
         return seqs
 
     def _keep(self, entry: Entry) -> None:
+        self._tell()
         self._messages[entry.seq] = entry
         self._last[entry.subject] = entry.seq
         if not entry.subject.startswith(f"{self._lane.events}."):
             return
+        _keep_to_contract(entry)
         self._last[_scope(entry.subject)] = entry.seq
         if entry.change in ENTITY_CHANGES and self._lane is MAIN:
             _, vendor, source, entity, _, id_ = entry.subject.split(".")
@@ -294,6 +337,15 @@ class MemoryLedger:
         memory.forgotten = former if self._short else set()
         if former and len(former) == len(memory.cursors):
             memory.doubt = self._doubt or ("the view was made anew" if self._short else "")
+
+
+def _keep_to_contract(entry: Entry) -> None:
+    """The bridge's own events hold what their schema says, whichever test makes them."""
+    if entry.subject.split(".")[1] == "bridge":
+        attributes = attributes_of(entry.headers, entry.data)
+        said = {"ce-dataschema": attributes["dataschema"]} if "dataschema" in attributes else {}
+        wrong = complaints(said, data_of(entry.headers, entry.data))
+        assert not wrong, f"{entry.subject}: {wrong}"
 
 
 class MemoryBook:

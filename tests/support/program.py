@@ -20,6 +20,7 @@ import anyio
 
 from bridge.edge.embedded import parentlink
 from bridge.sandbox.ledger import Change
+from tests.support import published
 from tests.support.freezing import freeze
 from tests.support.waiting import wait_until
 
@@ -47,7 +48,8 @@ class Child:
         self.started_ms: list[int] = []
         """When each life began, in milliseconds since the Unix epoch."""
         self.kills = self.terms = self.pauses = 0
-        self._command = [sys.executable, "-m", "bridge.cli.main", *arguments]
+        self._arguments = [*arguments]
+        self._command = [sys.executable, "-m", "bridge.cli.main", *self._arguments]
         self._read: dict[int, tuple[list[dict[str, Any]], int]] = {}
         """The complete lines of each life's log, and where the next one begins."""
         self._environ = {**os.environ, "PYTHONUNBUFFERED": "1", **(environ or {})}
@@ -77,6 +79,7 @@ class Child:
     def start(self) -> None:
         """Start it; returns at once."""
         assert not self.running, f"{self.name} is running already"
+        published.started(self._arguments, self._environ)
         self.started_ms.append(time.time_ns() // 1_000_000)
         with self._path("out").open("wb") as out, self._path("log").open("wb") as log:
             # In this thread, not in a worker: the kernel ends the child when the thread that started it ends.

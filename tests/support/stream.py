@@ -1,4 +1,7 @@
-"""What the stream holds, read with plain nats-py and nothing of ours: events, view, cursors; and how it is judged."""
+"""What the stream holds, read with plain nats-py and nothing of ours: events, view, cursors; and how it is judged.
+
+What is read is also held against the AsyncAPI documents of those who published it: see `tests/support/published.py`.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from nats.js.errors import NotFoundError
 from bridge.sandbox import oracle, pcvisit_view
 from bridge.sandbox.ledger import Change
 from tests.support.asking import DEADLINE_S, ask, plain_client, plain_jetstream
+from tests.support.published import Watch
 
 STREAM = "BRIDGE"
 TELEMETRY = "BRIDGE_TELEMETRY"
@@ -27,7 +31,10 @@ PORTION = 500
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One event as it lies in the stream. `at_ms`: when the server stored it."""
+    """One event as it lies in the stream. `at_ms`: when the server stored it.
+
+    Where it is one document with everything in it, `headers` holds the attributes as if they were headers, too.
+    """
 
     seq: int
     subject: str
@@ -57,6 +64,7 @@ class StreamReader:
         self._js = plain_jetstream(client)
         self._events: dict[str, list[Stored]] = {STREAM: [], TELEMETRY: []}
         self._consumers: dict[str, Any] = {}
+        self._watch = Watch()
 
     async def events(self) -> list[Stored]:
         """Every event up to now, in stream order."""
@@ -86,9 +94,12 @@ class StreamReader:
                     meta = message.metadata
                     at_ms = round(meta.timestamp.timestamp() * 1000)
                     data = json.loads(message.data)
-                    found.append(Stored(meta.sequence.stream, message.subject, at_ms, message.headers or {}, data))
+                    self._watch.see(message.subject, message.headers or {}, data)
+                    headers, data = _content(message.headers or {}, data)
+                    found.append(Stored(meta.sequence.stream, message.subject, at_ms, headers, data))
                 # Minutes of changes are hundreds of thousands of events: only standing still is a failure.
                 scope.deadline = anyio.current_time() + DEADLINE_S
+        self._watch.must_be_content()
         return list(found)
 
     async def view(self) -> dict[str, Any]:
@@ -98,7 +109,8 @@ class StreamReader:
             watcher: Any = await (await self._js.key_value(BUCKET)).watchall()
             while (entry := await watcher.updates(timeout=DEADLINE_S)) is not None:
                 if not entry.operation:
-                    found[entry.key] = json.loads(entry.value)
+                    value = json.loads(entry.value)
+                    found[entry.key] = value["data"] if "specversion" in value else value
             await watcher.stop()
         return found
 
@@ -110,6 +122,12 @@ class StreamReader:
             assert count == 1, f"{subject} holds {count} cursors"
             found[subject] = json.loads((await self._js.get_last_msg(STREAM, subject)).data or b"")
         return found
+
+
+def _content(headers: Mapping[str, str], body: Any) -> tuple[Mapping[str, str], Any]:
+    if not headers.get("Content-Type", "").startswith("application/cloudevents"):
+        return headers, body
+    return {**headers, **{f"ce-{name}": value for name, value in body.items() if name != "data"}}, body["data"]
 
 
 @asynccontextmanager

@@ -160,10 +160,10 @@ class Converter:
         try:
             secret, warnings = self._reader.read(value)
         except NotHere as error:
-            if self._vendor_secrets or path[0] != "source":
+            if self._vendor_secrets or path[0] not in ("source", "alert"):
                 self.fail(path, str(error))
                 return INVALID
-            return Secret("", "not looked up")
+            return Secret("", self._reader.origin(value))
         except BadReference as error:
             self.fail(path, str(error))
             return INVALID

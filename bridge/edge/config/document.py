@@ -15,6 +15,9 @@ from bridge.edge.config.problem import Problem, spell
 LARGEST = 4 << 20
 """Bytes of one file: a longer one is not a configuration."""
 
+LISTS = ("source", "alert")
+"""Tables that add up over all files."""
+
 _AT_LINE = re.compile(r"\s*\(at (?:line (\d+), column \d+|end of document)\)$")
 
 
@@ -28,7 +31,7 @@ class Place:
 
 @dataclass(slots=True)
 class Document:
-    """All files as one: keys of a later file replace earlier ones, `[[source]]` tables add up."""
+    """All files as one: keys of a later file replace earlier ones, `[[source]]` and `[[alert]]` tables add up."""
 
     main: Path
     data: dict[str, Any] = field(default_factory=dict)
@@ -46,7 +49,7 @@ class Document:
     def problem(self, path: toml_lines.Path, message: str) -> Problem:
         """A problem with a key."""
         place = self.place(path)
-        return Problem(str(place.file), place.line, spell(path, self._names()), message)
+        return Problem(str(place.file), place.line, spell(path, self._names(str(path[0])) if path else {}), message)
 
     def order(self, problem: Problem) -> tuple[int, int]:
         """Sorts problems as a reader meets them."""
@@ -74,29 +77,30 @@ class Document:
             self._merge(key, value, {path: place for path, place in places.items() if path[0] == key})
 
     def _merge(self, key: str, value: Any, places: dict[toml_lines.Path, Place]) -> None:
-        if key == "source":
-            self._append(value, places)
+        if key in LISTS:
+            self._append(key, value, places)
             return
         known = self.data.get(key)
         # One level deep only: a secret reference or a `tls` table is replaced as a whole, never mixed with another.
         self.data[key] = {**known, **value} if isinstance(known, dict) and isinstance(value, dict) else value
         self._places.update(places)
 
-    def _append(self, value: Any, places: dict[toml_lines.Path, Place]) -> None:
-        sources = self.data.setdefault("source", [])
+    def _append(self, key: str, value: Any, places: dict[toml_lines.Path, Place]) -> None:
+        tables = self.data.setdefault(key, [])
         if not isinstance(value, list):
-            place = places[("source",)]
-            self._fail(place.file, place.line, "expected [[source]], with two pairs of brackets", key="source")
+            place = places[(key,)]
+            self._fail(place.file, place.line, f"expected [[{key}]], with two pairs of brackets", key=key)
             return
-        offset = len(sources)
-        sources.extend(value)
+        offset = len(tables)
+        tables.extend(value)
         for path, place in places.items():
             if len(path) > 1 and isinstance(path[1], int):
-                self._places[("source", path[1] + offset, *path[2:])] = place
+                self._places[(key, path[1] + offset, *path[2:])] = place
 
-    def _names(self) -> dict[int, str]:
-        sources = enumerate(self.data.get("source", ()))
-        named = ((index, source.get("name")) for index, source in sources if isinstance(source, dict))
+    def _names(self, key: str) -> dict[int, str]:
+        tables = self.data.get(key)
+        numbered = enumerate(tables if isinstance(tables, list) else ())
+        named = ((index, table.get("name")) for index, table in numbered if isinstance(table, dict))
         return {index: name for index, name in named if isinstance(name, str) and name}
 
     def _read(self, file: Path) -> str | None:

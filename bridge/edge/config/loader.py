@@ -8,19 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bridge.adapter import Adapter, BaseSettings
-from bridge.core.config import DaemonSettings, NatsSettings
+from bridge.adapter import Adapter, BaseSettings, WebhookSettings
+from bridge.core.alerts.settings import AlertSettings
+from bridge.core.config import DaemonSettings, IngressSettings, NatsSettings
 from bridge.core.secret import Secret
 from bridge.core.settings import GraphqlSettings
 from bridge.edge.config import document as config_document
 from bridge.edge.config.convert import Converter, kind
+from bridge.edge.config.hook_rules import check_hook, check_ingress
 from bridge.edge.config.problem import ConfigErrors, Problem
 from bridge.edge.config.rules import check_addresses, check_nats, check_subscriptions
 from bridge.edge.discovery import AdapterClass, BrokenAdapter, Catalogue, UnknownAdapter
 
 __all__ = ["Config", "ConfigErrors", "Problem", "load"]
 
-TABLES = ["nats", "daemon", "source"]
+TABLES = ["nats", "daemon", "ingress", "source", "alert"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +31,9 @@ class Config:
 
     nats: NatsSettings
     daemon: DaemonSettings
+    ingress: IngressSettings = dataclasses.field(default_factory=IngressSettings)
     sources: tuple[BaseSettings, ...] = ()
+    alerts: tuple[AlertSettings, ...] = ()
     adapters: Mapping[str, AdapterClass] = dataclasses.field(default_factory=dict)
     """The adapter classes by name; every source's `adapter` is in it."""
     secrets: tuple[Secret, ...] = ()
@@ -44,8 +48,8 @@ class Config:
 def load(path: Path, environ: Mapping[str, str], *, vendor_secrets: bool = True) -> Config:
     """Read the file, its drop-ins and the secrets they refer to.
 
-    Without `vendor_secrets` those of sources may be out of reach, and are then empty: for commands that speak to NATS
-    alone. Raises ConfigErrors with everything that is wrong. No text, object or error made here shows a secret.
+    Without `vendor_secrets` those of sources and alerts may be out of reach, and are then empty: for commands that
+    speak to NATS alone. Raises ConfigErrors with everything that is wrong. Nothing made here shows a secret.
     """
     document = config_document.read(path)
     converter = Converter(document, environ, vendor_secrets=vendor_secrets)
@@ -59,17 +63,30 @@ def load(path: Path, environ: Mapping[str, str], *, vendor_secrets: bool = True)
     if nats:
         check_nats(converter, nats, nats_table)
     daemon = converter.table(DaemonSettings, data.get("daemon", {}), ("daemon",))
-    sources, adapters = _Sources(converter, Catalogue.from_environ(environ)).load(data.get("source", []))
+    ingress = converter.table(IngressSettings, data.get("ingress", {}), ("ingress",))
+    tables = data.get("alert", [])
+    alerts = [converter.table(AlertSettings, table, ("alert", index)) for index, table in enumerate(tables)]
+    if tables:
+        from bridge.edge.config.alert_rules import check_alerts, check_source_names
+
+        check_alerts(converter, alerts, tables, closely=vendor_secrets)
+        check_source_names(converter, data.get("source", []))
+    sources, adapters = _Sources(converter, Catalogue.from_environ(environ), ingress).load(data.get("source", []))
+    if ingress:
+        complete = len(sources) == len(data.get("source", []))
+        check_ingress(converter, ingress, data.get("ingress", {}), sources, complete=complete)
     if not data.get("source"):
         converter.warn((), "there is no [[source]]: nothing will be read from any vendor")
     problems = sorted(converter.problems, key=document.order)
     warnings = sorted(converter.warnings, key=document.order)
-    if problems or nats is None or daemon is None:
+    if problems or nats is None or daemon is None or ingress is None:
         raise ConfigErrors(problems, warnings)
     return Config(
         nats=nats,
         daemon=dataclasses.replace(daemon, state_dir=daemon.state_dir or _state_dir(environ)),
+        ingress=ingress,
         sources=sources,
+        alerts=tuple(alert for alert in alerts if alert),
         adapters=adapters,
         secrets=tuple(converter.secrets),
         warnings=tuple(warnings),
@@ -78,8 +95,9 @@ def load(path: Path, environ: Mapping[str, str], *, vendor_secrets: bool = True)
 
 
 class _Sources:
-    def __init__(self, converter: Converter, catalogue: Catalogue) -> None:
+    def __init__(self, converter: Converter, catalogue: Catalogue, ingress: IngressSettings | None) -> None:
         self._converter = converter
+        self._ingress = ingress
         self._catalogue = catalogue
         self._seen: dict[str, int] = {}
         self._adapters: dict[str, AdapterClass] = {}
@@ -104,6 +122,8 @@ class _Sources:
             check_subscriptions(self._converter, cls, settings, path)
         if settings is None or not self._converter.accepts(cls, settings, path):
             return None
+        if isinstance(settings, WebhookSettings):
+            check_hook(self._converter, self._ingress, settings, path)
         check_addresses(self._converter, cls, settings, path)
         return settings
 

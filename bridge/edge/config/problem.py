@@ -41,11 +41,11 @@ class ConfigErrors(Exception):
 
 
 def spell(path: Path, names: Mapping[int, str]) -> str:
-    """A key as a person would say it: `source["acme"].omit[2]`. `names` are the sources', by index."""
+    """A key as a person would say it: `source["acme"].omit[2]`. `names` are those of the tables, by index."""
     text = ""
     for depth, part in enumerate(path):
         if isinstance(part, int):
-            named = depth == 1 and path[0] == "source" and part in names
+            named = depth == 1 and part in names
             text += f"[{json.dumps(names[part], ensure_ascii=False) if named else part}]"
         else:
             bare = part.isascii() and part.replace("_", "").replace("-", "").isalnum()

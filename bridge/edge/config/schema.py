@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from bridge.core.config import DaemonSettings, NatsSettings
+from bridge.core.alerts.settings import AlertSettings
+from bridge.core.config import DaemonSettings, IngressSettings, NatsSettings
 from bridge.core.secret import Secret
 from bridge.edge.config.convert import at_least, fields_of, is_required, without_none
 from bridge.edge.discovery import AdapterClass, summary
@@ -46,10 +47,16 @@ def schema(adapters: Mapping[str, AdapterClass]) -> dict[str, Any]:
         "properties": {
             "nats": {"description": _text(NatsSettings), **_table(NatsSettings)},
             "daemon": {"description": _text(DaemonSettings), **_table(DaemonSettings)},
+            "ingress": {"description": _text(IngressSettings), **_table(IngressSettings)},
             "source": {
                 "description": "What to read: one table for each source.",
                 "type": "array",
                 "items": {"oneOf": [{"$ref": f"#/$defs/source.{name}"} for name in variants]} if variants else False,
+            },
+            "alert": {
+                "description": "What to tell people at once: one table for each alert.",
+                "type": "array",
+                "items": _table(AlertSettings),
             },
         },
         "additionalProperties": False,

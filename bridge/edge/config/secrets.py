@@ -64,6 +64,11 @@ class SecretReader:
             warnings.append(f"{origin} begins or ends with white space: is that meant?")
         return Secret(value, origin), warnings
 
+    def origin(self, reference: dict[str, str]) -> str:
+        """What the secret of a well-made reference is called, whether or not it is there."""
+        form, name = next(iter(reference.items()))
+        return f"{form} {absolute(name, self._folder, self._environ) if form == 'file' else name}"
+
     def _env(self, name: str) -> tuple[str, str, list[str]]:
         if not _VARIABLE.match(name):
             raise BadReference(f"what stands after env is not the name of an environment variable; {WRITE_INSTEAD}")
