@@ -19,6 +19,9 @@ LONGEST_MIXED = 2048
 
 _Disguises = re.Pattern[str] | list[str] | None
 
+FEW = 12
+"""So many tokens are found sooner by looking for each."""
+
 _BLOCK = 8
 _SURE = 2 * _BLOCK - 1
 """Wherever so many bytes stand in a text, they fill one of the blocks that it divides into."""
@@ -92,7 +95,7 @@ class Masker:
         self._in_json = {spelled for value in self._given for spelled in _json_spellings(value)}
         self._learned: dict[str, _Disguises] = {}
         self._learned_json: dict[str, set[bytes]] = {}
-        self._learned_short: list[bytes] = []
+        self._each: list[bytes] = []
         self._learned_blocks: set[int] = set()
         self._longest_first: list[tuple[str, _Disguises]] = []
         self._arrange()
@@ -134,10 +137,7 @@ class Masker:
         if b"eyJ" in payload:
             return True
         # Loops, as a generator costs more than what it asks.
-        for value in self._in_json:
-            if value in payload:
-                return True
-        for value in self._learned_short:
+        for value in self._each:
             if value in payload:
                 return True
         if not self._learned_blocks:
@@ -170,8 +170,11 @@ class Masker:
         known = self._given | self._learned
         self._longest_first = sorted(known.items(), key=lambda entry: len(entry[0]), reverse=True)
         spelled = [spelling for spellings in self._learned_json.values() for spelling in spellings]
-        self._learned_short = [one for one in spelled if len(one) < _SURE][-self.MOST_SHORT :]
-        self._learned_blocks = {block for one in spelled if len(one) >= _SURE for block in _blocks(one)}
+        short = [one for one in spelled if len(one) < _SURE][-self.MOST_SHORT :]
+        long = [one for one in spelled if len(one) >= _SURE]
+        few = len(long) <= FEW
+        self._each = [*self._in_json, *short, *(long if few else ())]
+        self._learned_blocks = set() if few else {block for one in long for block in _blocks(one)}
 
 
 def _maskable(value: str) -> bool:

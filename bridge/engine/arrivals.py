@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -42,7 +43,8 @@ class Arrivals:
         self._pushed: dict[Key, int] = {}
         self._asked_at: float | None = None
         self._opened_at = anyio.current_time()
-        self._known: dict[Key, _Known] = {}
+        # Linked, as a plain dictionary whose first is taken again and again looks further for it each time.
+        self._known: OrderedDict[Key, _Known] = OrderedDict()
         self._disorder_s = self._memory_s = 0.0
         self._readable: frozenset[str] = frozenset()
         self._spoken: dict[Key, float] = {}

@@ -42,7 +42,7 @@ class Inbox:
     what was lost, so keeping a part of it would only delay that.
     """
 
-    def __init__(self, *, frames: int = 10_000, size: int = 16 * 1024 * 1024) -> None:
+    def __init__(self, *, frames: int = 30_000, size: int = 16 * 1024 * 1024) -> None:
         self._limit = frames
         self._size_limit = size
         self._frames: deque[tuple[Arrived, int]] = deque()

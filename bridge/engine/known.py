@@ -54,19 +54,19 @@ class Known:
 
 
 class Once:
-    """What is known to have occurred, and is in the stream: the latest of it."""
+    """What is known to have occurred, and is in the stream: the latest of it, between `HALF` and twice as much."""
 
-    MOST = 65_536
+    HALF = 32_768
 
     def __init__(self) -> None:
-        self._keys: dict[Key, None] = {}
+        self._young: set[Key] = set()
+        self._old: set[Key] = set()
 
     def __contains__(self, key: Key) -> bool:
-        return key in self._keys
+        return key in self._young or key in self._old
 
     def add(self, keys: Iterable[Key]) -> None:
-        """Remember, and forget the oldest of too many."""
-        for key in keys:
-            self._keys[key] = None
-        while len(self._keys) > self.MOST:
-            del self._keys[next(iter(self._keys))]
+        """Remember, and forget the oldest of too many: half of them at once, as one at a time is dear."""
+        self._young.update(keys)
+        if len(self._young) >= self.HALF:
+            self._old, self._young = self._young, set()
