@@ -25,6 +25,7 @@ from bridge.core.record import Json, Key
 from bridge.core.secret import Masker
 from bridge.core.subject import event_subject
 from bridge.engine.deliveries import frames
+from bridge.engine.hooks import MOST_FRAMES
 
 if TYPE_CHECKING:
     from bridge.edge.config.loader import Config
@@ -61,7 +62,11 @@ def run(args: argparse.Namespace, config: Config) -> int:
 def events(adapter: Adapter[Any], source: WebhookSettings, shown: Shown) -> Iterator[dict[str, Json]]:
     """What the delivery would make. Raises Malformed for what would be quarantined, Unsupported for what is refused."""
     omits = [parse(path) for path in (adapter.omit if source.omit is None else source.omit)]
-    for frame in frames(source.session(_Sample(source)), shown):
+    told = frames(source.session(_Sample(source)), shown)
+    many = sum(1 if isinstance(one, Malformed) else source.tables.count(one) for one in told)
+    if many > MOST_FRAMES:
+        raise BadSample(f"{many} events, and {MOST_FRAMES} are taken at once: it would be answered with 413")
+    for frame in told:
         if isinstance(frame, Malformed):
             raise frame
         records = (one for one in adapter.live(frame) if isinstance(one, Record))

@@ -142,7 +142,7 @@ async def daemon(config: Config, masker: Masker) -> AsyncIterator[Daemon]:
             structured=config.nats.content_mode == "structured",
             trace=process.trace,
         )
-        hooks = _hooks(config)
+        hooks = _hooks(config, ledger)
         sessions = Sessions(WebSockets(agent=f"bridged/{__version__}"), roll, hooks)
         sources = [sessions.source(config.adapter(settings)) for settings in config.sources]
         if hooks is not None:
@@ -157,14 +157,20 @@ async def daemon(config: Config, masker: Masker) -> AsyncIterator[Daemon]:
         yield Daemon(Supervisor(sources, world), connection, ledger, denied, refused, alerts)
 
 
-def _hooks(config: Config) -> Hooks | None:
+def _hooks(config: Config, ledger: JetStreamLedger) -> Hooks | None:
     """Where webhooks come in; None where no source takes any."""
     if all(config.adapter(settings).hook is None for settings in config.sources):
         return None
     # Only who takes webhooks waits for it.
     from bridge.engine.hooks import Hooks
 
-    return Hooks(process.wall, answer_timeout_s=config.ingress.answer_timeout_s, ed25519=_ed25519)
+    return Hooks(
+        process.wall,
+        answer_timeout_s=config.ingress.answer_timeout_s,
+        ed25519=_ed25519,
+        # The other half of the largest message is for headers, and for what JSON spells longer than it came.
+        room=lambda: ledger.max_payload // 2,
+    )
 
 
 @asynccontextmanager
@@ -207,7 +213,14 @@ async def _ready(ledger: JetStreamLedger, leases: JetStreamLeases, refused: anyi
 
 def _permission_missing(denied: list[Denied]) -> PermissionMissing:
     first = denied[0]
-    return PermissionMissing(f"NATS denies this user {first.action} on {first.subject}; grant it and start again")
+    subject = _to_grant(first.subject)
+    return PermissionMissing(f"NATS denies this user {first.action} on {subject}; grant it and start again")
+
+
+def _to_grant(subject: str) -> str:
+    """What a permission names: of one acknowledgement, all of that consumer."""
+    tokens = subject.split(".")
+    return ".".join([*tokens[:4], ">"]) if tokens[:2] == ["$JS", "ACK"] and len(tokens) == 9 else subject
 
 
 def _owner(me: Tenant) -> dict[str, str | int]:

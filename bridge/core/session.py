@@ -104,6 +104,7 @@ class HookSession:
 
     `proof`: how a sender proves itself. `credentials`: headers that go no further than that. `most`: deliveries under
     way at once. `named`: what names a delivery, asked of its frame (raises Malformed; None: its headers tell).
+    `count`: how many events a frame makes, at most.
     `allowed_origins`, `allowed_rate`: what CloudEvents senders are told that ask before they post. `retired`: nobody is
     to post any more.
     """
@@ -114,6 +115,7 @@ class HookSession:
     most: int = 1000
     content: Content = "auto"
     named: Callable[[Json], Json] | None = field(default=None, repr=False)
+    count: Callable[[Mapping[str, Json]], int] = field(default=lambda _: 1, repr=False)
     allowed_origins: Sequence[str] = ()
     allowed_rate: int | None = None
     retired: bool = False

@@ -39,7 +39,9 @@ def frames(session: HookSession, shown: Shown) -> Frames:
         told = cloudevents.read(shown.headers, shown.body)
         # The attributes of binary mode are headers that no signature covers.
         signed = session.proof.delivery_id(shown) if mode == "binary" and session.proof.signs else ""
-        frames = ({"delivery": signed or _joined(one), "body": one.data, **public, "event": one.attributes} for one in told)
+        frames = (
+            {"delivery": signed or _joined(one), "body": one.data, **public, "event": one.attributes} for one in told
+        )
         return [_named(session, shown, frame) for frame in frames]
     kind, charset = media_type(shown.headers.get("content-type", ""))
     if kind not in _JSON and not kind.endswith("+json"):

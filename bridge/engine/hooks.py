@@ -28,9 +28,9 @@ AGAIN_S = 5
 SOON_S = 1
 """And where too much is under way."""
 MOST_BYTES = 8 << 20
-"""Bodies under way at once in one source, or one body of any size allowed: less than an inbox holds."""
+"""With so many under way in one source no more is taken: it, and one body of any size allowed, fit into an inbox."""
 MOST_FRAMES = 5_000
-"""Events under way at once in one source, those of batches counted singly: fewer than an inbox holds."""
+"""Events of one delivery, those of batches and lists counted singly. With so many under way no more is taken."""
 QUIET_S = 60.0
 """Refusals of a kind are logged so often at most, with how many there were."""
 
@@ -44,10 +44,18 @@ class Hooks:
     """Implements `Answer`: `POST /hooks/NAME` for each source that has a door."""
 
     def __init__(
-        self, wall: Wall, *, answer_timeout_s: float = 10.0, ed25519: Callable[[], VerifyEd25519] | None = None
+        self,
+        wall: Wall,
+        *,
+        answer_timeout_s: float = 10.0,
+        ed25519: Callable[[], VerifyEd25519] | None = None,
+        room: Callable[[], int] = lambda: MOST_BYTES,
     ) -> None:
-        """`ed25519`: called once where a key pair is configured; None: there is none."""
+        """`ed25519`: called once where a key pair is configured; None: there is none. `room`: how many bytes of a body
+        the ledger can keep whole in any case, now; a longer one is refused, as it would be confirmed and cut.
+        """
         self._wall = wall
+        self._room = room
         self._patience_s = answer_timeout_s
         self._ed25519 = ed25519
         self._doors: dict[str, Door] = {}
@@ -66,14 +74,15 @@ class Hooks:
     def limit(self, method: str, path: str) -> int | Reply:
         """See `Answer.limit`."""
         door = self._find(path)
-        return door.limit(method) if isinstance(door, Door) else door
+        limit = door.limit(method) if isinstance(door, Door) else door
+        return min(limit, self._room()) if isinstance(limit, int) else limit
 
     async def __call__(self, request: Incoming) -> Reply:
         """See `Answer`."""
         door = self._find(request.path)
         if isinstance(door, Reply):
             return door
-        limit = door.limit(request.method)
+        limit = self.limit(request.method, request.path)
         if isinstance(limit, Reply):
             return limit
         if request.method == "OPTIONS":
@@ -91,19 +100,19 @@ class Hooks:
 class Delivery:
     """One request under way. `lost`: the source was closed before all of it was stored."""
 
-    __slots__ = ("_hold", "left", "lost", "settled", "size")
+    __slots__ = ("_hold", "events", "left", "lost", "settled", "size")
 
-    def __init__(self, hold: _Hold, events: int, size: int) -> None:
+    def __init__(self, hold: _Hold, frames: int, events: int, size: int) -> None:
         self._hold = hold
-        self.left = events
+        self.left = frames
+        self.events = events
         self.size = size
         self.lost = False
         self.settled = anyio.Event()
 
     def stored(self) -> None:
-        """The ledger holds one more of its events."""
+        """The ledger holds one more of its frames."""
         self.left -= 1
-        self._hold.events -= 1
         if not self.left:
             self._hold.leave(self)
             self.settled.set()
@@ -121,12 +130,12 @@ class _Hold:
     def deliveries(self) -> int:
         return len(self._under_way)
 
-    def offer(self, told: Frames, size: int) -> Delivery:
+    def offer(self, told: Frames, events: int, size: int) -> Delivery:
         """Hand over a delivery's frames. Returns at once."""
-        delivery = Delivery(self, len(told), size)
+        delivery = Delivery(self, len(told), events, size)
         self._under_way.add(delivery)
         self.size += size
-        self.events += len(told)
+        self.events += events
         for frame in told:
             self._offer(frame, size // len(told), delivery.stored, trace_of(frame))
         return delivery
@@ -134,6 +143,7 @@ class _Hold:
     def leave(self, delivery: Delivery) -> None:
         self._under_way.discard(delivery)
         self.size -= delivery.size
+        self.events -= delivery.events
 
     def close(self) -> None:
         for delivery in self._under_way:
@@ -190,7 +200,7 @@ class Door:
         if self._hold is None:
             # Within the grace whoever has sent a body waits a little.
             return self.session.max_body_bytes if self._grace_s > 0 else _later(503, AWAY, AGAIN_S)
-        return self._overload(self._hold, 0, 0) or self.session.max_body_bytes
+        return self._overload(self._hold) or self.session.max_body_bytes
 
     @cached_property
     def _allow(self) -> str:
@@ -219,13 +229,14 @@ class Door:
             # It comes from whom it should: what it was meant to tell is kept, for somebody to look at.
             status, text, told = 400, str(error), [error]
             self.statistics.unreadable += 1
-        if len(told) > MOST_FRAMES:
-            return self.refused(413, f"a batch of {len(told)} events; send at most {MOST_FRAMES} at once")
-        if told and (late := await self._store(told, len(shown.body))):
+        events = sum(1 if isinstance(one, Malformed) else self.session.count(one) for one in told)
+        if events > MOST_FRAMES:
+            return self.refused(413, f"a batch of {events} events; send at most {MOST_FRAMES} at once")
+        if told and (late := await self._store(told, events, len(shown.body))):
             return late
         return Reply(202) if status == 202 else self.refused(status, text)
 
-    async def _store(self, told: Frames, size: int) -> Reply | None:
+    async def _store(self, told: Frames, events: int, size: int) -> Reply | None:
         """None once all of it is in the ledger. What is stored after we gave up is known when it is repeated."""
         with anyio.move_on_after(self._patience_s) as patience:
             while True:
@@ -235,9 +246,9 @@ class Door:
                         await self._opened.wait()
                     if (hold := self._hold) is None:
                         return _later(503, AWAY, AGAIN_S)
-                if crowd := self._overload(hold, len(told), size):
+                if crowd := self._overload(hold):
                     return crowd
-                delivery = hold.offer(told, size)
+                delivery = hold.offer(told, events, size)
                 await delivery.settled.wait()
                 if not delivery.left:
                     self.statistics.acks += 1
@@ -245,10 +256,9 @@ class Door:
         assert patience.cancelled_caught
         return self.refused(503, f"not stored within {self._patience_s:g} s; try again", again_s=AGAIN_S)
 
-    def _overload(self, hold: _Hold, events: int, size: int) -> Reply | None:
-        crowded = hold.deliveries >= self.session.most or hold.events + events > MOST_FRAMES
-        # One body may be longer than what many may come to.
-        if crowded or (hold.size and hold.size + size > MOST_BYTES):
+    def _overload(self, hold: _Hold) -> Reply | None:
+        # By what is under way, and not by what comes: a large delivery would never find room among many small ones.
+        if hold.deliveries >= self.session.most or hold.events >= MOST_FRAMES or hold.size >= MOST_BYTES:
             return self.refused(429, "too many deliveries under way; try again", again_s=SOON_S)
         return None
 

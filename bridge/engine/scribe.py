@@ -23,6 +23,8 @@ OWN_VENDOR = own.VENDOR
 OWN_MAPPING = "1"
 QUARANTINE_RAW = 64 * 1024
 """At most this many bytes of what could not be read are kept, and a sixteenth of the server's `max_payload`."""
+QUARANTINE_ROOM = 16 * 1024
+"""Of a message, for all else in it, where as much is kept as fits."""
 LONGEST_SECRET = 16 * 1024
 """A secret that lies across the cut is recognised if it is no longer than this, in bytes."""
 LONGEST_REASON = 1_000
@@ -59,7 +61,7 @@ class Scribe:
     """`omits` are the paths never published; `limit` is the server's `max_payload` in bytes.
 
     `schema` names the shared shape of an entity, as `person/1`; `edition` how the settings have it mapped. `structured`
-    and `trace`: see `World`.
+    and `trace`: see `World`. `whole`: what could not be read is kept as far as it fits: nobody can ask for it again.
     """
 
     vendor: str
@@ -77,6 +79,7 @@ class Scribe:
     edition: Callable[[str], str] = lambda _: ""
     structured: bool = False
     trace: Callable[[], str | None] = lambda: None
+    whole: bool = False
 
     def key(self, entity: str, id_: str) -> Key:
         """The key of one of the source's entities."""
@@ -161,6 +164,15 @@ class Scribe:
         identity = hashlib.sha256(b"\0".join(said)).hexdigest()[:32]
         # JSON spells one byte with six at worst, and the rest of the event needs its room too.
         most = min(QUARANTINE_RAW, self.limit // 16)
+        if self.whole and len(error.raw) > most:
+            # As text, unless it is full of what JSON spells with two bytes and more.
+            for as_text in (True, False):
+                after = self._kept(error, feed, reason, self.limit * 3 // 4, as_text=as_text)
+                if len(self.encode(after)) <= self.limit - QUARANTINE_ROOM:
+                    return self.own("quarantine", "occurred", identity, after, traceparent)
+        return self.own("quarantine", "occurred", identity, self._kept(error, feed, reason, most), traceparent)
+
+    def _kept(self, error: Malformed, feed: str, reason: str, most: int, *, as_text: bool = True) -> dict[str, Json]:
         # Masked before it is cut: half a secret would not be recognised.
         shown = error.raw[: most + LONGEST_SECRET]
         masked = self.masker.mask(shown.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
@@ -174,9 +186,8 @@ class Scribe:
             "bytes": len(error.raw),
             "truncated": truncated,
         }
-        text = _text(raw, truncated)
-        after |= {"raw_base64": base64.b64encode(raw).decode()} if text is None else {"raw": text}
-        return self.own("quarantine", "occurred", identity, after, traceparent)
+        text = _text(raw, truncated) if as_text else None
+        return after | ({"raw_base64": base64.b64encode(raw).decode()} if text is None else {"raw": text})
 
     def seal(self, note: Note, change: str, head: Head | None, before: Json) -> tuple[Note, Event]:
         """The event for a note. One that exceeds the server's limit or is not JSON is turned into its quarantine."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from typing import Any
 
 import anyio
@@ -137,7 +138,7 @@ def test_other_doors_answer_by_their_rules() -> None:
                 limit = shop.hooks.limit("POST", path)
                 assert isinstance(limit, Reply)
                 assert limit.status == 404
-            assert shop.hooks.limit("POST", "/hooks/shop") == 1024 * 1024
+            assert shop.hooks.limit("POST", "/hooks/shop") == 512 * 1024
             for method in ("GET", "HEAD", "PUT", "DELETE", "OPTIONS", "BREW"):
                 refused = shop.hooks.limit(method, "/hooks/shop")
                 assert isinstance(refused, Reply)
@@ -185,6 +186,25 @@ def test_a_body_that_cannot_be_read_gets_a_clear_answer(
     # The longest is longer than is allowed here, and is refused by its nesting elsewhere.
     if len(body) == 5000:
         body = b"[" * 1000
+    on_virtual_clock(main)
+
+
+def test_no_body_is_confirmed_that_could_not_be_kept_whole() -> None:
+    """Whatever `max_body_kb` allows: half of what NATS takes in one message is the most, as the other may be needed."""
+
+    async def main() -> None:
+        ledger = MemoryLedger()
+        most = ledger.max_payload // 2
+        shop = Instance(ledger, bearer(max_body_kb=8192, event=[EventTable(when={"body.a": "b"}, entity="order")]))
+        async with shop.running():
+            head, tail = b'["', b'"]'
+            whole = head + b'\\"' * ((most - 4) // 2) + tail
+            assert (await shop(tokened(whole + b" " * (most - len(whole) + 1)))).status == 413
+            assert shop.hooks.limit("POST", "/hooks/shop") == most
+            assert (await shop(tokened(whole))).status == 202
+        (aside,) = quarantined(ledger)
+        assert not aside.data["after"]["truncated"]
+
     on_virtual_clock(main)
 
 
@@ -283,6 +303,64 @@ def test_more_than_may_be_under_way_is_put_off() -> None:
             await anyio.sleep(20)
             assert (await shop(signed("msg_3", {"type": "ping"}))).status == 202
         assert len(told(ledger)) == 4
+
+    on_virtual_clock(main)
+
+
+def test_a_confirmed_delivery_that_nobody_can_read_is_kept_whole() -> None:
+    """Its sender believes us to have it, and nobody else does."""
+
+    async def main() -> None:
+        ledger = MemoryLedger(1_048_576)
+        shop = Instance(ledger, bearer(event=[EventTable(entity="order", id="body.missing")]))
+        async with shop.running():
+            body = {"text": "Ärger" * 52_000}
+            assert (await shop(tokened(body))).status == 202
+            (entry,) = quarantined(ledger)
+            assert entry.data["after"]["truncated"] is False
+            assert json.loads(entry.data["after"]["raw"]) == body
+
+    on_virtual_clock(main)
+
+
+def test_items_of_a_list_count_as_those_of_a_batch_do() -> None:
+    """A small body may hold half a million, and nobody else would get a turn while they are made events.
+
+    It is refused, and not set aside: the quarantine keeps only the beginning of what is long.
+    """
+
+    async def main() -> None:
+        ledger = MemoryLedger()
+        shop = Instance(ledger, bearer(event=[EventTable(each="body.items", entity="thing")]))
+        async with shop.running():
+            reply = await shop(tokened({"items": [1] * 5001}))
+            assert (reply.status, reply.body) == (413, "a batch of 5001 events; send at most 5000 at once")
+            assert told(ledger) == []
+            async with anyio.create_task_group() as group:
+                ledger.latency_s = 1.0
+                group.start_soon(shop, tokened({"items": [1] * 3000}))
+                await anyio.sleep(0.1)
+                group.start_soon(shop, tokened({"items": [2] * 2000}))
+                await anyio.sleep(0.1)
+                assert (await shop(tokened({"items": [3]}))).status == 429
+            assert len(told(ledger)) == 5000
+            assert (await shop(tokened({"items": [3]}))).status == 202
+
+    on_virtual_clock(main)
+
+
+@pytest.mark.parametrize("large", [[1] * 5000, ["x" * 8_388_000]])
+def test_a_large_delivery_is_not_kept_out_by_small_ones(large: list[Any]) -> None:
+    """Where there is always something under way, it would be told to try again for ever."""
+
+    async def main() -> None:
+        ledger = MemoryLedger(max_payload=16 * 1024 * 1024)
+        shop = Instance(ledger, bearer(max_body_kb=8192, event=[EventTable(each="body.items", entity="thing")]))
+        async with shop.running(), anyio.create_task_group() as group:
+            ledger.latency_s = 1.0
+            group.start_soon(shop, tokened({"items": ["small" * 1000]}))
+            await anyio.sleep(0.1)
+            assert (await shop(tokened({"items": large}))).status == 202
 
     on_virtual_clock(main)
 

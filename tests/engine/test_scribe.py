@@ -124,6 +124,22 @@ def test_long_raw_is_cut_and_says_so(length: int) -> None:
     assert (len(aside["raw"]), aside["bytes"], aside["truncated"]) == (QUARANTINE_RAW, length, length > QUARANTINE_RAW)
 
 
+def test_what_cannot_be_had_again_is_kept_as_far_as_it_fits() -> None:
+    """Of a webhook that was confirmed nobody has another copy: more is kept, if it leaves room in a message."""
+    body = json.dumps([{"name": "Ärger", "n": n} for n in range(20_000)], ensure_ascii=False)
+    aside = set_aside(body.encode(), whole=True)
+    assert (aside["raw"], aside["truncated"]) == (body, False)
+    assert len(body.encode()) > 500_000
+    for raw in (b"\x00" * 200_000, b"\xff" * 900_000, b"x" * 2_000_000):
+        writer = scribe(whole=True)
+        note = writer.quarantine(Malformed("why", raw=raw), "feed")
+        assert writer.seal(note, "occurred", None, None)[0] is note
+    # What JSON would spell with six bytes each is kept in base64.
+    zeros = b"\x00" * 500_000
+    assert base64.b64decode(set_aside(zeros, whole=True)["raw_base64"]) == zeros
+    assert set_aside(b"\x00" * 900_000, whole=True)["truncated"]
+
+
 def test_a_cut_through_a_character_leaves_it_out() -> None:
     """Text stays text."""
     aside = set_aside(b"x" * (QUARANTINE_RAW - 1) + "ü".encode() * 10)
@@ -133,9 +149,10 @@ def test_a_cut_through_a_character_leaves_it_out() -> None:
 
 @pytest.mark.parametrize("limit", [16 * 1024, 65_536, 1_048_576])
 @pytest.mark.parametrize("filling", [b"\x00", b"\xff", b"x", "\U0001f600".encode()])
-def test_a_quarantine_event_always_fits(limit: int, filling: bytes) -> None:
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_quarantine_event_always_fits(limit: int, filling: bytes, whole: bool) -> None:
     """However small the server's limit, and however the bytes are spelled in JSON: it never becomes a loop."""
-    plain = scribe(limit=limit)
+    plain = scribe(limit=limit, whole=whole)
     note = plain.quarantine(Malformed("\x00" * 100_000, raw=filling * 1_000_000), "feed")
     same, event = plain.seal(note, "occurred", None, None)
     assert same is note

@@ -94,7 +94,9 @@ class Instance:
         owner: str = "test",
         ed25519: Callable[[], VerifyEd25519] | None = None,
     ) -> None:
-        self.hooks = Hooks(wall, answer_timeout_s=answer_timeout_s, ed25519=ed25519)
+        self.hooks = Hooks(
+            wall, answer_timeout_s=answer_timeout_s, ed25519=ed25519, room=lambda: ledger.max_payload // 2
+        )
         adapter = Adapter(given)
         self.door = self.hooks.door(given.name, adapter.hook)
         self.world = World(

@@ -140,6 +140,7 @@ class WebhookSettings(BaseSettings):
             most=self.max_in_flight,
             content=self.content,
             named=tables.path(self.delivery_id) if self.delivery_id else None,
+            count=self.tables.count,
             allowed_origins=tuple(self.allowed_origins),
             allowed_rate=self.allowed_rate,
             retired=self.retired,

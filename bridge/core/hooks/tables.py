@@ -35,8 +35,6 @@ from bridge.core.record import Json, Record
 from bridge.core.settings import BadSetting
 
 Unmatched = Literal["quarantine", "drop", "publish"]
-MOST_ITEMS = 5_000
-"""Of one list that `each` names: all are made events in one go, before anybody else has a turn."""
 _OTHERS = re.compile(r"[^a-z0-9_]+")
 
 
@@ -69,6 +67,10 @@ class Tables:
             return self._records(frame)
         except Malformed as error:
             raise Malformed(str(error), raw=legible(frame.get("body"))) from None
+
+    def count(self, frame: Mapping[str, Json]) -> int:
+        """How many events a delivery makes, at most; 1 where it makes none. Cheap, and never raises."""
+        return next((table.count(frame) for table in self._tables if table.fits(frame)), 1)
 
     def _records(self, frame: Mapping[str, Json]) -> list[Record]:
         for table in self._tables:
@@ -151,6 +153,11 @@ class _Table:
         """Whether it is for this delivery."""
         return all(_look(frame, steps) in wanted for steps, wanted in self._when)
 
+    def count(self, frame: Mapping[str, Json]) -> int:
+        """See `Tables.count`."""
+        items = None if self._each is None else _value(frame, self._each)
+        return max(1, len(items)) if isinstance(items, list) else 1
+
     def records(self, frame: Mapping[str, Json]) -> Iterator[Record]:
         """What the delivery tells. Raises Malformed."""
         if self._table.drop:
@@ -161,8 +168,6 @@ class _Table:
         items = _value(frame, self._each)
         if not isinstance(items, list):
             raise Malformed(f"{self._table.each} is {kind(items)}, expected a list")
-        if len(items) > MOST_ITEMS:
-            raise Malformed(f"{self._table.each} has {len(items)} items, and {MOST_ITEMS} are taken at once")
         for number, item in enumerate(items, 1):
             try:
                 yield from self._record({**frame, ITEM: item}, f"{frame['delivery']}-{number}", item)

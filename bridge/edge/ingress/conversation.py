@@ -142,8 +142,9 @@ class Conversation:
             return _too_long(limit)
         if self._http.they_are_waiting_for_100_continue:
             await self._write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])))
-        pieces: list[bytes] = []
-        found = self._arrived(pieces, limit)
+        # Joined as it comes: a piece may be two bytes long, and an object of its own twenty times that.
+        body = bytearray()
+        found = self._arrived(body, limit)
         if not isinstance(found, bool):
             # Most bodies come with their headers: no clock need be set for them.
             return found
@@ -154,19 +155,19 @@ class Conversation:
                     await anyio.lowlevel.checkpoint()
                 elif not await self._more():
                     return None
-                found = self._arrived(pieces, limit)
+                found = self._arrived(body, limit)
             return found
         return Reply(408, f"the body took longer than {patience:g} s")
 
-    def _arrived(self, pieces: list[bytes], limit: int) -> bytes | Reply | bool:
+    def _arrived(self, body: bytearray, limit: int) -> bytes | Reply | bool:
         """Take what is there of a body: the whole, or the refusal; else whether there is more, or we must wait."""
         for _ in range(BREATH):
             event = self._http.next_event()
             if event is h11.NEED_DATA:
                 return False
             if not isinstance(event, h11.Data):
-                return b"".join(pieces)
-            pieces.append(bytes(event.data))
+                return bytes(body)
+            body += event.data
             self._held += len(event.data)
             self._house.held += len(event.data)
             if self._held > limit:

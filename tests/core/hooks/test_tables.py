@@ -197,9 +197,11 @@ def test_tables_that_map_differently_have_different_editions() -> None:
     assert Tables([other]).edition("order") == ""
 
 
-def test_a_list_of_more_items_than_a_batch_may_have_is_set_aside() -> None:
-    """A small body may hold half a million, and nobody else would get a turn while they are made events."""
-    assert len(made([EventTable(each="body.items")], {"items": [1] * 5000})) == 5000
-    with pytest.raises(Malformed, match=r"body\.items has 5001 items, and 5000 are taken at once") as caught:
-        made([EventTable(each="body.items")], {"items": [1] * 5001})
-    assert caught.value.raw is not None
+def test_how_many_events_a_delivery_may_make_is_known_beforehand() -> None:
+    """By the table that is for it: as many as its list has items."""
+    tables = Tables(
+        [EventTable(when={"body.drop": True}, drop=True), EventTable(each="body.items", when={"body.a": 1})]
+    )
+    assert tables.count(frame({"a": 1, "items": [1] * 700})) == 700
+    for body in ({"a": 2, "items": [1] * 700}, {"drop": True, "items": [1] * 700}, {"a": 1, "items": 7}, {"a": 1}, [1]):
+        assert tables.count(frame(body)) == 1
