@@ -6,11 +6,11 @@ import argparse
 import secrets
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import anyio
 
-from bridge.cli import configuration, output
+from bridge.cli import check_alerts, configuration, output
 from bridge.cli.exits import Exit
 
 if TYPE_CHECKING:
@@ -61,25 +61,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _list(args: argparse.Namespace, alerts: tuple[AlertSettings, ...]) -> int:
     if args.json:
-        output.emit({"alerts": [_facts(alert) for alert in alerts]})
+        output.emit({"alerts": [check_alerts.facts(alert) for alert in alerts]})
         return Exit.OK
     if not alerts:
         output.say("there is no [[alert]] in this configuration")
     for alert in alerts:
-        facts = _facts(alert)
+        facts = check_alerts.facts(alert)
         output.say(f"{alert.name}: {facts['about']}")
-        output.columns(
-            [("tells", channel) for channel in facts["channels"]] or [("tells", "nobody; it is only stored")]
-        )
+        output.columns(check_alerts.rows(facts))
     return Exit.OK
-
-
-def _facts(alert: AlertSettings) -> dict[str, Any]:
-    about = f"preset {alert.preset}" if alert.preset else ", ".join(alert.subjects)
-    if alert.where:
-        about += f" where {alert.where}"
-    names = [secret.origin for secret in alert.notify] + [webhook.name for webhook in alert.webhook]
-    return {"name": alert.name, "about": about, "severity": alert.severity, "channels": names}
 
 
 def _test(args: argparse.Namespace, alert: AlertSettings) -> int:

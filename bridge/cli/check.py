@@ -8,7 +8,7 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 from bridge.adapter import BaseSettings, Secret, Token
-from bridge.cli import check_hooks, configuration, output
+from bridge.cli import check_alerts, check_hooks, configuration, output
 from bridge.cli.exits import Exit
 from bridge.edge.config.convert import fields_of
 from bridge.edge.config.schema import default_of
@@ -56,6 +56,7 @@ def report(config: Config) -> dict[str, Any]:
                  "max_age_days": nats.max_age_days, "manage": nats.manage},
         "daemon": {"state_dir": config.daemon.state_dir, "log_level": config.daemon.log_level},
         "sources": [_source(config, source) for source in config.sources],
+        "alerts": [check_alerts.facts(alert) for alert in config.alerts],
         "warnings": [warning.as_json() for warning in config.warnings],
     }  # fmt: skip
 
@@ -120,6 +121,9 @@ def _show(report: dict[str, Any]) -> None:
     for source in report["sources"]:
         output.say(f"source {source['name']}: adapter {source['adapter']}, vendor {source['vendor']}")
         output.columns(_rows(source))
+    for alert in report["alerts"]:
+        output.say(f"alert {alert['name']}: {alert['about']}")
+        output.columns(check_alerts.rows(alert))
     for warning in report["warnings"]:
         place = f"{warning['file']}:{warning['line']}" if warning["line"] else warning["file"]
         output.say(f"warning: {place}: {warning['key'] + ': ' if warning['key'] else ''}{warning['message']}")

@@ -18,6 +18,7 @@ from bridge import __version__
 from bridge.cli import output
 from bridge.cli.broker import ledger_names
 from bridge.cli.check import report
+from bridge.cli.check_alerts import places
 from bridge.cli.check_embedded import look
 from bridge.cli.check_source import try_source
 from bridge.cli.exits import Exit
@@ -27,6 +28,7 @@ from bridge.cli.loop import run as run_loop
 from bridge.cli.plain import plain
 from bridge.cli.sessions import Sessions
 from bridge.cli.visit import visiting
+from bridge.core.alerts.settings import channel_names
 from bridge.core.errors import BridgeError
 from bridge.core.secret import Masker
 from bridge.edge.config.loader import Config
@@ -112,7 +114,8 @@ async def _server(nats: _Nats, config: Config, connection: NatsConnection) -> No
         nats.findings.append(passed("nats-server", f"version {inspection.version()}"))
     async with nats.check("permissions"):
         sources = [(config.adapter(settings).vendor, settings.name) for settings in config.sources]
-        refused = await inspection.denied(sources)
+        pairs = [(alert.name, channel) for alert in config.alerts for channel in channel_names(alert)]
+        refused = await inspection.denied(sources, pairs if config.alerts else None)
         nats.findings.append(_permissions(refused))
     # Where it may not be asked, JetStream would only be silent.
     if not any(one.subject.startswith(f"{ledger_names(config.nats).api}.STREAM.INFO") for one in refused):
@@ -122,6 +125,8 @@ async def _server(nats: _Nats, config: Config, connection: NatsConnection) -> No
             streams = await inspection.streams()
             nats.findings += [_stream(found, config) for found in streams]
             there = streams[0].state != "missing"
+            if there and not any(".CONSUMER.INFO." in one.subject for one in refused):
+                nats.findings += await places(inspection, config.alerts, config.nats.manage)
             observer = Observer(connection.client, ledger_names(config.nats))
             for settings in config.sources:
                 if getattr(settings, "subscription", ()):

@@ -41,7 +41,7 @@ def _channel(backlog: Backlog, now: datetime) -> Json:
 
 def _problem(backlog: Backlog, now: datetime) -> str:
     if not backlog.made:
-        return "it has no place in the stream yet: has `bridged run` been started with this alert?"
+        return 'it has no place in the stream yet: `bridged run` makes it (with manage = "verify" you do: nats-config)'
     if backlog.since is None:
         return ""
     waits = f"{backlog.waiting} waiting, the first for {age(backlog.since, now)}"

@@ -96,7 +96,7 @@ class Alerts:
                 finally:
                     await lease.release()
             except LeaseLost as error:
-                log.warning("alerts.lost", reason=str(error))
+                log.warning("alerts.lease_lost", reason=str(error))
             except Away as error:
                 await self._away(error)
 

@@ -336,4 +336,5 @@ class Runner:
             edition=cache(adapter.edition),
             structured=world.structured,
             trace=world.trace,
+            whole=adapter.hook is not None,
         )

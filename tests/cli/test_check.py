@@ -104,3 +104,13 @@ def test_online_is_offered_once_its_module_exists(
     assert seen[0].sources[0].name == "one"
     monkeypatch.setattr(check, "ONLINE", "bridge.no_such_module")
     assert main(["check", "--online", "--config", path]) == 64
+
+
+def test_alerts_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What each is about and whom it tells, for programs and for people."""
+    text = SOURCE + '[[alert]]\nname = "ops"\nsubjects = ["events.acme.>"]\n'
+    assert report(tmp_path, text, capsys)["alerts"] == [
+        {"name": "ops", "about": "events.acme.>", "severity": "info", "channels": []}
+    ]
+    assert main(["check", "--config", str(tmp_path / "bridged.toml")]) == 0
+    assert "alert ops: events.acme.>\n  tells  nobody; it is only stored" in capsys.readouterr().out

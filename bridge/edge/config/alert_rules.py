@@ -5,16 +5,18 @@ Libraries are loaded for what is configured only: CEL for a `where`, Apprise for
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from bridge.core import own
 from bridge.core.alerts.quiet import clock_time, zone_of
 from bridge.core.alerts.rule import whole_filter
 from bridge.core.alerts.settings import AlertSettings
 from bridge.core.alerts.template import BadTemplate, compiled, path_problem
 from bridge.core.duration import seconds
-from bridge.core.subject import EVENTS, filter_problem
+from bridge.core.subject import EVENTS, filter_problem, token
 from bridge.edge.config.convert import Converter
 from bridge.edge.config.lines import Path
 
@@ -48,8 +50,20 @@ def check_alerts(
         seen.setdefault(alert.name, index)
 
 
-def check_source_names(converter: Converter, sources: Sequence[Any]) -> None:
-    """Report a source with the name that alerts need. To be called where there are alerts."""
+def check_source_names(
+    converter: Converter, sources: Sequence[Any], alerts: Sequence[AlertSettings | None] = ()
+) -> None:
+    """Report a source with the name that alerts need, and warn of a filter for a source that is not there."""
+    names = {name for table in sources if isinstance(table, dict) and isinstance(name := table.get("name"), str)}
+    known = sorted({token(name) for name in names})
+    for number, alert in enumerate(alerts):
+        for index, pattern in enumerate(alert.subjects if alert and alert.preset is None else ()):
+            _, vendor, source, *_ = [*whole_filter(pattern).split("."), "", ""]
+            if not source or source in ("*", ">", *known) or vendor in (">", own.VENDOR):
+                continue
+            near = difflib.get_close_matches(source, known, 1)
+            text = f"no source here is called {source}" + (f"; did you mean {near[0]}?" if near else "")
+            converter.warn(("alert", number, "subjects", index), text)
     for index, table in enumerate(sources):
         if isinstance(table, dict) and table.get("name") == RESERVED:
             converter.fail(("source", index, "name"), "is the bridge's own name where there is an [[alert]]")

@@ -70,7 +70,7 @@ def load(path: Path, environ: Mapping[str, str], *, vendor_secrets: bool = True)
         from bridge.edge.config.alert_rules import check_alerts, check_source_names
 
         check_alerts(converter, alerts, tables, closely=vendor_secrets)
-        check_source_names(converter, data.get("source", []))
+        check_source_names(converter, data.get("source", []), alerts)
     sources, adapters = _Sources(converter, Catalogue.from_environ(environ), ingress).load(data.get("source", []))
     if ingress:
         complete = len(sources) == len(data.get("source", []))

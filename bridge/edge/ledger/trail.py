@@ -33,6 +33,8 @@ DEADLINE_S = 5.0
 KNOCKS = 20
 KNOCK_S = 0.01
 """How often, and how many seconds apart, a replica is asked that lags behind what was republished."""
+LONGEST = 20
+"""Digits of a sequence: one with thousands of them, published by somebody else, is an error to Python."""
 _SEQUENCE = b"\r\nNats-Sequence:"
 
 
@@ -125,7 +127,7 @@ class JetStreamTrail:
         at = block.find(_SEQUENCE)
         if at >= 0:
             digits = block[at + len(_SEQUENCE) : block.find(b"\r\n", at + 2)].strip()
-            if digits.isdigit():
+            if digits.isdigit() and len(digits) < LONGEST:
                 self._told = max(self._told, int(digits))
         self._news.set()
 

@@ -6,6 +6,7 @@ permission first, then every stream refuses the message. Requests to the API are
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -16,6 +17,12 @@ import nats.errors
 from bridge.core.errors import Away
 from bridge.core.record import Json, Key
 from bridge.core.subject import cursor_subject, ingest_subject, owner_subject, token
+from bridge.edge.ledger.consumers import (
+    CONSUMER_NOT_FOUND,
+    consumer_config,
+    consumer_differences,
+    consumer_name,
+)
 from bridge.edge.ledger.layout import (
     BOUND,
     Difference,
@@ -38,7 +45,7 @@ _ELSEWHERE = {"Nats-Expected-Stream": f"{PROBE}-there-is-no-such-stream"}
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A stream on the server. `state`: `missing`, `same`, or `differs`, with the differences."""
+    """A stream, or a consumer, on the server. `state`: `missing`, `same`, or `differs`, with the differences."""
 
     name: str
     state: Literal["missing", "same", "differs"]
@@ -83,16 +90,37 @@ class Inspection:
             _found(names.lease_stream, leases, lease_differences(names, leases["config"]) if leases else []),
         ]
 
-    async def denied(self, sources: Iterable[tuple[str, str]]) -> list[Denied]:
-        """What the daemon would be refused for these (vendor, source). Raises Away."""
+    async def consumer(self, alert: str, channel: str) -> Found:
+        """The place that a channel of an alert has in the stream, compared with what it must be."""
+        name = consumer_name(alert, channel)
+        try:
+            info = await self._js.call(f"CONSUMER.INFO.{self._names.stream}.{name}")
+        except ApiError as error:
+            if error.err_code in (CONSUMER_NOT_FOUND, STREAM_NOT_FOUND):
+                return Found(name, "missing")
+            raise explained(error, name) from None
+        differing = consumer_differences(name, consumer_config(alert, channel), info["config"])
+        waiting = info["num_pending"] + info["num_ack_pending"]
+        return Found(name, "differs" if differing else "same", tuple(differing), waiting)
+
+    async def denied(
+        self, sources: Iterable[tuple[str, str]], alerts: Sequence[tuple[str, str]] | None = None
+    ) -> list[Denied]:
+        """What the daemon would be refused for these (vendor, source), and (alert, channel). Raises Away.
+
+        `alerts`: None where there are none. Whether an alert may be fetched is not tried: that would take it.
+        """
         client = self._connection.client
         try:
             with anyio.fail_after(DEADLINE_S):
-                for subject in self._api():
+                for subject in self._api(alerts):
                     await client.publish(subject, b"", reply=client.new_inbox())
                 for vendor, source in sources:
                     for subject in self._written(vendor, source):
                         await client.publish(subject, b"", headers=dict(_ELSEWHERE))
+                for alert, channel in alerts or ():
+                    # Real acknowledgements have more tokens behind the consumer: nobody hears this one.
+                    await client.publish(f"$JS.ACK.{self._names.stream}.{consumer_name(alert, channel)}.{PROBE}", b"")
                 # Refusals come before the answer to a ping that follows what was refused. nats-py's first ping
                 # overtakes what is still buffered; the second cannot.
                 await client.flush()
@@ -101,13 +129,14 @@ class Inspection:
             raise Away(f"NATS cannot be asked now ({type(error).__name__})") from None
         return list(self._connection.denied)
 
-    def _api(self) -> list[str]:
+    def _api(self, alerts: Sequence[tuple[str, str]] | None) -> list[str]:
         """What the daemon asks, but for the requests that would do something without a body, too."""
         api = f"{self._names.api}."
-        harmful = (f"{api}STREAM.DELETE.", f"{api}STREAM.LEADER.")
-        allowed: list[str] = permissions(self._names)["publish"]["allow"]
+        ledger = self._names.stream
+        harmful = (f"{api}STREAM.DELETE.", f"{api}STREAM.LEADER.", f"{api}CONSUMER.MSG.NEXT.{ledger}.")
+        allowed: list[str] = permissions(self._names, alerts=alerts)["publish"]["allow"]
         asked = [subject for subject in allowed if subject.startswith(api) and "$KV." not in subject]
-        return [subject.replace("*", PROBE) for subject in asked if not subject.startswith(harmful)]
+        return [re.sub("[*>]", PROBE, subject) for subject in asked if not subject.startswith(harmful)]
 
     def _written(self, vendor: str, source: str) -> list[str]:
         """A subject of every kind that the daemon publishes for a source."""

@@ -157,3 +157,13 @@ def test_commands_that_have_nothing_to_do_with_alerts_load_nothing_of_them(tmp_p
     )  # fmt: skip
     assert done.stdout.strip() == "[]"
     assert load(path, ENVIRON, vendor_secrets=False).alerts[0].name == "sessions"
+
+
+def test_a_filter_for_a_source_that_is_not_there(tmp_path: Path) -> None:
+    """It is a warning, with the nearest name: another instance may have that source."""
+    subjects = '["events.acme.oen.>", "acme.far.>", "*.one.thing.>", "acme.>", ">", "bridge.ops.>"]'
+    text = f'[[alert]]\nname = "x"\nsubjects = {subjects}\nnotify = [{{ env = "OPS" }}]\n'
+    assert [f"{one.key}: {one.message}" for one in loaded(tmp_path, SOURCE + text, CHANNELS).warnings] == [
+        'alert["x"].subjects[0]: no source here is called oen; did you mean one?',
+        'alert["x"].subjects[1]: no source here is called far',
+    ]

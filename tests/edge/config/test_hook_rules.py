@@ -120,3 +120,11 @@ def test_a_door_without_a_source_is_said(tmp_path: Path) -> None:
     """Somebody expects something that does not happen."""
     (said,) = warnings(tmp_path, STANDARD + "retired = true", '[ingress]\nlisten = "127.0.0.1:0"')
     assert said == "1 ingress: has no effect: no source takes webhooks"
+
+
+def test_a_source_that_cannot_be_read_may_be_one_that_takes_webhooks(tmp_path: Path) -> None:
+    """Its own mistake is reported, and no second one that is none."""
+    with pytest.raises(ConfigErrors) as caught:
+        loaded(tmp_path, 'verify = "standard"\nsecrets = [{ env = "NOT_SET" }]\n', '[ingress]\nlisten = "127.0.0.1:0"')
+    assert [one.line for one in caught.value.problems] == [7]
+    assert list(caught.value.warnings) == []
