@@ -56,7 +56,8 @@ def check_source_names(
     """Report a source with the name that alerts need, and warn of a filter for a source that is not there."""
     names = {name for table in sources if isinstance(table, dict) and isinstance(name := table.get("name"), str)}
     known = sorted({token(name) for name in names})
-    for number, alert in enumerate(alerts):
+    # Where there is no source at all, that is said already.
+    for number, alert in enumerate(alerts if sources else ()):
         for index, pattern in enumerate(alert.subjects if alert and alert.preset is None else ()):
             _, vendor, source, *_ = [*whole_filter(pattern).split("."), "", ""]
             if not source or source in ("*", ">", *known) or vendor in (">", own.VENDOR):
