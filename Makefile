@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
+# Bytecode is kept whatever the environment says: without it each of some hundred processes compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo test tests lint interop chaos bench clean
 
 help:
@@ -27,8 +30,10 @@ demo: $(READY)
 test: $(READY)
 	@$(MAKE) --no-print-directory -j2 lint tests
 
-# More workers than processors, for the same reason; see tests/conftest.py for who runs what.
+# More workers than processors, for the same reason; see tests/conftest.py for who runs what. What pytest makes of the
+# tests' asserts is made once before, and not by each worker.
 tests: $(READY)
+	@$(BIN)/python -m pytest --collect-only -q > /dev/null 2>&1 || true
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 lint: $(READY)

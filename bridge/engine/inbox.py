@@ -11,6 +11,8 @@ import anyio
 
 from bridge.core.errors import Overrun
 
+FRAMES = 30_000
+"""Six seconds of the biggest feed there is: so long a server may stand still before anything is forgotten."""
 TAKE = 500
 """Frames handed over at once: what one batch of telemetry holds. While more wait, smaller lists only cost more."""
 
@@ -42,8 +44,9 @@ class Inbox:
     what was lost, so keeping a part of it would only delay that.
     """
 
-    def __init__(self, *, frames: int = 30_000, size: int = 16 * 1024 * 1024) -> None:
-        self._limit = frames
+    def __init__(self, *, frames: int | None = None, size: int = 16 * 1024 * 1024) -> None:
+        """`frames`: the most it holds; `FRAMES` unless said otherwise. `size`: the most bytes."""
+        self._limit = FRAMES if frames is None else frames
         self._size_limit = size
         self._frames: deque[tuple[Arrived, int]] = deque()
         self._size = 0

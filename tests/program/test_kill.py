@@ -47,8 +47,8 @@ async def test_killed_at_random_moments_everything_is_stored_once(tmp_path: Path
         # The vendor's own counters say that the daemons lived, logged in anew, and met its mistakes.
         assert verdict.counters["logins"] >= daemons
         assert verdict.counters["history_requests"] > 4 * daemons
-        assert len(verdict.counters["faults"]) >= 3
-        assert len(verdict.recovery_ms) >= 3
+        assert len(verdict.counters["faults"]) >= daemons - 2 + (not sync_always)
+        assert len(verdict.recovery_ms) >= daemons - 2 + (not sync_always)
 
 
 async def test_stopped_or_frozen_nothing_is_lost_or_doubled(tmp_path: Path) -> None:
