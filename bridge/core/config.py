@@ -151,3 +151,27 @@ class IngressSettings:
         doc="a delivery that NATS has not stored by then is answered with 503: the sender tries again",
         at_least=0.1,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusSettings:
+    """`[status]`: the page for people, health and metrics, over HTTP."""
+
+    enabled: bool = option(True, doc="whether they are served at all")
+    listen: str | None = option(
+        None,
+        doc="address and port; default: 127.0.0.1:8790. Where the default is taken by another program the daemon runs "
+        "without; an address named here must be free before the daemon counts as ready",
+    )
+    token: Secret | None = option(
+        None, doc="bearer token that page and metrics ask for; needed where `listen` is not a loopback address"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TracingSettings:
+    """`[tracing]`: spans to an OpenTelemetry collector, by OTLP over HTTP. Needs the extra `tracing`."""
+
+    endpoint: str = option(doc="where spans are sent, such as http://127.0.0.1:4318/v1/traces")
+    token: Secret | None = option(None, doc="bearer token for the collector")
+    ratio: float = option(1.0, doc="share of traces that are sampled, 0 to 1", at_least=0)

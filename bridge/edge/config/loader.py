@@ -10,7 +10,7 @@ from typing import Any
 
 from bridge.adapter import Adapter, BaseSettings, WebhookSettings
 from bridge.core.alerts.settings import AlertSettings
-from bridge.core.config import DaemonSettings, IngressSettings, NatsSettings
+from bridge.core.config import DaemonSettings, IngressSettings, NatsSettings, StatusSettings, TracingSettings
 from bridge.core.secret import Secret
 from bridge.core.settings import GraphqlSettings
 from bridge.edge.config import document as config_document
@@ -22,7 +22,7 @@ from bridge.edge.discovery import AdapterClass, BrokenAdapter, Catalogue, Unknow
 
 __all__ = ["Config", "ConfigErrors", "Problem", "load"]
 
-TABLES = ["nats", "daemon", "ingress", "source", "alert"]
+TABLES = ["nats", "daemon", "ingress", "status", "tracing", "source", "alert"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +32,8 @@ class Config:
     nats: NatsSettings
     daemon: DaemonSettings
     ingress: IngressSettings = dataclasses.field(default_factory=IngressSettings)
+    status: StatusSettings = dataclasses.field(default_factory=StatusSettings)
+    tracing: TracingSettings | None = None
     sources: tuple[BaseSettings, ...] = ()
     alerts: tuple[AlertSettings, ...] = ()
     adapters: Mapping[str, AdapterClass] = dataclasses.field(default_factory=dict)
@@ -64,6 +66,8 @@ def load(path: Path, environ: Mapping[str, str], *, vendor_secrets: bool = True)
         check_nats(converter, nats, nats_table)
     daemon = converter.table(DaemonSettings, data.get("daemon", {}), ("daemon",))
     ingress = converter.table(IngressSettings, data.get("ingress", {}), ("ingress",))
+    status = converter.table(StatusSettings, data.get("status", {}), ("status",))
+    tracing = converter.table(TracingSettings, data["tracing"], ("tracing",)) if "tracing" in data else None
     tables = data.get("alert", [])
     alerts = [converter.table(AlertSettings, table, ("alert", index)) for index, table in enumerate(tables)]
     if tables:
@@ -79,12 +83,14 @@ def load(path: Path, environ: Mapping[str, str], *, vendor_secrets: bool = True)
         converter.warn((), "there is no [[source]]: nothing will be read from any vendor")
     problems = sorted(converter.problems, key=document.order)
     warnings = sorted(converter.warnings, key=document.order)
-    if problems or nats is None or daemon is None or ingress is None:
+    if problems or nats is None or daemon is None or ingress is None or status is None:
         raise ConfigErrors(problems, warnings)
     return Config(
         nats=nats,
         daemon=dataclasses.replace(daemon, state_dir=daemon.state_dir or _state_dir(environ)),
         ingress=ingress,
+        status=status,
+        tracing=tracing,
         sources=sources,
         alerts=tuple(alert for alert in alerts if alert),
         adapters=adapters,

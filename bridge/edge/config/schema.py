@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from bridge.core.alerts.settings import AlertSettings
-from bridge.core.config import DaemonSettings, IngressSettings, NatsSettings
+from bridge.core.config import DaemonSettings, IngressSettings, NatsSettings, StatusSettings, TracingSettings
 from bridge.core.secret import Secret
 from bridge.edge.config.convert import at_least, fields_of, is_required, without_none
 from bridge.edge.discovery import AdapterClass, summary
@@ -48,6 +48,8 @@ def schema(adapters: Mapping[str, AdapterClass]) -> dict[str, Any]:
             "nats": {"description": _text(NatsSettings), **_table(NatsSettings)},
             "daemon": {"description": _text(DaemonSettings), **_table(DaemonSettings)},
             "ingress": {"description": _text(IngressSettings), **_table(IngressSettings)},
+            "status": {"description": _text(StatusSettings), **_table(StatusSettings)},
+            "tracing": {"description": _text(TracingSettings), **_table(TracingSettings)},
             "source": {
                 "description": "What to read: one table for each source.",
                 "type": "array",
