@@ -1,7 +1,7 @@
 """The log: one pipeline for our own events, the standard library's logging, warnings and crashes.
 
 Every value is made plain, every known secret is taken out of every text, and only then a line is written to stderr:
-JSON for machines, columns for people. Tracebacks show code and messages, never local variables. Logging never raises.
+JSON for machines, columns for people; to the journal with the priority in front that it filters by. Tracebacks show code and messages, never local variables. Logging never raises.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import contextlib
 import json
 import logging
 import math
+import os
 import sys
 import threading
 import traceback
@@ -32,6 +33,10 @@ DEEPEST = 8
 # These speak of every request or reconnect at `info`; what matters of it we log ourselves.
 _CHATTY = ("aiohttp.access", "asyncio", "nats")
 
+# As syslog counts (RFC 5424 section 6.2.1). systemd takes `<4>` at the beginning of a line for the line's priority, and
+# what has none for "info" (sd-daemon(3)).
+_PRIORITIES = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>", "critical": "<2>"}
+
 _KEEP_LINES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
 _ONE_LINE = {**_KEEP_LINES, 9: "\\t", 10: "\\n"}
 
@@ -42,6 +47,7 @@ class _Pipeline:
     def __init__(self, masker: Masker, stream: TextIO, console: bool) -> None:
         self._masker = masker
         self._stream = stream
+        self._priorities = _PRIORITIES if _is_journal(stream) else {}
         self._stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
         self._columns = (
             structlog.dev.ConsoleRenderer(
@@ -53,12 +59,13 @@ class _Pipeline:
 
     def write(self, logger: Any, method: str, event: structlog.typing.EventDict) -> None:
         """Never raises: a log that cannot be written is no reason to stop."""
+        level = str(event.get("level", method))
         try:
             line = self._line(logger, method, event)
         except Exception as error:  # noqa: BLE001 - a value whose rendering fails must not take the daemon along
             line = json.dumps({"level": "error", "event": "a log line failed", "error": type(error).__name__})
         with contextlib.suppress(OSError, ValueError):
-            self._stream.write(line + "\n")
+            self._stream.write(f"{self._priorities.get(level, '')}{line}\n")
             self._stream.flush()
 
     def _line(self, logger: Any, method: str, event: structlog.typing.EventDict) -> str:
@@ -162,6 +169,16 @@ def crash(error: BaseException) -> None:
 def _thread_crash(args: threading.ExceptHookArgs) -> None:
     if not issubclass(args.exc_type, SystemExit):
         crash(args.exc_value or args.exc_type())
+
+
+def _is_journal(stream: TextIO) -> bool:
+    """Whether what is written there goes straight to systemd's journal, which names it in the environment."""
+    given = os.environ.get("JOURNAL_STREAM", "")
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError, AttributeError):
+        return False
+    return given == f"{found.st_dev}:{found.st_ino}"
 
 
 def _failure(value: Any) -> BaseException | None:

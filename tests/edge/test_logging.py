@@ -6,12 +6,14 @@ import enum
 import io
 import json
 import logging
+import os
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
@@ -267,3 +269,32 @@ def test_a_value_is_cut_at_a_length() -> None:
     log.info("x", body="y" * 1_000_000)
     assert len(out.text) < 11_000
     assert out.lines[0]["body"].endswith("… (990000 more characters)")
+
+
+@pytest.mark.parametrize(
+    ("method", "priority"), [("debug", 7), ("info", 6), ("warning", 4), ("error", 3), ("critical", 2), ("exception", 3)]
+)
+def test_the_journal_is_told_the_priority(
+    method: str, priority: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where systemd says that stderr is its journal, each line begins with its level as syslog counts."""
+    with (tmp_path / "journal").open("w+", encoding="utf-8") as stream:
+        found = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+        configure("debug", "auto", Masker(), stream)
+        getattr(log, method)("it.happened")
+        stream.seek(0)
+        (line,) = stream.read().splitlines()
+    assert line.startswith(f"<{priority}>{{")
+    assert json.loads(line[3:])["event"] == "it.happened"
+
+
+@pytest.mark.parametrize("given", ["", "1:2", "nonsense"])
+def test_nobody_else_is_told_priorities(given: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file, or a pipe of another program, gets plain JSON, even if the environment was inherited from a service."""
+    monkeypatch.setenv("JOURNAL_STREAM", given)
+    with (tmp_path / "file").open("w+", encoding="utf-8") as stream:
+        configure("info", "auto", Masker(), stream)
+        log.warning("it.happened")
+        stream.seek(0)
+        assert json.loads(stream.read())["event"] == "it.happened"
