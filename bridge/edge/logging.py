@@ -1,7 +1,8 @@
 """The log: one pipeline for our own events, the standard library's logging, warnings and crashes.
 
 Every value is made plain, every known secret is taken out of every text, and only then a line is written to stderr:
-JSON for machines, columns for people; to the journal with the priority in front that it filters by. Tracebacks show code and messages, never local variables. Logging never raises.
+JSON for machines, columns for people, and for the journal with the priority in front that it filters by. Tracebacks
+show code and messages, never local variables. Logging never raises.
 """
 
 from __future__ import annotations
