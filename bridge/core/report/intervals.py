@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
-from bridge.adapter import BaseSettings, Secret, Token
-from bridge.edge.config.loader import Config
+from bridge.core.facts import Token, Walk
+from bridge.core.secret import Secret
 
 _ANY = "\N{OBJECT REPLACEMENT CHARACTER}"
+
+
+class Walking(Protocol):
+    """An adapter, as far as it matters here: what it reads."""
+
+    def walks(self, token: Token, /) -> Sequence[Walk]:
+        """The walks of a source, given what its login yielded."""
+        ...
 
 
 class Intervals:
@@ -18,9 +26,9 @@ class Intervals:
     Walks may bear names that only a login tells (a company's): those match whatever stands in that place.
     """
 
-    def __init__(self, config: Config, source: BaseSettings) -> None:
+    def __init__(self, adapter: Walking) -> None:
         try:
-            walks = config.adapter(source).walks(Token(Secret(""), facts=_Facts()))
+            walks: Sequence[Walk] = adapter.walks(Token(Secret(""), facts=_Facts()))
         except (LookupError, ValueError, TypeError):
             walks = []
         self._patterns = [

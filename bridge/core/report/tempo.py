@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from bridge.cli.ages import age, span
 from bridge.core.event import timestamp
 from bridge.core.lease import Claim
+from bridge.core.report.ages import age, span
 from bridge.core.vitals import Tempo
 
 Json = dict[str, Any]

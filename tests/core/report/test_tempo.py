@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from bridge.cli import tempo
-from bridge.cli.intervals import Intervals
-from bridge.cli.status import describe
-from bridge.cli.vitals import session
+from bridge.core.report import tempo
+from bridge.core.report.intervals import Intervals
+from bridge.core.report.overview import Overview
+from bridge.core.report.session import session
+from bridge.core.report.source import describe
 from bridge.core.vitals import Reserves, Tempo, Vitals
-from bridge.edge.operator.overview import Overview
 from tests.support.configuration import SOURCE, loaded
 from tests.support.memory_leases import claim
 
@@ -33,7 +33,7 @@ def described(
     config = loaded(tmp_path, SOURCE)
     overview = Overview("one", "acme", condition="connected", walks=read)
     held = replace(claim(), session=Vitals(at_ms=at_ms, polled=True, walks=walks, quota=quota))
-    return describe(overview, Intervals(config, config.sources[0]), NOW, config.sources[0], held)
+    return describe(overview, Intervals(config.adapter(config.sources[0])), NOW, config.sources[0], held)
 
 
 def said(report: dict[str, Any], name: str = "projects") -> str:
@@ -125,7 +125,7 @@ def test_a_first_reading_that_goes_on_is_no_problem(tmp_path: Path) -> None:
         walks = (Tempo("things", 300.0, 1_800.0, **under_way), PROJECTS)
         held = replace(claim(), session=Vitals(at_ms=NOW_MS, polled=True, walks=walks, quota=QUOTA))
         view = Overview("one", "acme", condition="never connected", owner=owner)
-        found: list[str] = describe(view, Intervals(config, config.sources[0]), NOW, config.sources[0], held)[
+        found: list[str] = describe(view, Intervals(config.adapter(config.sources[0])), NOW, config.sources[0], held)[
             "problems"
         ]
         return found

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bridge.cli.ages import age, span, until
 from bridge.core.event import timestamp
-from bridge.edge.operator.overview import NEVER, Overview
+from bridge.core.report.ages import age, span, until
+from bridge.core.report.overview import NEVER, Overview
 
 FAILING = ("lost", "blocked")
 LATE_INTERVALS = 2.0

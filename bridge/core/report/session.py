@@ -6,9 +6,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from bridge.cli.ages import span
 from bridge.core.event import timestamp
 from bridge.core.lease import RENEWALS, Claim
+from bridge.core.report.ages import span
 
 Json = dict[str, Any]
 
