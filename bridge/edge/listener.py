@@ -62,6 +62,15 @@ class Listener:
                 for one in self._sockets:
                     one.close()
 
+    def adjust(self, settings: IngressSettings) -> None:
+        """Go on by these settings, with certificates read anew; where it listens stays, and nobody is cut off.
+
+        Connections that are up keep the certificate they were shown. Raises IngressMisconfigured, and has changed
+        nothing then.
+        """
+        self._context = tls.context(settings.tls) if settings.tls is not None else None
+        self._house.settings = settings
+
     def stop(self) -> None:
         """Take nobody in any more; who has a request in flight finishes it. Returns at once."""
         self._accepting.cancel()
@@ -86,7 +95,7 @@ class Listener:
                     await anyio.lowlevel.checkpoint()
                     continue
                 self._house.say(
-                    "ingress.exhausted",
+                    f"{self._house.table}.exhausted",
                     reason=error.strerror,
                     advice="raise the limit of open files (LimitNOFILE), or lower [ingress] max_connections",
                 )
@@ -96,10 +105,11 @@ class Listener:
                 client.close()
                 self.counts.refused += 1
                 self._house.say(
-                    "ingress.full",
+                    f"{self._house.table}.full",
                     connections=len(self._open),
                     refused=self.counts.refused,
-                    advice="see who holds them open, or raise [ingress] max_connections",
+                    advice="see who holds them open"
+                    + (", or raise [ingress] max_connections" if self._house.table == "ingress" else ""),
                 )
             else:
                 self._open.add(client)
@@ -143,19 +153,20 @@ class Listener:
 
 @asynccontextmanager
 async def listening(
-    settings: IngressSettings, answer: Answer, *, sockets: Sequence[socket.socket] = ()
+    settings: IngressSettings, answer: Answer, *, sockets: Sequence[socket.socket] = (), table: str = "ingress"
 ) -> AsyncIterator[Listener]:
     """Answer HTTP requests by `answer` while the block runs.
 
     `sockets`: already listening ones, inherited from whoever started us, in place of `settings.listen`; they are
-    closed at the end, too. Leaving the block takes nobody in any more, lets requests in flight finish within
-    `STOP_S`, and has closed every connection when it returns. Needs the asyncio backend.
+    closed at the end, too. `table`: of the configuration, whose door this is. Leaving the block takes nobody in any
+    more, lets requests in flight finish within `STOP_S`, and has closed every connection when it returns. Needs the
+    asyncio backend.
 
     Raises IngressMisconfigured, CannotListen and ListenForbidden, each a sentence for the operator.
     """
     context = tls.context(settings.tls) if settings.tls is not None else None
     opened = inherited(sockets) if sockets else await bound(settings.listen)
-    listener = Listener(House(settings, answer), opened, context)
+    listener = Listener(House(settings, answer, table), opened, context)
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.hold)

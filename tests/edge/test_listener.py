@@ -247,7 +247,7 @@ async def test_compressed_bodies_are_not_taken() -> None:
 
 
 async def test_an_answer_that_takes_too_long_is_cancelled() -> None:
-    """503 with Retry-After at the deadline; whoever was answering is cancelled; the connection goes on."""
+    """503 with Retry-After soon after the deadline; whoever was answering is cancelled; the connection goes on."""
     cancelled: list[bool] = []
 
     async def never(_: Incoming) -> Reply:
@@ -264,6 +264,19 @@ async def test_an_answer_that_takes_too_long_is_cancelled() -> None:
         assert cancelled == [True]
         desk.reply = Reply(200)
         assert (await client.ask(post())).status == 200
+
+
+async def test_whoever_answers_may_say_that_it_took_too_long() -> None:
+    """Who gives up at the deadline itself has its own reply sent, since only that one is counted and logged."""
+
+    async def late(_: Incoming) -> Reply:
+        with anyio.move_on_after(0.1):
+            await anyio.sleep_forever()
+        return Reply(503, "not stored")
+
+    async with door(Desk(reply=late), answer_timeout_s=0.1) as listener, knocking(listener) as client:
+        heard = await client.ask(post())
+    assert (heard.status, heard.body) == (503, b"not stored")
 
 
 @pytest.mark.parametrize("politely", [False, True], ids=["reset", "closed"])

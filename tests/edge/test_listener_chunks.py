@@ -29,12 +29,12 @@ class Nobody:
 
 def test_small_chunks_are_not_kept_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is held is bounded in bytes of bodies: each piece as an object of its own would be twenty times that."""
-    talk = Conversation(Wire(), House(IngressSettings(), Nobody()), "", ())
+    talk = Conversation(Wire(), House(IngressSettings(body_timeout_s=600), Nobody()), "", ())
     talk._http.receive_data(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
     talk._http.next_event()
     left = MANY
 
-    async def more() -> bool:
+    async def more(_: float) -> bool:
         nonlocal left
         taken = min(left, 2_000)
         left -= taken

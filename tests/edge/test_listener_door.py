@@ -125,6 +125,19 @@ async def test_inherited_sockets_are_taken_as_they_are(family: int, tmp_path: Pa
     assert desk.taken[0].peer == ("127.0.0.1" if family == socket.AF_INET else "")
 
 
+async def test_a_connection_without_a_request_does_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is closed at once when the door is, before its first request and after it."""
+    monkeypatch.setattr(module, "STOP_S", 600)
+    with anyio.fail_after(60):
+        async with AsyncExitStack() as clients:
+            async with door(Desk(), header_timeout_s=600, idle_timeout_s=600) as listener:
+                silent = await clients.enter_async_context(knocking(listener))
+                served = await clients.enter_async_context(knocking(listener))
+                assert (await served.ask(post())).status == 200
+                await wait_until(lambda: listener.counts.connections == 2)
+            assert (await silent.ended(), await served.ended()) == (b"", b"")
+
+
 async def test_an_inherited_socket_that_does_not_listen_is_refused() -> None:
     """A connection, as `Accept=yes` hands over, or datagrams: said in a sentence, before anything is served."""
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):

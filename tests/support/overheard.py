@@ -36,10 +36,10 @@ class _Pipe(asyncio.Transport):
 class _Leaving(Wire):
     """A client that leaves once everything it said has been heard."""
 
-    async def take(self) -> bytes:
+    async def take(self, until: float = float("inf")) -> bytes:
         if not self._slices:
             self.gone = True
-        return await super().take()
+        return await super().take(until)
 
 
 async def overheard(house: House, stream: bytes, cuts: Iterable[int] = ()) -> bytes:

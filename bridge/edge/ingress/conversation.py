@@ -1,32 +1,36 @@
-"""The requests of one connection, one after the other, by h11: each within its deadlines, each with its one reply."""
+"""The requests of one connection, one after the other: each within its deadlines, each with its one reply.
+
+Usual ones are read by `bridge/edge/ingress/usual.py`, all others by h11, which never sees those.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from email.utils import formatdate
-from http import HTTPStatus
 
 import anyio
 import anyio.lowlevel
 import h11
 
+from bridge.edge.ingress import usual
 from bridge.edge.ingress.house import MOST_HELD, House
+from bridge.edge.ingress.remainder import Crowded, Remainder
 from bridge.edge.ingress.target import BadRequest, check, read_headers, read_target
-from bridge.edge.ingress.wire import Gone, Wire
-from bridge.engine.ports import Incoming, Reply
+from bridge.edge.ingress.wire import Gone, Late, Wire
+from bridge.engine.ports import Incoming, Reply, Write
 
 MOST_HEAD = 32_768
 """Bytes of a request line with its headers, give or take one read of the connection."""
 LINGER_S = 2.0
 """How long a client that still sends, though it has its answer, may take to notice."""
+BEYOND_S = 1.0
+"""Whoever answers gives up at the same deadline, and counts and logs that; so it has so much longer to be the first."""
 BREATH = 256
 """Pieces of a body taken in a row: a chunk may be one byte long."""
 RETRY_AFTER = {"Retry-After": "5"}
+CROWDED = Reply(503, "too many bodies at once; try again later", RETRY_AFTER)
 BUG = Reply(500, "something is wrong on this side; its operator finds it in the log")
-
-FRAMING = frozenset({"connection", "content-length", "date", "keep-alive", "transfer-encoding", "upgrade"})
-"""Headers of a reply that are ours to set."""
 UNFINISHED = (h11.IDLE, h11.SEND_BODY, h11.ERROR)
 """States of a client that has not sent a whole request, or nothing we could read on from."""
 
@@ -45,12 +49,15 @@ class Conversation:
         self._last = False
         self._cut = False
         self._bodiless = False
+        self._usual = False
+        self._behind = Remainder(wire, self._hold)
 
     async def run(self) -> None:
         """Return when the connection may be closed. Raises nothing that the client can cause."""
         try:
             while await self._exchange():
-                self._http.start_next_cycle()
+                if not self._usual:
+                    self._http.start_next_cycle()
                 self._first = False
             if self._cut and not self._wire.gone:
                 with anyio.move_on_after(LINGER_S):
@@ -74,60 +81,92 @@ class Conversation:
         if reply is None:
             self._last = True
             return False
+        if self._usual:
+            await self._send_usual(reply)
+            return not self._last
         await self._send(reply)
         return not self._last and self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
 
     async def _reply(self) -> Reply | None:
         """What to answer; None when there is nobody to answer, or nothing."""
         self._bodiless = False
+        self._usual = False
         head = await self._head()
-        if not isinstance(head, h11.Request):
+        if head is None or isinstance(head, Reply):
             return head
         self._house.counts.requests += 1
-        method = head.method.decode("ascii")
-        self._bodiless = method == "HEAD"
-        headers = read_headers(head.headers)
-        check(head.http_version.decode("ascii"), headers)
-        path, query = read_target(method, head.target.decode("ascii"))
+        if isinstance(head, usual.Head):
+            self._usual = True
+            method, target, headers = "POST", head.target, head.headers
+        else:
+            method, target = head.method.decode("ascii"), head.target.decode("ascii")
+            self._bodiless = method == "HEAD"
+            headers = read_headers(head.headers)
+            check(head.http_version.decode("ascii"), headers)
+        path, query = read_target(method, target)
         limit = self._limit(method, path)
         if isinstance(limit, Reply):
             return limit
         if headers.get("content-encoding", "identity").lower() != "identity":
             # A small body may unpack to a large one, and senders of webhooks do not compress.
             return Reply(415, "compressed bodies are not taken", {"Accept-Encoding": "identity"})
-        body = await self._body(limit, int(headers.get("content-length", 0)))
+        if isinstance(head, usual.Head):
+            body = await self._usual_body(limit, head.length)
+        else:
+            body = await self._body(limit, int(headers.get("content-length", 0)))
         if not isinstance(body, bytes):
             return body
         return await self._answer(
             Incoming(method, path, headers, body, query=query, peer=self._peer, names=self._names)
         )
 
-    async def _head(self) -> h11.Request | Reply | None:
+    async def _head(self) -> usual.Head | h11.Request | Reply | None:
         """The request line and headers, once they are complete; the reply if they do not come; None if nothing does."""
+        now = asyncio.get_running_loop().time
         patience = self._house.settings.header_timeout_s
-        begun = anyio.current_time()
-        event = self._http.next_event()
-        if event is h11.NEED_DATA and not self._http.trailing_data[0]:
-            wait = patience if self._first else self._house.settings.idle_timeout_s
-            with anyio.move_on_after(wait) as scope, self._house.idle(scope):
-                if not await self._more():
-                    return None
-            if scope.cancelled_caught:
-                return None
-            event = self._http.next_event()
-        elif not self._first:
+        begun = now()
+        behind = bool(self._http.trailing_data[0])
+        data = self._behind.leave()
+        if behind or data:
             # Many requests sent at once must not keep the loop.
             await anyio.lowlevel.checkpoint()
+        else:
+            data = await self._idle(begun + (patience if self._first else self._house.settings.idle_timeout_s))
+            if not data:
+                return None
+        if not behind and (head := usual.read(data)) is not None:
+            self._behind.begin(data[head.begins :], head.length)
+            return head
+        if data:
+            self._http.receive_data(data)
+        event = self._http.next_event()
         if event is h11.NEED_DATA:
-            deadline = (begun if self._first else anyio.current_time()) + patience
-            with anyio.CancelScope(deadline=deadline) as scope:
+            deadline = (begun if self._first else now()) + patience
+            try:
                 while event is h11.NEED_DATA:
-                    if not await self._more():
+                    if not await self._more(deadline):
                         return None
                     event = self._http.next_event()
-            if scope.cancelled_caught:
+            except Late:
                 return Reply(408, f"request line and headers took longer than {patience:g} s")
         return event if isinstance(event, h11.Request) else None
+
+    async def _idle(self, until: float) -> bytes:
+        """The first bytes of a request; b"" if none come, or none are wanted any more."""
+        # Who has just come may have the first request under way.
+        dismiss = self._wire.dismiss_soon if self._first else self._wire.dismiss
+        if self._house.stopping:
+            if not self._first:
+                return b""
+            dismiss()
+        self._house.idle.add(dismiss)
+        try:
+            return await self._wire.take(until)
+        except Late:
+            return b""
+        finally:
+            self._house.idle.discard(dismiss)
+            self._wire.keep()
 
     def _limit(self, method: str, path: str) -> int | Reply:
         try:
@@ -148,16 +187,42 @@ class Conversation:
         if not isinstance(found, bool):
             # Most bodies come with their headers: no clock need be set for them.
             return found
-        patience = self._house.settings.body_timeout_s
-        with anyio.move_on_after(patience):
+        deadline = asyncio.get_running_loop().time() + self._house.settings.body_timeout_s
+        try:
             while isinstance(found, bool):
                 if found:
-                    await anyio.lowlevel.checkpoint()
-                elif not await self._more():
+                    await self._breathe(deadline)
+                elif not await self._more(deadline):
                     return None
                 found = self._arrived(body, limit)
-            return found
-        return Reply(408, f"the body took longer than {patience:g} s")
+        except Late:
+            return self._slow_body()
+        return found
+
+    async def _usual_body(self, limit: int, length: int) -> bytes | Reply | None:
+        """The same for a usual request."""
+        if length > limit:
+            return _too_long(limit)
+        try:
+            return await self._behind.body(self._house.settings.body_timeout_s)
+        except Late:
+            return self._slow_body()
+        except Crowded:
+            return CROWDED
+
+    def _hold(self, size: int) -> bool:
+        """So much more is held now. False: it is too much."""
+        self._held += size
+        self._house.held += size
+        return self._house.held <= MOST_HELD
+
+    def _slow_body(self) -> Reply:
+        return Reply(408, f"the body took longer than {self._house.settings.body_timeout_s:g} s")
+
+    async def _breathe(self, deadline: float) -> None:
+        await anyio.lowlevel.checkpoint()
+        if asyncio.get_running_loop().time() >= deadline:
+            raise Late
 
     def _arrived(self, body: bytearray, limit: int) -> bytes | Reply | bool:
         """Take what is there of a body: the whole, or the refusal; else whether there is more, or we must wait."""
@@ -168,29 +233,31 @@ class Conversation:
             if not isinstance(event, h11.Data):
                 return bytes(body)
             body += event.data
-            self._held += len(event.data)
-            self._house.held += len(event.data)
+            crowded = not self._hold(len(event.data))
             if self._held > limit:
                 return _too_long(limit)
-            if self._house.held > MOST_HELD:
-                return Reply(503, "too many bodies at once; try again later", RETRY_AFTER)
+            if crowded:
+                return CROWDED
         return True
 
-    async def _more(self) -> bool:
-        """Wait for bytes; False at the end of them."""
-        data = await self._wire.take()
+    async def _more(self, until: float) -> bool:
+        """Wait for bytes; False at the end of them. Raises Late."""
+        data = await self._wire.take(until)
         if data:
             self._http.receive_data(data)
         return bool(data)
 
     async def _answer(self, incoming: Incoming) -> Reply | None:
         patience = self._house.settings.answer_timeout_s
-        with anyio.move_on_after(patience) as scope, self._wire.cancelling(scope):
+        with anyio.CancelScope() as scope:
+            self._wire.watch(scope.cancel, asyncio.get_running_loop().time() + patience + BEYOND_S)
             try:
                 return await self._house.answer(incoming)
             except Exception as error:  # noqa: BLE001 - a bug behind one path must not close the others
                 self._house.bug(error)
                 return BUG
+            finally:
+                self._wire.unwatch()
         if self._wire.gone:
             return None
         return Reply(503, f"no answer within {patience:g} s; try again later", RETRY_AFTER)
@@ -205,9 +272,37 @@ class Conversation:
             self._house.bug(error)
             head, body = self._response(BUG)
         data = self._http.send(head)
+        if reply.stream is not None and not self._bodiless:
+            await self._write(data)
+            await self._stream(reply.stream)
+            return
         if body and not self._bodiless:
             data += self._http.send(h11.Data(data=body))
         await self._write(data + self._http.send(h11.EndOfMessage()))
+
+    async def _stream(self, stream: Callable[[Write], Awaitable[None]]) -> None:
+        """Write a body as it comes, till its end or the door closes. Raises Gone when the client leaves or stalls."""
+        with anyio.CancelScope() as scope:
+            self._wire.watch(scope.cancel)
+            self._house.idle.add(scope.cancel)
+            if self._house.stopping:
+                scope.cancel()
+            try:
+                await stream(self._piece)
+            except Exception as error:
+                if not isinstance(error, Gone):
+                    # Too late for another status: a body that is cut off says that something is wrong.
+                    self._house.bug(error)
+                    self._wire.abort()
+                raise Gone from error
+            finally:
+                self._house.idle.discard(scope.cancel)
+                self._wire.unwatch()
+        await self._write(self._http.send(h11.EndOfMessage()))
+
+    async def _piece(self, data: bytes) -> None:
+        if data:
+            await self._write(self._http.send(h11.Data(data=data)))
 
     def _skip(self) -> None:
         """Throw away what has already come of a body that nobody wants: if that is all, the connection can go on."""
@@ -217,18 +312,19 @@ class Conversation:
 
     def _response(self, reply: Reply) -> tuple[h11.Response, bytes]:
         """Raises anything if the reply cannot be said in HTTP."""
-        body = reply.body.encode("utf-8")
-        headers = {"date": formatdate(usegmt=True), "x-content-type-options": "nosniff"}
-        if reply.status in (204, 304):
-            body = b""
-        else:
-            headers |= {"content-type": "text/plain; charset=utf-8", "content-length": str(len(body))}
-        headers |= {name: value for name, value in _lowered(reply.headers) if name not in FRAMING}
-        if self._last:
-            headers["connection"] = "close"
-        phrase = HTTPStatus(reply.status).phrase if reply.status in _KNOWN else ""
-        response = h11.Response(status_code=reply.status, headers=list(headers.items()), reason=phrase.encode("ascii"))
-        return response, body
+        headers, body = usual.fields(reply, last=self._last)
+        reason = usual.phrase(reply.status).encode("ascii")
+        return h11.Response(status_code=reply.status, headers=list(headers.items()), reason=reason), body
+
+    async def _send_usual(self, reply: Reply) -> None:
+        self._cut = not self._behind.skip()
+        self._last |= self._cut or self._house.stopping
+        try:
+            data = usual.said(reply, last=self._last)
+        except Exception as error:  # noqa: BLE001 - a reply that HTTP cannot say
+            self._house.bug(error)
+            data = usual.said(BUG, last=self._last)
+        await self._write(data)
 
     async def _write(self, data: bytes) -> None:
         """Raises Gone when the client left, or takes it too slowly."""
@@ -243,10 +339,3 @@ class Conversation:
 
 def _too_long(limit: int) -> Reply:
     return Reply(413, f"the body is longer than the {limit} bytes taken here")
-
-
-_KNOWN = frozenset(status.value for status in HTTPStatus)
-
-
-def _lowered(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    return ((name.lower(), value) for name, value in headers.items())

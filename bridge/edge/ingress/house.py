@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import anyio
@@ -43,29 +42,21 @@ class House:
 
     settings: IngressSettings
     answer: Answer
+    table: str = "ingress"
+    """Of the configuration, whose door this is: what is logged begins so."""
     counts: Counts = field(default_factory=Counts)
     stopping: bool = False
     held: int = 0
-    _idle: set[anyio.CancelScope] = field(default_factory=set)
+    idle: set[Callable[[], None]] = field(default_factory=set)
+    """What ends connections on which nothing is in flight that must be finished."""
     _bugs: set[tuple[str, str, int]] = field(default_factory=set)
     _said: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def idle(self, scope: anyio.CancelScope) -> Iterator[None]:
-        """While the block runs nothing is in flight: `stop` cancels `scope`."""
-        self._idle.add(scope)
-        if self.stopping:
-            scope.cancel()
-        try:
-            yield
-        finally:
-            self._idle.discard(scope)
 
     def stop(self) -> None:
         """Connections without a request end now, the others after the one they have."""
         self.stopping = True
-        for scope in self._idle:
-            scope.cancel()
+        for end in self.idle:
+            end()
 
     def bug(self, error: Exception) -> None:
         """Log where it happened, once for each place: whoever found a request that does it could fill the disk.
@@ -79,7 +70,7 @@ class House:
             if place not in self._bugs:
                 self._bugs.add(place)
                 log.error(
-                    "ingress.bug",
+                    f"{self.table}.bug",
                     error=type(leaf).__name__,
                     trace="".join(traceback.format_list(frames)),
                     advice="a request was answered with 500; please report this with the trace",

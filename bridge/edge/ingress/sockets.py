@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterable
+from ipaddress import ip_address
 
 import anyio
 
@@ -31,8 +32,16 @@ def address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
-async def bound(text: str) -> list[socket.socket]:
-    """Sockets that listen there: one for each address the host name has.
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches it."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+async def bound(text: str, *, table: str = "ingress") -> list[socket.socket]:
+    """Sockets that listen there: one for each address the host name has. `table`: whose `listen` it is, for complaints.
 
     Raises IngressMisconfigured (no address), CannotListen (taken, not ours, name unknown) and ListenForbidden.
     """
@@ -41,7 +50,7 @@ async def bound(text: str) -> list[socket.socket]:
         found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
         raise CannotListen(
-            f"[ingress] listen: the name {host} cannot be resolved; give an address of this machine"
+            f"[{table}] listen: the name {host} cannot be resolved; give an address of this machine"
         ) from None
     made: list[socket.socket] = []
     try:
@@ -52,7 +61,7 @@ async def bound(text: str) -> list[socket.socket]:
     except OSError as error:
         for one in made:
             one.close()
-        raise _trouble(error, text) from error
+        raise _trouble(error, text, table) from error
     return made
 
 
@@ -74,22 +83,22 @@ def _open(family: int, where: tuple[str | int, ...]) -> socket.socket:
     return one
 
 
-def _trouble(error: OSError, text: str) -> CannotListen | ListenForbidden:
+def _trouble(error: OSError, text: str, table: str) -> CannotListen | ListenForbidden:
     if error.errno == errno.EADDRINUSE:
         return CannotListen(
-            f"[ingress] listen: {text} is taken by another program, perhaps by another bridged; stop it, "
+            f"[{table}] listen: {text} is taken by another program, perhaps by another bridged; stop it, "
             "or choose another port"
         )
     if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
         return CannotListen(
-            f"[ingress] listen: {text} is no address of this machine; choose one of its own, or 0.0.0.0 for all"
+            f"[{table}] listen: {text} is no address of this machine; choose one of its own, or 0.0.0.0 for all"
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         return ListenForbidden(
-            f"[ingress] listen: this user may not listen on {text}; choose a port above 1023, have systemd open the "
+            f"[{table}] listen: this user may not listen on {text}; choose a port above 1023, have systemd open the "
             "socket, or grant CAP_NET_BIND_SERVICE"
         )
-    return CannotListen(f"[ingress] listen: {text} cannot be opened ({error.strerror or type(error).__name__})")
+    return CannotListen(f"[{table}] listen: {text} cannot be opened ({error.strerror or type(error).__name__})")
 
 
 def inherited(sockets: Iterable[socket.socket]) -> list[socket.socket]:

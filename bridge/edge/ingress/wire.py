@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import cast
 
 import anyio
@@ -17,10 +16,19 @@ MOST_UNREAD = 65_536
 """Bytes that wait for us before we stop reading: the kernel's buffers, and then the peer, hold the rest."""
 CLOSE_S = 2.0
 """How long what was sent may take to leave once the connection is being closed."""
+NEWCOMER_S = 2.0
+"""How long a client that was taken in just before we stop may take for its first request, which was on its way."""
+
+
+_NEVER = float("inf")
 
 
 class Gone(Exception):
     """The other side is no longer there."""
+
+
+class Late(Exception):
+    """What was waited for did not come in time."""
 
 
 class Wire(asyncio.Protocol):
@@ -36,11 +44,16 @@ class Wire(asyncio.Protocol):
         self._slices: deque[bytes] = deque()
         self._unread = 0
         self._reading = True
-        self._ready = asyncio.Event()
+        self._unwanted = False
+        self._notice: asyncio.TimerHandle | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._until = _NEVER
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_at = _NEVER
         self._writable = asyncio.Event()
         self._writable.set()
         self._closed = asyncio.Event()
-        self._on_gone: Callable[[], None] | None = None
+        self._on_end: Callable[[], None] | None = None
 
     # What asyncio calls.
 
@@ -56,7 +69,7 @@ class Wire(asyncio.Protocol):
         if self._reading and self._unread > MOST_UNREAD and self.transport is not None:
             self._reading = False
             self.transport.pause_reading()
-        self._ready.set()
+        self._wake()
 
     def eof_received(self) -> None:
         """The client has sent its last; asyncio closes our half, too."""
@@ -66,6 +79,8 @@ class Wire(asyncio.Protocol):
         """The connection is no more."""
         self._closed.set()
         self._writable.set()
+        if self._timer is not None:
+            self._timer.cancel()
         self._leave()
 
     def pause_writing(self) -> None:
@@ -78,27 +93,84 @@ class Wire(asyncio.Protocol):
 
     def _leave(self) -> None:
         self.gone = True
-        self._ready.set()
-        if self._on_gone is not None:
-            self._on_gone()
+        self._wake()
+        if self._on_end is not None:
+            self._on_end()
 
-    # What we call. Every wait in here is bounded by whoever calls, by a cancel scope.
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
-    async def take(self) -> bytes:
-        """The next bytes, at most `SLICE` of them; b"" at the end."""
-        # A client that sends without pause must not keep the loop.
-        await anyio.lowlevel.checkpoint()
-        while not self._slices:
-            if self.gone:
-                return b""
-            self._ready.clear()
-            await self._ready.wait()
+    # One clock for whatever is waited for, set anew only where it would ring too late: a wait that ends in time, as
+    # nearly all do, costs no timer.
+
+    def _ring_at(self, until: float, loop: asyncio.AbstractEventLoop) -> None:
+        self._until = until
+        if until < self._timer_at and not self._closed.is_set():
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer_at = until
+            self._timer = loop.call_at(until, self._ring, loop)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer, self._timer_at = None, _NEVER
+        if self._until == _NEVER:
+            return
+        if loop.time() < self._until:
+            self._ring_at(self._until, loop)
+            return
+        self._wake()
+        if self._on_end is not None:
+            self._on_end()
+
+    # What we call. Every wait in here is bounded: by `until`, in seconds of the loop's clock, or by whoever calls.
+
+    async def take(self, until: float = _NEVER) -> bytes:
+        """The next bytes, at most `SLICE` of them; b"" at the end, or once `dismiss` was called. Raises Late."""
+        loop = asyncio.get_running_loop()
+        if self._slices:
+            # A client that sends without pause must not keep the loop, nor buy itself time.
+            await anyio.lowlevel.checkpoint()
+            if loop.time() >= until:
+                raise Late
+        else:
+            await self._wait(until, loop)
+        if not self._slices:
+            return b""
         data = self._slices.popleft()
         self._unread -= len(data)
         if not self._reading and self._unread <= MOST_UNREAD // 2 and self.transport is not None:
             self._reading = True
             self.transport.resume_reading()
         return data
+
+    async def _wait(self, until: float, loop: asyncio.AbstractEventLoop) -> None:
+        self._ring_at(until, loop)
+        try:
+            while not (self._slices or self.gone or self._unwanted):
+                if loop.time() >= until:
+                    raise Late
+                self._waiter = loop.create_future()
+                await self._waiter
+        finally:
+            self._waiter = None
+            self._until = _NEVER
+
+    def dismiss(self) -> None:
+        """Nothing more is wanted of this client: whoever waits in `take` hears its end."""
+        self._unwanted = True
+        self._wake()
+
+    def dismiss_soon(self) -> None:
+        """The same in a moment, unless `keep` is called before."""
+        self.keep()
+        self._notice = asyncio.get_running_loop().call_later(NEWCOMER_S, self.dismiss)
+
+    def keep(self) -> None:
+        """What it says now is wanted."""
+        if self._notice is not None:
+            self._notice.cancel()
+            self._notice = None
 
     def send(self, data: bytes) -> bool:
         """Write. False: the client takes nothing now, and `drained` is to be awaited. Raises Gone if it left."""
@@ -111,16 +183,17 @@ class Wire(asyncio.Protocol):
         """Returns when the client reads again, or is gone."""
         await self._writable.wait()
 
-    @contextmanager
-    def cancelling(self, scope: anyio.CancelScope) -> Iterator[None]:
-        """While the block runs, `scope` is cancelled as soon as the client is gone."""
+    def watch(self, on_end: Callable[[], None], until: float = _NEVER) -> None:
+        """Until `unwatch`, `on_end` is called as soon as the client is gone, and at `until`."""
+        self._on_end = on_end
         if self.gone:
-            scope.cancel()
-        self._on_gone = scope.cancel
-        try:
-            yield
-        finally:
-            self._on_gone = None
+            on_end()
+        self._ring_at(until, asyncio.get_running_loop())
+
+    def unwatch(self) -> None:
+        """Undo `watch`."""
+        self._on_end = None
+        self._until = _NEVER
 
     async def finish(self) -> None:
         """Say that nothing more comes, and throw away what still arrives until the client closes.

@@ -2,11 +2,14 @@
 
 nats-py's own acknowledged publishing costs twice as much and can hang for good when the server dies: here one inbox
 and a counter serve all messages, each has a deadline, and nothing is ever sent again. Messages are handed to the
-connection by two methods of nats-py that are not public (`_send_command`, `_flush_pending`).
+connection by two methods of nats-py that are not public (`_send_command`, `_flush_pending`), or, where nothing waits
+before them, at once (`SteadyClient.send_now`): a live event then sets no timer and wakes no task but its own.
 """
 
 from __future__ import annotations
 
+import asyncio
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -20,6 +23,7 @@ from nats.aio.subscription import Subscription
 
 from bridge.core.errors import Away
 from bridge.edge.nats import wire
+from bridge.edge.nats.client import SteadyClient
 
 BREATH = 64
 """Messages handed to the connection before the event loop gets a turn."""
@@ -66,7 +70,24 @@ class _Wave:
 
     answers: list[Answer | None]
     left: int
-    done: anyio.Event = field(default_factory=anyio.Event)
+    done: anyio.Event | _Done = field(default_factory=anyio.Event)
+    until: float = math.inf
+
+
+class _Done:
+    """An event for one who waits, on asyncio's loop."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.future: asyncio.Future[None] = loop.create_future()
+
+    def set(self) -> None:
+        if not self.future.done():
+            self.future.set_result(None)
+
+    async def wait(self) -> None:
+        await self.future
 
 
 class Publisher:
@@ -83,6 +104,8 @@ class Publisher:
         self._bytes = 0
         self._waiting: dict[str, tuple[_Wave, int, int]] = {}
         self._room: anyio.Event | None = None
+        self._waves: set[_Wave] = set()
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def in_flight(self) -> int:
@@ -98,6 +121,8 @@ class Publisher:
         the waiting, is then shielded from cancellation: a batch that was begun is sent to its end.
         Raises Away when nothing can be sent. A cancelled call leaves the fate of its messages unknown.
         """
+        if unasked is None and messages and self._at_once(messages):
+            return await self._publish_at_once(messages, times)
         wave = _Wave([None] * len(messages), len(messages))
         deadline_s = self._deadline_s * times
         try:
@@ -128,6 +153,49 @@ class Publisher:
             wave.left = 0
             wave.done.set()
 
+    def _at_once(self, messages: Sequence[Outgoing]) -> bool:
+        return (
+            isinstance(self._nc, SteadyClient)
+            and self._subscription is not None
+            and len(messages) <= BREATH
+            and len(self._waiting) + len(messages) <= self._window
+            and self._bytes + sum(len(message.payload) for message in messages) <= MOST_BYTES
+            and self._nc.is_idle
+        )
+
+    async def _publish_at_once(self, messages: Sequence[Outgoing], times: int) -> list[Answer | None]:
+        """`publish` where nothing has to be waited for but the answers."""
+        assert isinstance(self._nc, SteadyClient)
+        loop = asyncio.get_running_loop()
+        wave = _Wave([None] * len(messages), len(messages), _Done(loop), loop.time() + self._deadline_s * times)
+        try:
+            commands = b"".join([self._enter(wave, index, message) for index, message in enumerate(messages)])
+            self._nc.send_now(commands)
+            self._waves.add(wave)
+            if self._timer is None or wave.until < self._timer.when():
+                self._ring_at(wave.until, loop)
+            await wave.done.wait()
+        finally:
+            self._waves.discard(wave)
+            if wave.left:
+                self._forget(wave)
+        return wave.answers
+
+    def _ring_at(self, at: float, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = loop.call_at(at, self._ring, loop)
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        """One timer serves all that wait; that of a wave which was answered in time rings for those after it."""
+        self._timer = None
+        now = loop.time()
+        for wave in self._waves:
+            if wave.until <= now:
+                wave.done.set()
+        if later := [wave.until for wave in self._waves if wave.until > now]:
+            self._ring_at(min(later), loop)
+
     async def _start(self) -> None:
         if not self._nc.is_connected:
             raise Away("NATS is not connected")
@@ -142,6 +210,8 @@ class Publisher:
                     )
                 except nats.errors.Error as error:
                     raise _away(error) from None
+                if isinstance(self._nc, SteadyClient):
+                    self._nc.catch(self._subscription, self._catch)
 
     async def _send_unasked(self, messages: Sequence[Outgoing], scope: anyio.CancelScope) -> None:
         for at in range(0, len(messages), BREATH):
@@ -161,38 +231,49 @@ class Publisher:
             self._room = self._room or anyio.Event()
             await self._room.wait()
         self._check_connected()
+        commands: list[bytes] = []
         for index, message in enumerate(messages[at : at + BREATH], at):
             if self._full():
                 break
-            self._count += 1
-            name = str(self._count)
-            self._waiting[name] = (wave, index, len(message.payload))
-            self._bytes += len(message.payload)
-            await self._put(message, self._inbox + name)
-        else:
-            index += 1
+            commands.append(self._enter(wave, index, message))
+        await self._nc._send_command(b"".join(commands))
         await self._flush()
-        return index - at
+        return len(commands)
+
+    def _enter(self, wave: _Wave, index: int, message: Outgoing) -> bytes:
+        """From now on an answer is waited for; what to send."""
+        self._count += 1
+        name = str(self._count)
+        command = self._spelled(message, self._inbox + name)
+        self._waiting[name] = (wave, index, len(message.payload))
+        self._bytes += len(message.payload)
+        return command
 
     def _check_connected(self) -> None:
         if not self._nc.is_connected:
             # Otherwise nats-py would keep it and send it after the reconnect, long after we gave up on it.
             raise Away("NATS is not connected")
 
-    async def _put(self, message: Outgoing, reply: str) -> None:
+    def _spelled(self, message: Outgoing, reply: str) -> bytes:
         # nats-py's `publish` checks and rewrites each header by itself, which costs more than all the rest.
-        await self._nc._send_command(_command(message, reply))
+        return _command(message, reply)
 
     async def _flush(self) -> None:
         await self._nc._flush_pending()
 
     async def _receive(self, message: Msg) -> None:
-        found = self._waiting.pop(message.subject[len(self._inbox) :], None)
+        self._answered(message.subject, bool(message.headers), message.data)
+
+    def _catch(self, subject: bytes, block: bytes, data: bytes) -> None:
+        self._answered(subject.decode("ascii", "replace"), bool(block), data)
+
+    def _answered(self, subject: str, headers: bool, data: bytes) -> None:
+        found = self._waiting.pop(subject[len(self._inbox) :], None)
         if found is None:
             return
         wave, index, size = found
         self._bytes -= size
-        wave.answers[index] = _answer(message)
+        wave.answers[index] = _answer(data, status=headers)
         wave.left -= 1
         if not wave.left:
             wave.done.set()
@@ -224,11 +305,12 @@ def _command(message: Outgoing, reply: str) -> bytes:
     return b"".join((start.encode(), block, message.payload, b"\r\n"))
 
 
-def _answer(message: Msg) -> Answer:
-    if not message.data:
-        return NOBODY if message.headers else Answer(accepted=True)
+def _answer(data: bytes, *, status: bool) -> Answer:
+    """What an answer says; `status`: it came with headers, as one of the server's own does."""
+    if not data:
+        return NOBODY if status else Answer(accepted=True)
     try:
-        ack = wire.decode_ack(message.data)
+        ack = wire.decode_ack(data)
     except ValueError:
         return NOT_AN_ANSWER
     if ack.error is not None:

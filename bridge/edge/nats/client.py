@@ -20,7 +20,6 @@ from collections.abc import Callable
 from typing import Any
 
 import nats.errors
-import nkeys  # type: ignore[import-untyped]
 from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, Srv
 from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
@@ -30,6 +29,8 @@ from bridge.edge.nats.options import NatsMisconfigured, NatsOptions, read_creds,
 
 Sink = Callable[[bytes, bytes, bytes], None]
 """Takes subject, reply subject and header block of a message, as they came. Must not raise."""
+Catcher = Callable[[bytes, bytes, bytes], None]
+"""Takes subject, header block and payload of a message, as they came. Must not raise."""
 
 _FIRST_WAIT_S = 0.1
 _CLOSE_DEADLINE_S = 1.0
@@ -47,6 +48,14 @@ class _Transport(TcpTransport):
             # `close` would first send what is buffered: to a silent peer that takes until TCP gives up.
             self._io_writer.transport.abort()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits to be written, and what is written can leave."""
+        if self._io_writer is None:
+            return False
+        under = self._io_writer.transport
+        return not under.is_closing() and not under.get_write_buffer_size()
+
     async def wait_closed(self) -> None:
         with contextlib.suppress(OSError):
             await asyncio.wait_for(super().wait_closed(), _CLOSE_DEADLINE_S)  # type: ignore[no-untyped-call]
@@ -61,9 +70,12 @@ class SteadyClient(Client):
     def __init__(self, options: NatsOptions) -> None:
         super().__init__()
         self._settings = options
+        # nats-py takes it over as it connects, and inboxes are made before that.
+        self._inbox_prefix = bytearray(options.inbox_prefix, "utf-8")
         self._attempts = 0
         self._was_connected = False
         self._taps: dict[int, Sink] = {}
+        self._catchers: dict[int, Catcher] = {}
 
     def tap(self, subscription: Subscription, sink: Sink) -> None:
         """Hand the subscription's messages to `sink` as they come, past nats-py's objects, queue and task."""
@@ -72,6 +84,22 @@ class SteadyClient(Client):
     def untap(self, subscription: Subscription) -> None:
         """Undo `tap`."""
         self._taps.pop(subscription._id, None)
+
+    def catch(self, subscription: Subscription, catcher: Catcher) -> None:
+        """Hand the subscription's messages to `catcher`, in the same way, for as long as the connection is used."""
+        self._catchers[subscription._id] = catcher
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether `send_now` may be called: connected, and all that was to be sent has left this process."""
+        if self._pending_data_size or not self.is_connected or not isinstance(self._transport, _Transport):
+            return False
+        return self._transport.is_idle
+
+    def send_now(self, commands: bytes) -> None:
+        """Write without nats-py's queue and task, which cost as much as the writing. Only while `is_idle`."""
+        assert isinstance(self._transport, _Transport)
+        self._transport.write(commands)  # type: ignore[no-untyped-call]
 
     @property
     def attempts(self) -> int:
@@ -205,6 +233,8 @@ class SteadyClient(Client):
         # What nats-py makes of a message costs more than reading it, where a million come in a row.
         if (sink := self._taps.get(sid)) is not None:
             sink(subject, reply, headers or b"")
+        elif (catcher := self._catchers.get(sid)) is not None:
+            catcher(subject, headers or b"", data)
         else:
             await super()._process_msg(sid, subject, reply, data, headers)
 
@@ -234,6 +264,9 @@ def _header_name(name: bytes) -> str:
 
 
 def _sign(seed: str, where: str, nonce: str = "") -> bytes:
+    # Only who has such a seed waits for it, and for the cryptography under it.
+    import nkeys  # type: ignore[import-untyped]
+
     try:
         pair = nkeys.from_seed(bytearray(seed.encode()))
         signed: bytes = base64.b64encode(pair.sign(nonce.encode()))
