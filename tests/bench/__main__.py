@@ -31,6 +31,8 @@ from tests.bench import (
     machine,
     noticing,
     polling,
+    readying,
+    resting,
     startup,
     volume,
     webhook,
@@ -41,7 +43,7 @@ from tests.bench.volume import Volume
 
 FIGURES = (
     "cpu", "catchup", "latency", "fairness", "commit", "opening", "starting", "idle", "flood", "noticing", "volume",
-    "freshness", "polling", "alerts", "webhook",
+    "freshness", "polling", "alerts", "webhook", "resting", "readying",
 )  # fmt: skip
 
 
@@ -51,7 +53,8 @@ class Effort:
 
     `backlog`: what the hog has to read; `batches`: commits of each size; `idle`: connections, and for how many seconds
     they are looked at; `flood`: messages; `deaths`: of peers, of each kind; `volume`: packets; `fresh`: hours;
-    `polled`: rows of a collection that is read again.
+    `polled`: rows of a collection that is read again;
+    `rest_s`: seconds for which an idle daemon is looked at.
     """
 
     sessions: int
@@ -67,9 +70,12 @@ class Effort:
     volume: Volume
     fresh: float
     polled: int = 100_000
+    rest_s: float = 30.0
 
 
-QUICK = Effort(2_000, 2, 1.5, (10_000,), 1, 30_000, 5, (300, 4.0), 50_000, 5, Volume(5_000, 10.0, 3.0), 8.0, 20_000)
+QUICK = Effort(
+    2_000, 2, 1.5, (10_000,), 1, 30_000, 5, (300, 4.0), 50_000, 5, Volume(5_000, 10.0, 3.0), 8.0, 20_000, 10.0
+)
 WHOLE = Effort(
     8_000, 3, 4.0, (10_000, 100_000), 2, 40_000, 30, (2_000, 12.0), 1_000_000, 50, Volume(5_000, 30.0, 8.0), 48.0
 )
@@ -105,6 +111,10 @@ async def run(effort: Effort, wanted: set[str], show: Callable[[Figure], None]) 
             show(await commit.measure(folder, effort.batches))
         if "starting" in wanted:
             show(await startup.measure(folder, effort.starts))
+        if "readying" in wanted:
+            show(readying.measure(folder, effort.starts * 3))
+        if "resting" in wanted:
+            show(resting.measure(folder, effort.rest_s))
         if "idle" in wanted:
             show(await idle.measure(folder, *effort.idle))
         if "flood" in wanted:
