@@ -1,21 +1,25 @@
-"""`bridged run`: the daemon, until SIGTERM or SIGINT."""
+"""`bridged run`: the daemon, until SIGTERM or SIGINT; SIGHUP reads the configuration anew."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import signal
+from collections.abc import Callable
+from functools import partial
 
 import anyio
 import structlog
 
 from bridge import __version__
 from bridge.cli import configuration
-from bridge.cli.daemon import daemon
+from bridge.cli.daemon import Daemon, daemon
 from bridge.cli.exits import Exit
 from bridge.cli.loop import run as run_loop
+from bridge.cli.starter import Starter
 from bridge.core.secret import Masker
 from bridge.edge import logging
-from bridge.edge.config.loader import Config
+from bridge.edge.config.loader import Config, ConfigErrors
 from bridge.edge.process import spare_collector
 
 log = structlog.get_logger()
@@ -31,40 +35,93 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until told to stop. Raises ConfigErrors."""
-    config = configuration.load(args)
+    early = _Early()
+    starter = Starter(os.environ)
+    try:
+        config = configuration.load(args, lean=True)
+    except ConfigErrors as error:
+        starter.failed(str(error).partition("\n")[0], Exit.CONFIG)
+        raise
     masker = Masker(config.secrets)
     logging.configure(config.daemon.log_level, config.daemon.log_format, masker)
     for warning in config.warnings:
         log.warning("configuration.warning", file=warning.file, line=warning.line, message=warning.message)
+    starter.inherit()
     spare_collector()
     try:
-        return run_loop(_run, config, masker, report=_report)
+        return run_loop(
+            _run,
+            config,
+            masker,
+            partial(configuration.load, args, lean=True),
+            starter,
+            early,
+            report=partial(_report, starter),
+        )
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        # One that comes now must not be what we ended by.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
-async def _run(config: Config, masker: Masker) -> int:
+class _Early:
+    """SIGHUP before there is anybody to hear it: it is remembered, and does not end us."""
+
+    def __init__(self) -> None:
+        self.came = False
+        signal.signal(signal.SIGHUP, self)
+
+    def __call__(self, *_: object) -> None:
+        self.came = True
+
+
+async def _run(config: Config, masker: Masker, load: Callable[[], Config], starter: Starter, early: _Early) -> int:
     log.info("bridged.starting", version=__version__, sources=len(config.sources))
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         async with anyio.create_task_group() as group:
+            held: list[Daemon] = []
+            group.start_soon(starter.run)
 
             async def hold() -> None:
-                async with daemon(config, masker) as running:
-                    log.info("bridged.started", nats=running.connection.server)
+                async with daemon(
+                    config, masker, load=load, handed=starter.handed.take, pulse=starter.pulse
+                ) as running:
+                    starter.attach(running)
+                    held.append(running)
+                    if early.came:
+                        running.ask_reload()
                     await running.run()
+                group.cancel_scope.cancel()
 
             group.start_soon(hold)
+            stopping = False
             async for number in signals:
-                log.info("bridged.stopping", signal=signal.Signals(number).name)
-                signal.setitimer(signal.ITIMER_REAL, STOP_DEADLINE_S)
-                group.cancel_scope.cancel()
-                break
+                if number == signal.SIGHUP:
+                    early.came = True
+                    for running in held:
+                        running.ask_reload()
+                    continue
+                if stopping or not held:
+                    # Told twice: without waiting for what is under way.
+                    group.cancel_scope.cancel()
+                if not stopping:
+                    _begin_stop(signal.Signals(number), starter)
+                    stopping = True
+                for running in held:
+                    running.stop()
     log.info("bridged.stopped")
     return Exit.OK
 
 
-def _report(error: BaseException, code: Exit) -> None:
+def _begin_stop(why: signal.Signals, starter: Starter) -> None:
+    log.info("bridged.stopping", signal=why.name)
+    signal.setitimer(signal.ITIMER_REAL, STOP_DEADLINE_S)
+    starter.stopping(why.name, STOP_DEADLINE_S + 5)
+
+
+def _report(starter: Starter, error: BaseException, code: Exit) -> None:
     """Into the log, where everything else about this run is. Lists come as such: a log has no line breaks."""
     first, *rest = str(error).splitlines() or [""]
     details = {"details": [text.strip() for text in rest]} if rest else {}
     log.critical("bridged.failed", reason=first, **details, exit=int(code))
+    starter.failed(first, code, error)
