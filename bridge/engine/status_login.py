@@ -1,0 +1,115 @@
+"""Who may see how things are: a bearer token, or the cookie of a session that was opened with it."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Mapping
+from urllib.parse import parse_qs
+
+import anyio
+
+from bridge.core.secret import Secret
+from bridge.engine.ports import Incoming, Reply
+
+COOKIE = "bridged_session"
+SESSION_S = 12 * 3600.0
+"""A session ends after so long, and when the daemon does: it is kept in memory only."""
+MOST_SESSIONS = 100
+"""Of more the oldest ends."""
+TRIES = 10
+TRY_EVERY_S = 3.0
+"""So many wrong tokens in a row are answered at once, and one more every so many seconds: of each address, or whoever
+guesses would keep out who knows. Who has a session is not concerned."""
+MOST_PEERS = 1000
+"""Of more addresses that guess the oldest is forgotten: what keeps guessers out is a token of some length."""
+MOST_BODY = 4096
+
+
+class Login:
+    """`token` None: everybody may who reaches us."""
+
+    def __init__(self, token: Secret | None) -> None:
+        self._token = None if token is None else token.reveal().encode("utf-8")
+        self._sessions: dict[str, float] = {}
+        self._wrong: dict[str, tuple[float, float]] = {}
+        """By address: how many there were, and when the last was, by the event loop's clock."""
+
+    @property
+    def needed(self) -> bool:
+        """Whether a token is asked for."""
+        return self._token is not None
+
+    def refusal(self, request: Incoming) -> Reply | None:
+        """Why this request gets no answer; None where it does."""
+        if self._token is None or self._has_session(request.headers):
+            return None
+        given = request.headers.get("authorization", "")
+        scheme, _, value = given.partition(" ")
+        if scheme.lower() != "bearer" or not value:
+            return _unauthorized("a token is needed: Authorization: Bearer, or log in on the page")
+        if (wait := self._wait(request.peer)) > 0:
+            return _too_often(wait)
+        if self._is_token(value.strip()):
+            return None
+        self._note(request.peer)
+        return _unauthorized("that is not the token")
+
+    def open(self, request: Incoming) -> Reply:
+        """The answer to `POST /login` with `token=…` as a form: a cookie that no script can read and no other site
+        sends.
+        """
+        if self._token is None:
+            return Reply(204)
+        if (wait := self._wait(request.peer)) > 0:
+            return _too_often(wait)
+        try:
+            form = parse_qs(request.body.decode("utf-8"), max_num_fields=10, strict_parsing=bool(request.body))
+        except ValueError:
+            return Reply(400, "expected a form with the field token")
+        if not self._is_token(form.get("token", [""])[0]):
+            self._note(request.peer)
+            return _unauthorized("that is not the token")
+        name = secrets.token_urlsafe(32)
+        now = anyio.current_time()
+        self._sessions = {one: until for one, until in self._sessions.items() if until > now}
+        while len(self._sessions) >= MOST_SESSIONS:
+            del self._sessions[next(iter(self._sessions))]
+        self._sessions[name] = now + SESSION_S
+        safe = "; Secure" if request.headers.get("x-forwarded-proto", "").lower() == "https" else ""
+        cookie = f"{COOKIE}={name}; Path=/; HttpOnly; SameSite=Strict; Max-Age={SESSION_S:.0f}{safe}"
+        return Reply(204, headers={"Set-Cookie": cookie})
+
+    def _has_session(self, headers: Mapping[str, str]) -> bool:
+        for part in headers.get("cookie", "").split(";"):
+            name, _, value = part.strip().partition("=")
+            if name == COOKIE:
+                until = self._sessions.get(value)
+                return until is not None and anyio.current_time() < until
+        return False
+
+    def _is_token(self, text: str) -> bool:
+        return self._token is not None and hmac.compare_digest(text.encode("utf-8"), self._token)
+
+    def _wait(self, peer: str) -> float:
+        """How long it may not try now, in seconds."""
+        return max(0.0, (self._left(peer) - TRIES + 1) * TRY_EVERY_S)
+
+    def _left(self, peer: str) -> float:
+        wrong, at = self._wrong.get(peer, (0.0, 0.0))
+        return max(0.0, wrong - (anyio.current_time() - at) / TRY_EVERY_S)
+
+    def _note(self, peer: str) -> None:
+        wrong = self._left(peer) + 1
+        self._wrong.pop(peer, None)
+        while len(self._wrong) >= MOST_PEERS:
+            del self._wrong[next(iter(self._wrong))]
+        self._wrong[peer] = wrong, anyio.current_time()
+
+
+def _unauthorized(text: str) -> Reply:
+    return Reply(401, text, {"WWW-Authenticate": 'Bearer realm="bridged"'})
+
+
+def _too_often(wait_s: float) -> Reply:
+    return Reply(429, "too many wrong tokens; try again later", {"Retry-After": f"{int(wait_s) + 1}"})
