@@ -111,7 +111,9 @@ class EmbeddedState:
                 text = f"{whose} uses the state directory {folder}: stop it, or give this one another directory"
                 raise EmbeddedNatsFailed(text)
             os.ftruncate(own, 0)
-            os.pwrite(own, f"{os.getpid()}\n".encode(), 0)
+            with contextlib.suppress(OSError):
+                # Only a name for whoever comes second. On a disk that is full, what follows says so.
+                os.pwrite(own, f"{os.getpid()}\n".encode(), 0)
             yield cls(folder, child)
 
     def lock_child(self) -> bool:

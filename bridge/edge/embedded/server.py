@@ -24,7 +24,8 @@ import structlog
 from anyio.abc import Process
 
 from bridge.core.secret import Masker
-from bridge.edge.embedded import parentlink
+from bridge.edge.aside import Aside, StillBusy
+from bridge.edge.embedded import disk, parentlink
 from bridge.edge.embedded.files import EmbeddedNatsFailed, EmbeddedState, Identity, free_port, read_identity
 from bridge.edge.nats.options import NatsOptions
 
@@ -42,6 +43,8 @@ _TAKEN = "address already in use"
 _LONGEST_LINE = 64 * 1024
 _LONGEST_PAUSE_S = 30.0
 _STEADY_AFTER_S = 60.0
+_LOOK_S = 2.0
+"""How often a disk that took nothing is tried, in seconds."""
 
 
 class EmbeddedNats:
@@ -61,6 +64,9 @@ class EmbeddedNats:
         self._stopping = anyio.Event()
         self._ended = anyio.Event()
         self._stop_deadline_s = stop_deadline_s
+        self._refused = ""
+        self._unwell = anyio.Event()
+        self._healing = anyio.CancelScope()
 
     @property
     def pid(self) -> int | None:
@@ -86,7 +92,10 @@ class EmbeddedNats:
                         return
                     failures = 1 if time.monotonic() - began > _STEADY_AFTER_S else failures + 1
                     pause_s = min(_LONGEST_PAUSE_S, 0.1 * 2 ** min(failures - 1, 16))
-                    if failures == 1 or self._ready:
+                    if self._refused:
+                        # We have ended it ourselves, or it could not start for the same reason, which was said.
+                        self._well()
+                    elif failures == 1 or self._ready:
                         log.error("nats_server.died", code=code, again_in_s=pause_s, last_lines=self.last_lines)
                     self._ready = False
                     with anyio.move_on_after(pause_s):
@@ -95,6 +104,40 @@ class EmbeddedNats:
             finally:
                 self._settled.set()
                 self._ended.set()
+
+    async def heal(self) -> None:
+        """Until `stop`: where the disk took nothing, start the child anew once it does.
+
+        By itself it never does again: a stream of which one write has failed refuses all that come after it.
+        """
+        aside: Aside[str] = Aside()
+        with self._healing:
+            while True:
+                await self._unwell.wait()
+                store = self._state.store
+                advice = f"make room where {store} lies, or mend that disk; no restart is needed"
+                log.error("nats_server.cannot_write", reason=self._refused, store=str(store), advice=advice)
+                while self._refused:
+                    await anyio.sleep(_LOOK_S)
+                    try:
+                        trouble = await aside.run(lambda: disk.trouble(self._state.folder), _LOOK_S)
+                    except StillBusy:
+                        continue
+                    if not trouble and self._refused:
+                        await self._renew()
+
+    async def _renew(self) -> None:
+        log.warning("nats_server.renewed", pid=self.pid, reason="its store can be written to again")
+        self._signal(signal.SIGTERM)
+        with anyio.move_on_after(self._stop_deadline_s):
+            while self._refused:  # noqa: ASYNC110  # the supervisor's affair, a few times a year
+                await anyio.sleep(0.05)
+            return
+        self._signal(signal.SIGKILL)
+
+    def _well(self) -> None:
+        self._refused = ""
+        self._unwell = anyio.Event()
 
     async def _run(self) -> int:
         self._tail.clear()
@@ -143,7 +186,12 @@ class EmbeddedNats:
         text = self._masker.mask(text)
         if text.strip():
             self._tail.append(text)
-            getattr(log, _LEVELS[level])("nats_server.log", line=text)
+            reason = disk.refuses(text) if level in ("WRN", "ERR", "FTL") else ""
+            # What it says of each write that fails is detail: it is told once, in our words.
+            getattr(log, "debug" if reason else _LEVELS[level])("nats_server.log", line=text)
+            if reason and self._settled.is_set() and not self._refused:
+                self._refused = reason
+                self._unwell.set()
         if level == "INF" and text == _READY:
             self._ready = True
             if self._settled.is_set():
@@ -166,6 +214,7 @@ class EmbeddedNats:
     async def stop(self) -> None:
         """SIGTERM, and SIGKILL when that does not help in time. Returns when the child is gone."""
         self._stopping.set()
+        self._healing.cancel()
         with anyio.CancelScope(shield=True):
             self._signal(signal.SIGTERM)
             with anyio.move_on_after(self._stop_deadline_s):
@@ -241,6 +290,7 @@ async def _running(server: EmbeddedNats, deadline_s: float) -> AsyncIterator[Non
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.supervise)
+            tasks.start_soon(server.heal)
             try:
                 await server.wait_ready(deadline_s)
                 yield

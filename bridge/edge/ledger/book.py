@@ -87,7 +87,10 @@ class JetStreamBook:
                 raise BatchStale("the stream refused the batch: an entity in it, or the cursor, has moved on")
             if answer is not None and answer.err_code not in NOT_SETTLED:
                 raise self._line.refusal(answer)
-        raise Away(f"{len(messages)} messages were sent as one batch {TRIES} times and not acknowledged or stored")
+        raise Away(
+            f"a batch was sent {TRIES} times and not stored: NATS is slow or denies it, or its disk is full; see the "
+            "lines before, and nats-server's log"
+        )
 
     async def head(self, key: Key) -> Head | None:
         """See `Book.head`."""

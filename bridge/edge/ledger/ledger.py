@@ -16,11 +16,12 @@ from bridge.core.subject import TELEMETRY, owner_subject
 from bridge.edge.codec import encode
 from bridge.edge.ledger.book import KEPT, JetStreamBook
 from bridge.edge.ledger.confirm import confirmed
-from bridge.edge.ledger.layout import LedgerNames, check_version, establish, establish_telemetry
+from bridge.edge.ledger.inspector import altered
+from bridge.edge.ledger.layout import Layout, LayoutError, LedgerNames, check_version, establish, establish_telemetry
 from bridge.edge.ledger.line import STALE, Line
 from bridge.edge.ledger.publisher import Outgoing, Publisher
 from bridge.edge.ledger.recall import Recall, ViewLies
-from bridge.edge.ledger.shape import limits_of, stream_differences
+from bridge.edge.ledger.shape import limits_of
 from bridge.edge.nats.jetstream import STREAM_NOT_FOUND, ApiError, JetStream
 from bridge.engine.ports import Memory
 
@@ -65,6 +66,9 @@ class JetStreamLedger:
         self._connected = anyio.Event()
         self._connected.set()
         self._verified = -1
+        self._admitted = False
+        self._telemetry = False
+        self._said = ""
         self._view_created = ""
         self._preparing = anyio.Lock()
 
@@ -101,8 +105,31 @@ class JetStreamLedger:
     async def prepare(self) -> None:
         """Make or verify stream and view, once per connection.
 
-        Raises LayoutError (see `bridge.edge.ledger.layout`) for what only an operator can change; Away for the rest.
+        Raises LayoutError (see `bridge.edge.ledger.layout`) for what only an operator can change; Away for the rest,
+        and for that, too, once all was well: who has altered it can put it back.
         """
+        try:
+            await self._prepare()
+        except LayoutError as error:
+            if not self._admitted:
+                raise
+            raise Away(str(error)) from None
+        self._admitted = True
+
+    async def inspect(self) -> None:
+        """See whether somebody has altered a stream that is in use. If so every open book is void, and says why.
+
+        Raises Away where nobody answers, which says nothing.
+        """
+        epoch = self._line.epoch
+        if self._verified != epoch:
+            return
+        why = await altered(self._line.js, self._names, telemetry=self._telemetry)
+        if why and self._line.epoch == epoch:
+            for line in (self._line, self._aside):
+                line.doubt(why)
+
+    async def _prepare(self) -> None:
         async with self._preparing:
             epoch = self._line.epoch
             if self._verified == epoch:
@@ -129,30 +156,31 @@ class JetStreamLedger:
 
     async def wait_ready(self) -> None:
         """See `Ledger.wait_ready`. Raises LayoutError."""
-        said = ""
         while True:
             await self._connected.wait()
             try:
                 await self.prepare()
             except Away as error:
-                if str(error) != said:
-                    said = str(error)
-                    log.warning("jetstream.away", reason=said, action="trying on")
+                # All sources wait here at once, and it is one piece of news.
+                if str(error) != self._said:
+                    self._said = str(error)
+                    log.warning("jetstream.away", reason=self._said, action="trying on")
                 await anyio.sleep(RETRY_S)
             else:
-                if said:
+                if self._said:
+                    self._said = ""
                     log.info("jetstream.ready")
                 return
 
     async def open(self, vendor: str, source: str, owner: Mapping[str, Json]) -> JetStreamBook:
-        """See `Ledger.open`. Raises LayoutError too."""
+        """See `Ledger.open`. Raises LayoutError where `prepare` would."""
         await self.prepare()
         epoch, floor = self._verified, self._line.highest
         try:
             state = await self._line.js.state(self._names.stream)
             self._line.seen(state.created, state.last_seq, floor)
-            if stream_differences(self._names, state.config):
-                self._line.doubt(f"stream {self._names.stream} was altered")
+            if why := await altered(self._line.js, self._names, state.config):
+                self._line.doubt(why)
             look = partial(self._line.evidence.lost, self._line.js, source)
             if lost := await confirmed(look, state.config):
                 # `prepare` finds the same, and makes the view anew where it may.
@@ -177,7 +205,7 @@ class JetStreamLedger:
         line = self._aside
         epoch, floor = line.epoch, line.highest
         try:
-            layout = await establish_telemetry(line.js, self._names)
+            layout = await self._verify_telemetry()
             line.seen(layout.created, layout.last_seq, floor)
             line.check(epoch)
             line.max_payload = self._limit(layout.max_msg_size)
@@ -187,6 +215,16 @@ class JetStreamLedger:
             raise Away(f"the telemetry stream cannot be read now: {error}") from None
         line.check(epoch)
         return JetStreamBook(line, epoch, source, memory, self._open_telemetry)
+
+    async def _verify_telemetry(self) -> Layout:
+        try:
+            layout = await establish_telemetry(self._aside.js, self._names)
+        except LayoutError as error:
+            if not self._telemetry:
+                raise
+            raise Away(str(error)) from None
+        self._telemetry = True
+        return layout
 
     async def _own(self, source: str, owner: Mapping[str, Json]) -> int:
         message = Outgoing(owner_subject(source), KEPT, encode(dict(owner)))

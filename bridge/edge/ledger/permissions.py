@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bridge.core import micro
 from bridge.core.record import Json
 from bridge.core.subject import CURSOR, INGEST, LIVE, OWNER, TELEMETRY
 from bridge.edge.ledger.consumers import consumer_name
 from bridge.edge.ledger.shape import LedgerNames
+
+ANSWER_S = 180
+"""How long an answer may take, in seconds."""
 
 
 def permissions(
@@ -19,11 +23,13 @@ def permissions(
     *,
     telemetry: bool = False,
     alerts: Sequence[tuple[str, str]] | None = None,
+    services: bool = False,
 ) -> dict[str, Json]:
     """As `permissions` of a user in the server's configuration: what it may publish and subscribe to.
 
     `telemetry`: for sources that have any; without, its stream does not exist. `alerts`: every alert's name with each
-    of its channels' names; None: there are no alerts.
+    of its channels' names; None: there are no alerts. `services`: to be asked by `bridged status` and `bridged reload`,
+    and to answer whoever asks.
     With `manage = "create"` the list holds what it takes to make the streams, to make the view anew, and, where it has
     replicas, to have another of them lead it.
     """
@@ -63,4 +69,17 @@ def permissions(
             publish.append(f"{api}.CONSUMER.DELETE.{ledger}.*")
         # What is republished says that it is time to look.
         subscribe.append(f"{LIVE}.>")
-    return {"publish": {"allow": publish}, "subscribe": {"allow": subscribe}}
+    answers: dict[str, Json] = {}
+    if services:
+        subscribe += micro.listened()
+        # Inboxes of who asks are anybody's. An answer comes in parts, and after a reload has ended.
+        answers["allow_responses"] = {"max": micro.MOST_PARTS, "expires": f"{ANSWER_S}s"}
+    return {"publish": {"allow": publish}, "subscribe": {"allow": subscribe}, **answers}
+
+
+def operator_permissions(inbox_prefix: str = "_INBOX") -> dict[str, Json]:
+    """What `bridged status` and `bridged reload` need of their user to ask instances; no more than that.
+
+    Who may publish `bridge.srv.*.reload` can have every daemon load its configuration anew.
+    """
+    return {"publish": {"allow": micro.asked()}, "subscribe": {"allow": [f"{inbox_prefix}.>"]}}

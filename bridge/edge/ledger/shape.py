@@ -175,6 +175,8 @@ _ADVICE = {
     "max_bytes": _EVICTS,
     "max_msgs": _EVICTS,
     "max_msgs_per_subject": _EVICTS,
+    "sealed": _REMAKE,
+    "mirror": _REMAKE,
 }
 _STREAM_FIELDS = (
     "subjects", "storage", "retention", "num_replicas", "max_age", "max_bytes", "max_msgs", "max_msgs_per_subject",
