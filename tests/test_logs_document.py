@@ -11,7 +11,10 @@ from tests.support.log_events import logged, names
 DOCUMENT = (Path(__file__).parent.parent / "docs" / "logs.md").read_text("utf-8")
 TOLD = re.findall(r"^\| `([a-z_.]+)` \|", DOCUMENT, re.MULTILINE)
 SPELLED = {"source.{self._status.state}": [f"source.{state}" for state in State],
-           "source.{change}": ["source.lost", "source.blocked"]}  # fmt: skip
+           "source.{change}": ["source.lost", "source.blocked"],
+           "{self.table}.bug": ["ingress.bug", "status.bug"],
+           "{self._house.table}.exhausted": ["ingress.exhausted", "status.exhausted"],
+           "{self._house.table}.full": ["ingress.full", "status.full"]}  # fmt: skip
 """What is logged under a name made on the spot."""
 NO_EVENT = re.compile(r"[^.]*\s.*|.*[^a-z_.{}].*", re.DOTALL)
 """What `say` hands to a terminal is a sentence."""

@@ -1,4 +1,7 @@
-"""`bridged schema [SHAPE]`: the JSON Schema of the configuration, or of events: of a shape, or of the bridge's own."""
+"""`bridged schema [SHAPE]`: the JSON Schema of the configuration, or of events: of a shape, or of the bridge's own.
+
+`--markdown`: the configuration's reference for people, which is docs/configuration.md.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="print the schema of events of this shape, such as person or person/1, in place of the configuration's; "
         f"there are {', '.join(_names())}",
     )
+    parser.add_argument(
+        "--markdown", action="store_true", help="print every table and key of the configuration as a document"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the schema. An adapter that cannot be loaded is left out, named on stderr, and makes exit code 70."""
-    return _configuration() if args.shape is None else _shape(args.shape)
+    if args.shape is None:
+        return _configuration(markdown=args.markdown)
+    if args.markdown:
+        output.complain("--markdown is about the configuration: leave SHAPE out")
+        return Exit.USAGE
+    return _shape(args.shape)
 
 
 def _shape(name: str) -> int:
@@ -50,8 +61,9 @@ def _names() -> list[str]:
     return list(dict.fromkeys(id_.partition("/")[0] for id_ in KNOWN))
 
 
-def _configuration() -> int:
+def _configuration(*, markdown: bool) -> int:
     # Imported only now: a shape needs no adapter.
+    from bridge.edge.config import reference
     from bridge.edge.config import schema as config_schema
     from bridge.edge.discovery import BrokenAdapter, Catalogue
 
@@ -63,5 +75,8 @@ def _configuration() -> int:
         except BrokenAdapter as error:
             output.complain(str(error))
             code = Exit.SOFTWARE
-    output.emit(config_schema.schema(usable))
+    if markdown:
+        output.say(reference.reference(usable).rstrip())
+    else:
+        output.emit(config_schema.schema(usable))
     return code
