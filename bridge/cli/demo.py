@@ -74,6 +74,7 @@ async def _run(args: argparse.Namespace) -> int:
                 for secret in config.secrets:
                     masker.add(secret)
                 async with daemon(config, masker) as running:
+                    await running.begin()
                     stage = Stage(parts, running, login=Path(config.daemon.state_dir) / LOGIN)
                     reports = await _perform(stage, config, args, notes)
     finally:

@@ -17,6 +17,7 @@ from typing import NoReturn
 from bridge import __version__
 from bridge.cli import configuration
 from bridge.cli.exits import Exit
+from bridge.edge.sparing import sparingly
 
 COMMANDS = {
     "run": ("bridge.cli.run", "run the daemon"),
@@ -26,6 +27,8 @@ COMMANDS = {
     "state": ("bridge.cli.state", "show the current state of entities"),
     "replay": ("bridge.cli.replay", "publish stored events once more, for one consumer"),
     "status": ("bridge.cli.status", "show how every source is"),
+    "health": ("bridge.cli.health", "say whether the daemon on this machine is ready, for health checks"),
+    "reload": ("bridge.cli.reload", "have running daemons load their configuration anew"),
     "alert": ("bridge.cli.alert", "list the alerts, or send a test through every channel of one"),
     "introspect": ("bridge.cli.introspect", "print a GraphQL vendor's schema and what can be subscribed to"),
     "resync": ("bridge.cli.resync", "have a source read again what it has read before, or accept its deletes"),
@@ -36,6 +39,9 @@ COMMANDS = {
     "asyncapi": ("bridge.cli.asyncapi", "print an AsyncAPI document of what this configuration publishes"),
     "schema": ("bridge.cli.schema", "print the JSON Schema of the configuration, or of events of one shape"),
 }
+
+_SPARED = {"run": ("structlog", "nats"), "schema": (), "adapters": ()}
+"""What to import before a command's module is; unless named here structlog, which nearly all need."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -110,6 +116,7 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
         # Given after the command they count as well; SUPPRESS keeps what was given before it.
         _common(command, argparse.SUPPRESS, argparse.SUPPRESS)
         if name in argv:
+            sparingly(*_SPARED.get(name, ("structlog",)))
             importlib.import_module(module).configure(command)
     return parser
 

@@ -16,7 +16,7 @@ from bridge.core.alerts.settings import channel_names
 from bridge.edge.config.loader import Config
 from bridge.edge.ledger.consumers import consumer_config
 from bridge.edge.ledger.layout import lease_config, state_config, stream_config, telemetry_config
-from bridge.edge.ledger.permissions import permissions
+from bridge.edge.ledger.permissions import operator_permissions, permissions
 from bridge.edge.ledger.shape import LedgerNames
 
 HOW = """\
@@ -31,6 +31,11 @@ With `nats.manage = "create"` it needs these to publish to, besides:
 
 TELEMETRY = """
 Where a source has telemetry (none has unless its adapter says so), this stream besides, and these to publish to:
+"""
+
+ASKING = """
+Whoever asks the daemons by `bridged status` needs these to publish to, and `bridged reload` does; the last one lets a
+user have every daemon load its configuration anew:
 """
 
 ALERTS = """
@@ -65,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 def report(config: Config) -> dict[str, Any]:
     """Streams and permissions, as JSON."""
     names = ledger_names(config.nats)
-    verify = permissions(dataclasses.replace(names, manage="verify"), config.nats.inbox_prefix)
+    verify = permissions(dataclasses.replace(names, manage="verify"), config.nats.inbox_prefix, services=True)
     create = permissions(dataclasses.replace(names, manage="create"), config.nats.inbox_prefix)
     publish = verify["publish"]["allow"]
     aside = permissions(dataclasses.replace(names, manage="verify"), config.nats.inbox_prefix, telemetry=True)
@@ -78,6 +83,7 @@ def report(config: Config) -> dict[str, Any]:
             "stream": telemetry_config(names),
             "publish": [subject for subject in aside["publish"]["allow"] if subject not in publish],
         },
+        "asking": operator_permissions(config.nats.inbox_prefix)["publish"]["allow"],
         **({"alerts": told} if config.alerts else {}),
     }
 
@@ -110,6 +116,9 @@ def _show(told: dict[str, Any]) -> None:
         output.say(f"  {subject}")
     output.say(TELEMETRY)
     output.emit(told["telemetry"])
+    output.say(ASKING)
+    for subject in told["asking"]:
+        output.say(f"  {subject}")
     if "alerts" in told:
         output.say(ALERTS)
         output.emit(told["alerts"])

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from bridge.cli import configuration, output
-from bridge.cli.ages import span as duration
 from bridge.cli.broker import ledger_names
 from bridge.cli.exits import Exit
 from bridge.cli.follow import follow
@@ -19,6 +18,7 @@ from bridge.cli.plain import plain
 from bridge.cli.visit import visiting
 from bridge.core.bookmark import ACCEPTED
 from bridge.core.event import timestamp
+from bridge.core.report.ages import span as duration
 from bridge.core.walk import AGAIN
 from bridge.edge.config.loader import Config
 from bridge.edge.operator.resync import Cursors

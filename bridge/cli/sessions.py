@@ -32,19 +32,19 @@ class Sessions:
     def __init__(self, sockets: Sockets, roll: Callable[[], float], hooks: Hooks | None = None) -> None:
         """`hooks`: where the doors of those are that take webhooks; without it nothing comes to them."""
         self._sockets = sockets
-        self._hooks = hooks
+        self.hooks = hooks
         self._roll = roll
         self._numbers = itertools.count(1)
         self._doors = Quotas()
 
     def source(self, adapter: Adapter[Any]) -> Source:
         """The adapter as a source, with its live session if it listens, or its door if it takes webhooks."""
-        if self._hooks is not None and adapter.hook is not None:
+        if self.hooks is not None and adapter.hook is not None:
             # Only who takes webhooks waits for it.
             from bridge.engine.hooks import HookFeed
 
-            door = self._hooks.door(adapter.settings.name, adapter.hook)
-            return Source(adapter, lambda _: HookFeed(door), session=door.statistics, shared=True)
+            door = self.hooks.door(adapter.settings.name, adapter.hook)
+            return Source(adapter, lambda _: HookFeed(door), session=door.statistics, shared=True, meter=door.meter)
         if not adapter.listens:
             return Source(adapter)
         statistics = SessionStatistics()

@@ -1,4 +1,7 @@
-"""`bridged status`: how every source is, as the stream tells it. Works whether or not a daemon runs."""
+"""`bridged status`: how every instance and source is, as they tell it and the stream does.
+
+Works from any host, and whether or not a daemon runs.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,24 @@ import argparse
 from datetime import UTC, datetime
 from typing import Any
 
-from bridge.adapter import BaseSettings, WebhookSettings
-from bridge.cli import configuration, output, status_alerts, tempo
-from bridge.cli.ages import age, span
-from bridge.cli.broker import ledger_names
+from bridge.cli import configuration, output, status_alerts
 from bridge.cli.exits import Exit
-from bridge.cli.intervals import Intervals
+from bridge.cli.fleet import gather, show, trouble
+from bridge.cli.fleet import rows as instance_rows
 from bridge.cli.loop import run as run_loop
+from bridge.cli.observed import observe, observe_or_say
 from bridge.cli.plain import json_line, plain
-from bridge.cli.problems import LATE_INTERVALS, LATE_SLACK_S, owned_since, problems
 from bridge.cli.visit import visiting
-from bridge.cli.vitals import session, told
-from bridge.core.hooks.settings import PREFIX
-from bridge.core.lease import Claim
-from bridge.core.subscription import first_seen
-from bridge.core.vitals import Tempo
+from bridge.core.config import STATUS_LISTEN
+from bridge.core.report import tempo
+from bridge.core.report.ages import age, span
+from bridge.core.report.fleet import merged, only
+from bridge.core.report.overview import NEVER
+from bridge.core.report.problems import owned_since
+from bridge.core.report.session import told
 from bridge.edge.config.loader import Config
-from bridge.edge.nats.jetstream import JetStream
-from bridge.edge.operator.overview import NEVER, Observer, Overview, cursor_times, refused_since
+from bridge.edge.embedded.files import EmbeddedNatsFailed
+from bridge.edge.nats.trouble import NatsUnreachable
 
 NEVER_TOLD = "unverified: nothing of it has ever arrived"
 
@@ -31,39 +34,53 @@ Json = dict[str, Any]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """`bridged status`."""
+    """`bridged status [--instance NAME]`."""
+    parser.add_argument("--instance", metavar="NAME", help="only this instance, and the sources it works for")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the state of every configured source. Raises ConfigErrors."""
+    """Print the state of every instance and source. Raises ConfigErrors."""
     return run_loop(_run, args, configuration.load(args, vendor_secrets=False))
 
 
 async def _run(args: argparse.Namespace, config: Config) -> int:
-    names = ledger_names(config.nats)
+    try:
+        return await _ask(args, config)
+    except (NatsUnreachable, EmbeddedNatsFailed):
+        if config.status.enabled:
+            page = f"http://{config.status.listen or STATUS_LISTEN}"
+            output.complain(plain(f"bridged: where a daemon runs, what it knows without NATS is at {page}"))
+        raise
+
+
+async def _ask(args: argparse.Namespace, config: Config) -> int:
     async with visiting(config) as connection:
-        observer = Observer(connection.client, names)
-        stream = await observer.stream()
-        views = [await observer.source(config.adapter(s).vendor, s.name) for s in config.sources]
-        claims = await observer.claims([one.name for one in config.sources])
-        told = []
-        if config.alerts:
-            js = JetStream(connection.client, prefix=names.api, deadline_s=5.0)
-            told = await status_alerts.alerts(config.alerts, js, names, datetime.now(UTC))
+        told = await gather(connection, args.instance)
+        if args.instance is not None and not (told.told or told.silent):
+            output.complain(plain(f"bridged: no instance {args.instance} answers. {told.note}".rstrip(" .")))
+            return Exit.UNAVAILABLE
+        theirs = only(told.told)
+        wanted = [one for one in config.sources if args.instance is None or one.name in theirs]
+        read = await (observe_or_say if told.told else observe)(connection, config, wanted)
         server = {"server": connection.server, "version": str(connection.info.get("version", ""))}
     now = datetime.now(UTC)
-    sources = [
-        describe(view, Intervals(config, settings), now, settings, claims.get(settings.name))
-        for view, settings in zip(views, config.sources, strict=True)
-    ]
+    sources = merged(told.told, read.sources(now))
+    if args.instance is not None:
+        sources = [source for source in sources if source["told_by"]]
+    instances, alerts = told.as_json(), read.alerts or told.alerts
     report = {
         "ok": not any(source["problems"] for source in sources)
-        and not any(channel["problem"] for alert in told for channel in alert["channels"]),
+        and not any(channel["problem"] for alert in alerts for channel in alert["channels"])
+        and not any(map(trouble, instances)),
         "nats": server,
-        "stream": {"name": names.stream, **stream},
+        "stream": read.stream or told.stream,
+        "instances": instances,
         "sources": sources,
-        "alerts": told,
+        "alerts": alerts,
     }
+    for note in (told.note, read.note):
+        if note:
+            output.complain(plain(f"bridged: {note}"))
     if args.json:
         output.say(json_line(report))
     else:
@@ -71,75 +88,12 @@ async def _run(args: argparse.Namespace, config: Config) -> int:
     return Exit.OK
 
 
-def describe(
-    view: Overview, intervals: Intervals, now: datetime, settings: BaseSettings, claim: Claim | None = None
-) -> Json:
-    """One source as JSON. `problems`: what somebody should look at, in words; none when all is well.
-
-    `subscriptions`: those configured. One is `verified` once anything of it was stored, `first` says when; `off` says
-    since when the vendor refuses it, and `reason` why. As the daemon's `claim` says: `session`, what the live session
-    measures; `quota`, what is left of it; and of each walk what is planned. `takes`: where webhooks are posted to.
-    """
-    planned = tempo.tempos(claim)
-    walks = [
-        _walk(name, view.walks.get(name, {}), intervals, now, planned.get(name))
-        for name in sorted(view.walks.keys() | planned.keys())
-    ]
-    measured = session(claim, now)
-    subscriptions = [_subscription(one.name, view) for one in getattr(settings, "subscription", ())]
-    return {
-        "name": view.name,
-        "vendor": view.vendor,
-        "condition": view.condition,
-        "since": view.since,
-        "reason": view.reason,
-        "half": view.half,
-        "failing_since": view.failing_since,
-        "again": view.again,
-        "problems": problems(view, walks, subscriptions, now, measured),
-        "takes": f"{PREFIX}{settings.name}" if isinstance(settings, WebhookSettings) else None,
-        "owner": view.owner or None,
-        "walks": walks,
-        "subscriptions": subscriptions,
-        "session": measured,
-        "quota": tempo.quota(claim),
-        "last_event": view.last_event,
-        "open_gaps": view.open_gaps,
-        "quarantined": view.quarantined,
-        "last_quarantine": view.last_quarantine,
-    }
-
-
-def _subscription(name: str, view: Overview) -> Json:
-    cursor = view.subscriptions.get(name, {})
-    first, off = first_seen(cursor), refused_since(cursor)
-    reason = str(cursor.get("reason") or "") if off else ""
-    return {"name": name, "verified": first is not None, "first": first, "off": off, "reason": reason}
-
-
-def _walk(name: str, cursor: Json, intervals: Intervals, now: datetime, told: Tempo | None) -> Json:
-    completed_ms, completed = cursor_times(cursor)
-    every_s = told.wish_s if told else intervals.of(name)
-    age_s = None if completed_ms is None else round(now.timestamp() - completed_ms / 1000, 3)
-    late = False
-    if age_s is not None and every_s is not None:
-        late = age_s > LATE_INTERVALS * max(every_s, told.every_s if told else 0.0) + LATE_SLACK_S
-    return {
-        "name": name,
-        "completed": completed,
-        "age_s": age_s,
-        "every_s": every_s,
-        "late": late,
-        **tempo.plan(told),
-    }
-
-
 def _show(report: Json, now: datetime) -> None:
     stream, nats = report["stream"], report["nats"]
-    output.say(
-        f"{stream['name']} at {nats['server']} (nats-server {plain(nats['version'])}): "
-        f"{stream['messages']} messages, {_bytes(stream['bytes'])}"
-    )
+    show(report["instances"], now)
+    if stream is not None:
+        size = f"{stream['messages']} messages, {_bytes(stream['bytes'])}"
+        output.say(plain(f"{stream['name']} at {nats['server']} (nats-server {nats['version']}): {size}"))
     for source in report["sources"]:
         mark = "!" if source["problems"] else " "
         output.say(plain(f"{mark} {source['name']} ({source['vendor']}): {_condition(source, now)}"))
@@ -156,6 +110,8 @@ def _condition(source: Json, now: datetime) -> str:
     if source["condition"] == NEVER:
         since = owned_since(source["owner"] or {})
         return f"{NEVER}, for {age(since, now)}" if since else NEVER
+    if not source["condition"]:
+        return f"{source['state'] or 'not known yet'}".replace("_", " ")
     if source["condition"] in ("lost", "blocked"):
         for_ = age(source["failing_since"] or source["since"], now)
         live = source["half"] == "live"
@@ -170,6 +126,7 @@ def _condition(source: Json, now: datetime) -> str:
 
 def _rows(source: Json, now: datetime) -> list[tuple[str, str]]:
     rows = [("PROBLEM", problem) for problem in source["problems"]]
+    rows += instance_rows(source, now)
     if source["takes"]:
         rows.append(("takes", f"webhooks at {source['takes']}, by every instance that runs"))
     rows += [("walk", f"{walk['name']}: {tempo.told(walk, source['quota'], now)}") for walk in source["walks"]]
@@ -182,7 +139,7 @@ def _rows(source: Json, now: datetime) -> list[tuple[str, str]]:
     if measured := source["session"]:
         rows.append(("session", told(measured, now)))
     if last := source["last_event"]:
-        rows.append(("last event", f"{age(last['observed'], now)} ago: {last['subject']}"))
+        rows.append(("last event", f"{age(last['observed'], now)} ago: {_event(last)}"))
     if source["quarantined"]:
         last = source["last_quarantine"] or {}
         rows.append(
@@ -194,6 +151,11 @@ def _rows(source: Json, now: datetime) -> list[tuple[str, str]]:
         since = f", for {span(now.timestamp() - since_ms / 1000)}" if isinstance(since_ms, int) else ""
         rows.append(("owner", f"{owner.get('instance')}, build {owner.get('build')}{since}"))
     return rows
+
+
+def _event(last: Json) -> str:
+    # An instance tells nobody's ids.
+    return str(last["subject"]) if "subject" in last else f"{last.get('entity')} {last.get('change')}"
 
 
 def _bytes(size: int) -> str:

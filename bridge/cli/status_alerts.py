@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from bridge.cli.ages import age
 from bridge.core.alerts.settings import AlertSettings, channel_names
+from bridge.core.report.ages import age
 from bridge.edge.ledger.shape import LedgerNames
 from bridge.edge.nats.jetstream import JetStream
 from bridge.edge.operator.couriers import Backlog, backlogs

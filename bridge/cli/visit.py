@@ -42,8 +42,9 @@ async def visiting(config: Config, masker: Masker | None = None) -> AsyncIterato
         if not config.nats.embedded:
             raise
         raise EmbeddedNatsFailed(
-            f"the embedded NATS server of {config.daemon.state_dir} is not running ({', '.join(options.urls)}): "
-            "it runs while `bridged run` does; start that with this configuration, then ask again"
+            f"the embedded NATS server of {config.daemon.state_dir} is not running, or does not answer "
+            f"({', '.join(options.urls)}): it runs while `bridged run` does; see its log, or start that with this "
+            "configuration"
         ) from error
 
 

@@ -37,6 +37,12 @@ class Budget:
         self._blocks = Blocks(limit, 1)
         self.learn(limit)
 
+    def configure(self, limit: Limit) -> None:
+        """Replace the limit by another of ours, burst and reserve and all. What was spent, and a pause, stays."""
+        self._burst_asked = limit.burst
+        self._reserve = limit.reserve
+        self.learn(limit)
+
     def learn(self, limit: Limit) -> None:
         """Replace the limit by one the vendor named; the reserve stays, as far as it leaves anything."""
         if self._reserve:

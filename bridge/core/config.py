@@ -153,6 +153,10 @@ class IngressSettings:
     )
 
 
+STATUS_LISTEN = "127.0.0.1:8790"
+"""Where `[status]` listens unless it says otherwise."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class StatusSettings:
     """`[status]`: the page for people, health and metrics, over HTTP."""
@@ -172,6 +176,6 @@ class StatusSettings:
 class TracingSettings:
     """`[tracing]`: spans to an OpenTelemetry collector, by OTLP over HTTP. Needs the extra `tracing`."""
 
-    endpoint: str = option(doc="where spans are sent, such as http://127.0.0.1:4318/v1/traces")
+    endpoint: str = option(doc="where spans are sent, such as https://host/v1/traces; http on this machine only")
     token: Secret | None = option(None, doc="bearer token for the collector")
-    ratio: float = option(1.0, doc="share of traces that are sampled, 0 to 1", at_least=0)
+    ratio: float = option(1.0, doc="share of traces that are recorded, 0 to 1; decided by the trace id", at_least=0)

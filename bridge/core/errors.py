@@ -10,7 +10,9 @@ from bridge.core.budget import Limit
 
 
 class BridgeError(Exception):
-    """A condition the bridge knows how to live with."""
+    """A condition the bridge knows how to live with. `ending`: see `bridge/core/ending.py`; None: nobody has said."""
+
+    ending: str | None = None
 
 
 class Retry(BridgeError):

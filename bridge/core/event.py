@@ -60,6 +60,8 @@ class Event:
     size: int
     """Bytes on the wire that count against the server's `max_payload`."""
     lane: Lane = MAIN
+    traceparent: str | None = None
+    """As the draft had it; in the headers, or the payload, it stands as plain text."""
 
     @property
     def subject(self) -> str:
@@ -178,6 +180,7 @@ def seal(draft: Draft, encode: Encode, limit: int, *, structured: bool = False) 
         payload=payload,
         size=overhead + len(payload),
         lane=draft.lane,
+        traceparent=draft.traceparent,
     )
 
 
@@ -229,7 +232,8 @@ def _headers(draft: Draft, identity: str) -> dict[str, str]:
         headers["ce-dataschema"] = percent_encode(draft.dataschema)
     if draft.traceparent is not None:
         # Not `traceparent`: a server that traces messages would take that for a request to do so.
-        headers["ce-traceparent"] = draft.traceparent
+        # What stands there is text and nothing else, whatever the engine knows of it besides.
+        headers["ce-traceparent"] = str(draft.traceparent)
     if draft.change == "deleted":
         headers["KV-Operation"] = "DEL"
     return headers

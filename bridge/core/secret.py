@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,6 +12,8 @@ MASK = "[secret]"
 
 # Spelled the same in plain text, URLs, JSON, HTML and Python: most tokens are made of nothing else.
 _UNRESERVED = re.compile(r"[A-Za-z0-9._-]+")
+# As the standard library's `html` escapes; that module holds a table of all names there are, half a megabyte.
+_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#x27;"}
 
 LONGEST_MIXED = 2048
 """Characters. In a longer secret only whole spellings are looked for: a pattern for any mixture takes seconds."""
@@ -98,6 +99,16 @@ class Masker:
         self._each: list[bytes] = []
         self._learned_blocks: set[int] = set()
         self._longest_first: list[tuple[str, _Disguises]] = []
+        self._arrange()
+
+    def renew(self, secrets: Iterable[Secret]) -> None:
+        """These are given from now on, in place of those that were: of them, as of tokens, the newest stay masked."""
+        former = self._given
+        self._given = {value: _disguises(value) for value in map(Secret.bare, secrets) if _maskable(value)}
+        self._in_json = {spelled for value in self._given for spelled in _json_spellings(value)}
+        for value in former:
+            if value not in self._given:
+                self.add(Secret(value))
         self._arrange()
 
     def add(self, secret: Secret) -> None:
@@ -223,7 +234,7 @@ def _spellings(char: str) -> str:
     hexed = "".join(f"%{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))
     escaped = json.dumps(char)[1:-1]
     ways = [re.escape(char), f"(?i:{hexed})", f"(?i:{re.escape(escaped)})"]
-    ways += map(re.escape, (repr(char)[1:-1], html.escape(char)))
+    ways += map(re.escape, (repr(char)[1:-1], _HTML.get(char, char)))
     if char == " ":
         ways.append(r"\+")
     if char in "/'":  # JSON may escape the one; Python escapes the other in a text that holds both quotes

@@ -1,8 +1,8 @@
 """W3C trace context, version 00: the text that names a trace and the step in it. Pure: randomness is handed in.
 
 https://www.w3.org/TR/trace-context/#traceparent-header and, for `ce-traceparent`, the CloudEvents extension
-"Distributed Tracing". The bridge makes no spans of its own: it begins a trace where the vendor sent none, and passes
-on unchanged what it was sent.
+"Distributed Tracing". It begins a trace where the vendor sent none, and passes on unchanged what it was sent; what
+spans there are of it, where somebody wants them, `bridge/core/span.py` says.
 """
 
 from __future__ import annotations

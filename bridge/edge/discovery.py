@@ -59,11 +59,33 @@ class Catalogue:
             hint = f'did you mean "{near[0]}"?' if near else f"known adapters: {', '.join(self.names()) or 'none'}"
             raise UnknownAdapter(f"there is no such adapter; {hint}")
         file, foreign = self._files[name]
+        stamp = _stamp(file)
         try:
             module = _import_file(file) if foreign else importlib.import_module(f"adapters.{name}")
         except Exception as error:
             raise BrokenAdapter(f"{file} cannot be loaded: {type(error).__name__}: {error}") from error
+        _stamps.setdefault(file, stamp)
         return _class_of(module, file)
+
+
+def outdated(loaded: Iterable[str]) -> list[str]:
+    """The files of these adapters, by name, that are not as they were when they were loaded: only a new process loads
+    them anew.
+    """
+    names = set(loaded)
+    return [f"the adapter in {file}" for file, was in _stamps.items() if file.stem in names and _stamp(file) != was]
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+_stamps: dict[Path, tuple[int, int] | None] = {}
+"""Of each file that was loaded: when it was changed, and its size."""
 
 
 def summary(adapter: AdapterClass) -> str:

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Self
-from urllib.parse import urlencode
+import ssl
+from typing import TYPE_CHECKING, Self
 
-import aiohttp
 import anyio
 
-from bridge.core.errors import Malformed, Refused, Retry
+from bridge.core.errors import Refused, Retry
 from bridge.core.facts import Request, Response
-from bridge.core.url import host_of, place, problem
-from bridge.edge.codec import decode, encode
-from bridge.edge.http_failure import explain
-from bridge.edge.outgoing import header_problem, revealed, tls
+from bridge.core.url import place, problem
+from bridge.edge.outgoing import header_problem, tls
 
-CHUNK = 65_536
-"""Bytes taken from the network at a time: how far a body can go beyond its bound before we stop reading."""
+if TYPE_CHECKING:
+    import aiohttp
 
 
 class HttpClient:
@@ -39,30 +36,18 @@ class HttpClient:
         self._ca_file = ca_file
         self._connections = connections
         self._allow_plain_http = allow_plain_http
+        self._entered = False
         self._session: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(
-            ssl=tls(self._ca_file),
-            limit=self._connections,
-            # Less than servers keep theirs, or we would write into a connection that is being closed.
-            keepalive_timeout=4.0,
-            ttl_dns_cache=30,
-        )
-        self._session = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            # The one deadline is ours, over the whole exchange.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-            headers={
-                "User-Agent": self._agent,
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-            },
-        )
+        if self._ca_file is not None:
+            self._tls = tls(self._ca_file)
+        self._entered = True
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._entered = False
         session, self._session = self._session, None
         if session is not None:
             with anyio.move_on_after(5, shield=True):
@@ -75,85 +60,25 @@ class HttpClient:
         kept an answer from arriving (connection, TLS, time-out, redirect, a body above the bound), and Refused for
         what must not or cannot be sent: to no URL, by plain HTTP to another machine, a header value that is none.
         """
-        if self._session is None:
+        if not self._entered:
             raise RuntimeError("HttpClient is used outside its context")
         where = f"{request.method} {place(request.url)}"
         refused = problem(request.url, allow_plain=self._allow_plain_http) or header_problem(request.headers)
         if refused:
             raise Refused(f"{where}: {refused}")
-        outcome = await self._attempt(self._session, request, timeout_s, max_bytes)
+        # Who waits for webhooks alone, or is about to tell that it is ready, does not wait for aiohttp.
+        from bridge.edge.http_exchange import attempt, open_session
+
+        if self._session is None:
+            self._session = open_session(connections=self._connections, agent=self._agent)
+        context = self._secure() if request.url[:6].lower() == "https:" else None
+        outcome = await attempt(self._session, request, context, timeout_s, max_bytes)
         if isinstance(outcome, str):
             raise Retry(f"{where}: {outcome}")
         return outcome
 
-    async def _attempt(
-        self, session: aiohttp.ClientSession, request: Request, timeout_s: float, max_bytes: int
-    ) -> Response | str:
-        """The answer, or why there is none.
-
-        Returned, not raised: aiohttp's exceptions, and this frame, hold the headers with the secrets revealed, and
-        must not hang on an error that somebody prints with all its causes and variables.
-        """
-        try:
-            with anyio.fail_after(timeout_s):
-                return await _exchange(session, request, max_bytes)
-        except TimeoutError:
-            return f"no complete answer within {timeout_s:g} s; if that is usual, raise `request_timeout_s`"
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            return explain(error, host_of(request.url))
-
-
-async def _exchange(session: aiohttp.ClientSession, request: Request, max_bytes: int) -> Response | str:
-    headers = {name: revealed(value) for name, value in request.headers.items()}
-    body = None
-    if request.form is not None:
-        body = urlencode(revealed(request.form)).encode("ascii")
-        headers.setdefault("Content-Type", "application/x-www-form-urlencoded")
-    elif request.body is not None:
-        body = request.body
-    elif request.json is not None:
-        body = encode(revealed(request.json))
-        headers.setdefault("Content-Type", "application/json")
-    async with session.request(
-        request.method, request.url, headers=headers, data=body, allow_redirects=False
-    ) as answer:
-        status = answer.status
-        if 300 <= status <= 399 and status != 304 and not request.redirects:
-            target = host_of(answer.headers.get("Location", "")) or "another path of the same host"
-            answer.close()
-            return (
-                f"answered with a redirect (HTTP status {status}) to {target}, which is not followed; "
-                "if the vendor has moved, configure the new URL"
-            )
-        data = b"" if request.status_only else await _read(answer, max_bytes)
-        if request.status_only and answer.content_length != 0:
-            answer.close()
-        if data is None:
-            return (
-                f"the answer is longer than {max_bytes} bytes and was given up; ask for smaller pages, "
-                "or raise `max_body_mb`"
-            )
-        found: dict[str, str] = {}
-        for name, value in answer.headers.items():
-            name = name.lower()
-            # Cookies hold commas, in their dates: each stands on a line of its own.
-            joint = "\n" if name == "set-cookie" else ", "
-            found[name] = f"{found[name]}{joint}{value}" if name in found else value
-    try:
-        return Response(status, found, data, decode(data))
-    except Malformed as error:
-        return Response(status, found, data, None, str(error))
-
-
-async def _read(answer: aiohttp.ClientResponse, max_bytes: int) -> bytes | None:
-    """The body; None when it is too long. `Content-Length` is not believed; what counts is the size once unpacked."""
-    size = 0
-    chunks: list[bytes] = []
-    async for chunk in answer.content.iter_chunked(CHUNK):
-        size += len(chunk)
-        if size > max_bytes:
-            # Closed, not released: nobody should read the rest to make the connection fit for another request.
-            answer.close()
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks)
+    def _secure(self) -> ssl.SSLContext:
+        # Nobody needs authorities, nor their memory, who speaks to this machine alone.
+        if self._tls is None:
+            self._tls = tls(self._ca_file)
+        return self._tls

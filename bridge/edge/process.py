@@ -100,6 +100,11 @@ def trace() -> str:
 _random: list[bytes] = []
 
 
+def wall_ns() -> int:
+    """Nanoseconds since the Unix epoch."""
+    return time.time_ns()
+
+
 def wall() -> int:
     """Milliseconds since the Unix epoch."""
     return time.time_ns() // 1_000_000

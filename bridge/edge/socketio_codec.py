@@ -9,7 +9,6 @@ replaced in a subclass; the class that the whole process shares stays as it is.
 from __future__ import annotations
 
 import re
-import sys
 from base64 import b64encode
 from typing import Any
 
@@ -17,16 +16,11 @@ from bridge.core.errors import Malformed
 from bridge.core.record import Json
 from bridge.core.wire.packets import Packet
 from bridge.edge import codec
+from bridge.edge.sparing import module_alone
 
-_UNUSED = [name for name in ("requests", "websocket") if name not in sys.modules]
-# Its client, which holds no session of ours, would load these where they are installed, at a fifth of the time that the
-# daemon takes to start. It goes without where they are missing.
-sys.modules.update(dict.fromkeys(_UNUSED))  # type: ignore[arg-type]
-try:
-    from socketio import packet as foreign  # type: ignore[import-untyped]
-finally:
-    for _name in _UNUSED:
-        del sys.modules[_name]
+# Without its client and server, which hold no session of ours, and all they would load: a megabyte, and some time of
+# the start. The codec itself is one file.
+foreign: Any = module_alone("socketio.packet", "engineio")
 
 MOST_ATTACHMENTS = 64
 """A packet that announces more is not waited for: senders of that many would use one attachment."""

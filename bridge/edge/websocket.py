@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any, cast
@@ -23,6 +24,7 @@ from websockets.exceptions import (
 from websockets.http11 import Response
 from websockets.typing import Subprotocol
 
+from bridge.core.ending import Ending, marked
 from bridge.core.errors import Malformed, Refused, Retry
 from bridge.core.record import Json
 from bridge.core.session import Upgrade
@@ -53,8 +55,8 @@ class WebSockets:
     """
 
     def __init__(self, *, ca_file: str | None = None, allow_plain: bool = False, agent: str = "bridged") -> None:
-        # Each context costs 0.8 MB and 19 ms; one that is shared costs that once.
-        self._tls = tls(ca_file)
+        self._ca_file = ca_file
+        self._tls = None if ca_file is None else tls(ca_file)
         self._allow_plain = allow_plain
         self._agent = agent
 
@@ -76,7 +78,7 @@ class WebSockets:
             raise Refused(f"{where}: {refused}")
         outcome = await self._attempt(session)
         if isinstance(outcome, str):
-            raise Retry(f"{where}: {outcome}")
+            raise marked(Retry(f"{where}: {outcome}"), Ending.UNREACHABLE)
         if isinstance(outcome, UpgradeRefused):
             raise outcome
         socket = WebSocket(outcome)
@@ -117,6 +119,12 @@ class WebSockets:
                     failed.drop()
         return wire
 
+    def _secure(self) -> ssl.SSLContext:
+        # Nobody needs authorities, nor their memory, who speaks to this machine alone.
+        if self._tls is None:
+            self._tls = tls(self._ca_file)
+        return self._tls
+
     async def _open(self, session: Upgrade, made: list[Wire]) -> Wire:
         def make(*args: Any, **options: Any) -> Wire:
             made.append(Wire(*args, **options))
@@ -124,9 +132,9 @@ class WebSockets:
 
         contexts: dict[str, Any] = {}
         if _scheme(session.url) == "wss":
-            contexts["ssl"] = self._tls
+            contexts["ssl"] = self._secure()
         if session.proxy is not None and _scheme(session.proxy) == "https":
-            contexts["proxy_ssl"] = self._tls
+            contexts["proxy_ssl"] = self._secure()
         wire = await Connect(
             session.url,
             subprotocols=None if session.subprotocol is None else [Subprotocol(session.subprotocol)],

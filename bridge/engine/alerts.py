@@ -13,10 +13,12 @@ from bridge.core.alerts.decision import Machine
 from bridge.core.backoff import Backoff
 from bridge.core.errors import Away, Unfit
 from bridge.core.lease import LeaseLost
+from bridge.core.span import Origin
 from bridge.engine.alert_ports import Channel, Post, Trails
 from bridge.engine.courier import Courier, CourierStatus
 from bridge.engine.decider import Decider
 from bridge.engine.groups import task_group
+from bridge.engine.pulse import OPEN_S, STORE_S
 from bridge.engine.source import World
 from bridge.engine.tenancy import Lease, LeasedBook
 
@@ -24,6 +26,9 @@ NAME = "alerts"
 """The lease's, the owner record's and the cursor's. No source may be called so beside alerts."""
 PROVEN_S = 600.0
 """Alerts that have run for this long start their back-off over, in seconds."""
+
+UNFIT_S = 60.0
+"""How long until alerts that came while others ran, and that the server lacks something for, are tried again."""
 
 log = structlog.get_logger()
 
@@ -46,10 +51,21 @@ class Alerts:
     def __init__(self, alarms: Sequence[Alarm], trails: Trails, post: Post, world: World) -> None:
         self._post = post
         self._world = world
+        self._beat = world.pulse.of(NAME)
+        self._tracer = None if world.tracing is None else world.tracing.of(Origin(own.VENDOR, NAME))
         alone = [alarm.machine.name for alarm in alarms if alarm.alone]
-        self._decider = Decider([alarm.machine for alarm in alarms], trails, world, alone=alone)
+        self._decider = Decider([alarm.machine for alarm in alarms], trails, world, self._tracer, alone=alone)
         self._couriers = [
-            Courier(alarm.machine.name, channel, post, wall=world.wall, roll=world.roll, masker=world.masker)
+            Courier(
+                alarm.machine.name,
+                channel,
+                post,
+                wall=world.wall,
+                roll=world.roll,
+                masker=world.masker,
+                beat=self._beat,
+                tracer=self._tracer,
+            )
             for alarm in alarms
             for channel in alarm.channels
         ]
@@ -84,6 +100,18 @@ class Alerts:
                 log.exception("alerts.bug", restart_in_s=round(pause, 1), advice="please report this")
                 await anyio.sleep(pause)
 
+    async def run_beside(self) -> None:
+        """The same for those that came while others ran: what only an operator can change is said, and ends nobody."""
+        said = ""
+        while True:
+            try:
+                await self.run()
+            except Unfit as error:
+                if str(error) != said:
+                    said = str(error)
+                    log.error("alerts.unfit", reason=said, again_every_s=UNFIT_S)  # noqa: TRY400 - no bug: a trace says nothing
+                await anyio.sleep(UNFIT_S)
+
     async def _run(self) -> None:
         while True:
             try:
@@ -110,7 +138,8 @@ class Alerts:
         while True:
             try:
                 lease.check()
-                await self._prepare()
+                with self._beat.busy("preparing its channels", STORE_S):
+                    await self._prepare()
                 break
             except LeaseLost:
                 raise
@@ -135,9 +164,10 @@ class Alerts:
         while True:
             try:
                 lease.check()
-                book = await self._world.ledger.open(own.VENDOR, NAME, owner)
+                with self._beat.busy("reading what the stream knows", OPEN_S):
+                    book = await self._world.ledger.open(own.VENDOR, NAME, owner)
                 self._backoff.reset()
-                await self._decider.run(LeasedBook(book, lease))
+                await self._decider.run(LeasedBook(book, lease, beat=self._beat, tracer=self._tracer))
             except LeaseLost:
                 raise
             except Away as error:

@@ -34,6 +34,7 @@ class Clerk:
             found = await self._book.stored(unsure)
             self._once.add(found)
             known |= found
+        self._counts.duplicates += len(known)
         return known
 
     async def news(self, notes: Sequence[Note]) -> list[tuple[Note, Event]]:
@@ -41,6 +42,7 @@ class Clerk:
         news: list[tuple[Note, str]] = []
         for note in notes:
             if note.record.occurred and note.key in self._once:
+                self._counts.duplicates += 1
                 continue
             head = self._heads.get(note.key)
             live = note.via == "live"

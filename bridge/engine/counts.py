@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
 
 from bridge.core.event import Event
+from bridge.engine.recent import MINUTES, Tape
 
 log = structlog.get_logger()
 
@@ -15,22 +17,40 @@ log = structlog.get_logger()
 class Counts:
     """Since the source was started. `unchanged` records were no news; `refused` and `unknown` are writes.
 
-    `held` records may have been older than what is known, and are read again.
+    `duplicates`: of what occurs once, records of something that was stored already. `held` records may have been older
+    than what is known, and are read again. `gaps`: intervals that were announced, for which changes may have been
+    missed, `gap_s` seconds long together, as far as they have ended. `tape`: told of every event that is stored; None:
+    nobody is.
     """
 
     stored: int = 0
     unchanged: int = 0
+    duplicates: int = 0
     quarantined: int = 0
     refused: int = 0
     unknown: int = 0
     batches: int = 0
     held: int = 0
+    gaps: int = 0
+    gap_s: float = 0.0
     by_change: dict[str, int] = field(default_factory=dict)
+    tape: Tape | None = None
 
-    def store(self, event: Event) -> None:
-        """An event lies in the stream."""
+    def store(self, event: Event, seq: int | None = None) -> None:
+        """An event lies in the stream, at `seq` if that is known."""
         self.stored += 1
         self.by_change[event.change] = self.by_change.get(event.change, 0) + 1
+        if self.tape is not None:
+            self.tape.store(event, seq)
+
+    @property
+    def last_minute(self) -> int:
+        """Events stored in the last whole minute."""
+        return self.rate()[-2]
+
+    def rate(self) -> Sequence[int]:
+        """See `Tape.rate`."""
+        return (0,) * MINUTES if self.tape is None else self.tape.rate()
 
     def quarantine(self, event: Event) -> None:
         """A record was set aside. Logged for the first, the second, the fourth, …: a flood must not be one of lines."""

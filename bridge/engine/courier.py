@@ -17,6 +17,8 @@ from bridge.core.event import timestamp
 from bridge.core.secret import Masker
 from bridge.engine.alert_ports import Channel, Deliveries, Delivery, Post
 from bridge.engine.ports import Wall
+from bridge.engine.pulse import SILENT, SLACK_S, Beat
+from bridge.engine.tracing import Tracer
 
 SEND_S = 15.0
 """How long a channel may take for one alert."""
@@ -36,13 +38,15 @@ log = structlog.get_logger()
 class CourierStatus:
     """How one channel is. `failing_since_ms`: since when nothing gets through, milliseconds since the Unix epoch.
 
-    `told`: how many alerts it has taken; `failures`: how many attempts in a row it has not; `reason`: why.
+    `told`: how many alerts it has taken; `failures`: how many attempts in a row it has not, `failed`: how many in all;
+    `reason`: why.
     """
 
     alert: str
     channel: str
     told: int = 0
     failures: int = 0
+    failed: int = 0
     failing_since_ms: int | None = None
     reason: str = ""
     refused: bool = False
@@ -59,11 +63,22 @@ class Courier:
     """Of one channel. `run` never returns; it is cancelled. An attempt that was begun then still comes to its end."""
 
     def __init__(
-        self, alert: str, channel: Channel, post: Post, *, wall: Wall, roll: Callable[[], float], masker: Masker
+        self,
+        alert: str,
+        channel: Channel,
+        post: Post,
+        *,
+        wall: Wall,
+        roll: Callable[[], float],
+        masker: Masker,
+        beat: Beat = SILENT,
+        tracer: Tracer | None = None,
     ) -> None:
         self._alert = alert
         self._channel = channel
         self._post = post
+        self._beat = beat
+        self._tracer = tracer
         self._wall = wall
         self._roll = roll
         self._masker = masker
@@ -84,7 +99,8 @@ class Courier:
 
     async def _work(self, deliveries: Deliveries) -> None:
         while True:
-            delivery = await deliveries.next(wait_s=IDLE_S)
+            with self._beat.busy(f"asking what to tell {self._channel.name}", IDLE_S + SLACK_S):
+                delivery = await deliveries.next(wait_s=IDLE_S)
             self._backoff.reset()
             if delivery is not None:
                 # Whoever is told to stop finishes this one first: it would be told a second time.
@@ -107,7 +123,19 @@ class Courier:
     async def _send(self, delivery: Delivery) -> bool:
         async with anyio.create_task_group() as group:
             group.start_soon(_progress, delivery)
+            begun_ns = 0 if self._tracer is None else self._tracer.now_ns
             failure = await self._attempt(delivery.alert)
+            if self._tracer is not None:
+                error = "" if failure is None else "refused" if failure.refused else "undelivered"
+                self._tracer.alerted(
+                    self._alert,
+                    self._channel.name,
+                    delivery.alert.id,
+                    delivery.tries,
+                    delivery.alert.traceparent,
+                    begun_ns=begun_ns,
+                    error=error,
+                )
             group.cancel_scope.cancel()
         if failure is None:
             return True
@@ -118,7 +146,8 @@ class Courier:
 
     async def _attempt(self, alert: Alert) -> _Failure | None:
         try:
-            with anyio.fail_after(SEND_S + GRACE_S):
+            telling = self._beat.busy(f"telling {self._channel.name}", SEND_S + GRACE_S + SLACK_S)
+            with telling, anyio.fail_after(SEND_S + GRACE_S):
                 await self._channel.send(alert, timeout_s=SEND_S)
         except Retry as error:
             return _Failure(str(error), after=error.after)
@@ -137,6 +166,7 @@ class Courier:
         status, now_ms = self.status, self._wall()
         news = not status.failures or (reason, refused) != (status.reason, status.refused)
         status.failures += 1
+        status.failed += 1
         status.reason, status.refused = reason, refused
         if status.failing_since_ms is None:
             status.failing_since_ms = now_ms

@@ -26,8 +26,10 @@ from bridge.core.event import Event
 from bridge.core.record import Key
 from bridge.engine.alert_ports import Passing, Trail, Trails
 from bridge.engine.ports import BatchStale, Book, Cursor, Stored
+from bridge.engine.pulse import SLACK_S
 from bridge.engine.scribe import OWN_MAPPING, Scribe
 from bridge.engine.source import World
+from bridge.engine.tracing import Tracer
 
 WALK = "decisions"
 """The cursor's name; its value are the notes."""
@@ -92,15 +94,23 @@ class Decider:
     """One per process. `run` is called anew with each opened book."""
 
     def __init__(
-        self, machines: Sequence[Machine], trails: Trails, world: World, *, alone: Collection[str] = ()
+        self,
+        machines: Sequence[Machine],
+        trails: Trails,
+        world: World,
+        tracer: Tracer | None = None,
+        *,
+        alone: Collection[str] = (),
     ) -> None:
         """`alone`: rules of which every decision of the kind `event` follows from that event alone."""
+        self._tracer = tracer
         self._alone = frozenset(alone)
         self._machines = {machine.name: machine for machine in machines}
         self._subjects = sorted({subject for machine in machines for subject in machine.subjects})
         self._routes = Routes({machine.name: machine.subjects for machine in machines})
         self._trails = trails
         self._world = world
+        self._beat = world.pulse.of("alerts")
         self.begun = False
         """Whether it has: what is stored from now on is told."""
         self._complained: set[tuple[str, str]] = set()
@@ -129,7 +139,9 @@ class Decider:
                 self._look_behind(trail, desk)
                 await self._write(desk)
                 seen = 0
-                for passing in await trail.take(wait_s=self._wait_s(desk)):
+                with self._beat.busy("reading the stream", (wait_s := self._wait_s(desk)) + SLACK_S):
+                    passed = await trail.take(wait_s=wait_s)
+                for passing in passed:
                     self._see(passing, desk)
                     seen += BREATH_EACH + len(passing.payload)
                     if desk.full:
@@ -200,7 +212,10 @@ class Decider:
     def _put(self, desk: _Desk, told: Sequence[Decision]) -> None:
         for decision in told:
             scribe = self._scribe(decision.alert)
-            note = scribe.own(ENTITY, "occurred", decision.id, decision.data(), decision.traceparent)
+            traceparent = decision.traceparent
+            if self._tracer is not None:
+                traceparent = self._tracer.adopt(traceparent)
+            note = scribe.own(ENTITY, "occurred", decision.id, decision.data(), traceparent)
             event = scribe.seal(note, "occurred", None, None)[1]
             loose = decision.kind == "event" and decision.alert in self._alone
             (desk.loose if loose else desk.bound)[event.key] = event
@@ -295,5 +310,5 @@ class Decider:
             wall=world.wall,
             masker=world.masker,
             structured=world.structured,
-            trace=world.trace,
+            trace=world.trace if self._tracer is None else self._tracer.notice,
         )

@@ -11,8 +11,10 @@ import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
 from bridge.core.backoff import Backoff
+from bridge.core.ending import Ending, marked
 from bridge.core.errors import BridgeError, Refused, Retry, Unauthorized
 from bridge.core.facts import Token
+from bridge.core.meter import Meter
 from bridge.engine.groups import task_group
 from bridge.engine.keeper import TokenKeeper
 from bridge.engine.ports import Feed, Offer
@@ -96,8 +98,14 @@ class Handover:
     """
 
     def __init__(
-        self, open: Callable[[Token], Feed], keeper: TokenKeeper, *, roll: Callable[[], float] = random.random
+        self,
+        open: Callable[[Token], Feed],
+        keeper: TokenKeeper,
+        *,
+        roll: Callable[[], float] = random.random,
+        meter: Meter | None = None,
     ) -> None:
+        self._meter = Meter() if meter is None else meter
         self._open = open
         self._keeper = keeper
         self._backoff = Backoff(roll, first=TRY_FIRST_S, longest=TRY_LONGEST_S)
@@ -147,6 +155,7 @@ class Handover:
                 serving.scope.cancel()
                 serving, self.token = successor, token
                 self.handovers += 1
+                self._meter.ended(Ending.HANDOVER)
                 self._backoff.reset()
 
     async def _next_token(self) -> Token:
@@ -174,7 +183,8 @@ class Handover:
         await self._until(session.decided, anyio.current_time() + OPEN_S)
         if not session.decided():
             session.scope.cancel()
-            session.error = Retry(f"the live session was not subscribed within {OPEN_S:g} s")
+            error = Retry(f"the live session was not subscribed within {OPEN_S:g} s")
+            session.error = marked(error, Ending.UNANSWERED)
 
     def _check(self, session: _Session) -> None:
         self.token = session.token

@@ -21,8 +21,10 @@ async def announce_gap(sequencer: Sequencer, gap: Gap) -> None:
             "gap", source=sequencer.source, feed=gap.feed, reason=gap.reason, since=timestamp(gap.from_ms), **ends
         )
         await sequencer.announce("gap", "opened", gap.id, Gap(gap.feed, gap.reason, gap.from_ms).data())
+        sequencer.counts.gaps += 1
     if gap.to_ms is not None and published != "closed":
         await sequencer.announce("gap", "closed", gap.id, gap.data())
+        sequencer.counts.gap_s += max(0, gap.to_ms - gap.from_ms) / 1000
 
 
 async def announce_doubt(sequencer: Sequencer, memory: Memory, now_ms: int) -> None:

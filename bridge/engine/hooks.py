@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 
 import anyio
 import structlog
@@ -17,12 +16,16 @@ from bridge.core.hooks.keys import VerifyEd25519
 from bridge.core.hooks.refusal import Unsupported, Unverified
 from bridge.core.hooks.settings import PREFIX
 from bridge.core.hooks.verification import Shown
-from bridge.engine.deliveries import Frames, frames, trace_of
+from bridge.core.meter import Meter
+from bridge.engine.deliveries import Frames, frames
+from bridge.engine.hold import Hold
 from bridge.engine.ports import Incoming, Offer, Reply, Wall
 from bridge.engine.vigil import SessionStatistics
 
 GRACE_S = 1.0
 """A source that was opened anew within so long is waited for: a hiccup of NATS costs nobody an attempt."""
+BEGIN_S = 5.0
+"""And one that has not run yet in this process, from the first delivery on: it begins together with the door."""
 AGAIN_S = 5
 """When a sender is asked to try again while NATS is away, in seconds."""
 SOON_S = 1
@@ -59,12 +62,41 @@ class Hooks:
         self._patience_s = answer_timeout_s
         self._ed25519 = ed25519
         self._doors: dict[str, Door] = {}
+        self.strays = 0
+        """Requests for which there was no door."""
 
     def door(self, name: str, session: HookSession) -> Door:
-        """The door of a source, which is closed until its runner opens it."""
+        """The door of a source, which is closed until its runner opens it.
+
+        One that stands already is closed and told the new session: what comes from now on must prove itself by that,
+        and waits a moment for the next runner.
+        """
         ed25519 = self._ed25519() if session.proof.key_pairs and self._ed25519 else None
-        self._doors[name] = Door(name, session, self._wall, self._patience_s, ed25519)
+        if name in self._doors:
+            self._doors[name].turn(session, ed25519)
+        else:
+            self._doors[name] = Door(name, session, self._wall, self._patience_s, ed25519)
         return self._doors[name]
+
+    def remove(self, name: str) -> Door:
+        """From now on there is no such door; what it has taken in may still be stored: see `Door.emptied`."""
+        return self._doors.pop(name)
+
+    def set_patience(self, seconds: float) -> None:
+        """How long deliveries wait to be stored, from the next one on."""
+        self._patience_s = seconds
+        for door in self._doors.values():
+            door.set_patience(seconds)
+
+    async def stop(self) -> None:
+        """Take in nothing more, for good: senders are told to try again. Returns when what was taken in is stored.
+
+        Deadlines are the caller's.
+        """
+        for door in self._doors.values():
+            door.stopping = True
+        for door in self._doors.values():
+            await door.emptied()
 
     @property
     def doors(self) -> Mapping[str, Door]:
@@ -74,8 +106,14 @@ class Hooks:
     def limit(self, method: str, path: str) -> int | Reply:
         """See `Answer.limit`."""
         door = self._find(path)
-        limit = door.limit(method) if isinstance(door, Door) else door
-        return min(limit, self._room()) if isinstance(limit, int) else limit
+        if isinstance(door, Reply):
+            self.strays += 1
+            return door
+        limit = door.limit(method)
+        if isinstance(limit, Reply):
+            door.meter.replied(limit.status)
+            return limit
+        return min(limit, self._room())
 
     async def __call__(self, request: Incoming) -> Reply:
         """See `Answer`."""
@@ -85,6 +123,12 @@ class Hooks:
         limit = self.limit(request.method, request.path)
         if isinstance(limit, Reply):
             return limit
+        begun = anyio.current_time()
+        reply = await self._reply(door, request, limit)
+        door.meter.replied(reply.status, anyio.current_time() - begun)
+        return reply
+
+    async def _reply(self, door: Door, request: Incoming, limit: int) -> Reply:
         if request.method == "OPTIONS":
             return door.consent(request.headers)
         if len(request.body) > limit:
@@ -97,62 +141,8 @@ class Hooks:
         return door if door is not None and path.startswith(PREFIX) else Reply(404, "no source takes webhooks here")
 
 
-class Delivery:
-    """One request under way. `lost`: the source was closed before all of it was stored."""
-
-    __slots__ = ("_hold", "events", "left", "lost", "settled", "size")
-
-    def __init__(self, hold: _Hold, frames: int, events: int, size: int) -> None:
-        self._hold = hold
-        self.left = frames
-        self.events = events
-        self.size = size
-        self.lost = False
-        self.settled = anyio.Event()
-
-    def stored(self) -> None:
-        """The ledger holds one more of its frames."""
-        self.left -= 1
-        if not self.left:
-            self._hold.leave(self)
-            self.settled.set()
-
-
-class _Hold:
-    """From one opening of a door to its closing. What is under way counts until it is stored, whoever still waits."""
-
-    def __init__(self, offer: Offer) -> None:
-        self._offer = offer
-        self._under_way: set[Delivery] = set()
-        self.size = self.events = 0
-
-    @property
-    def deliveries(self) -> int:
-        return len(self._under_way)
-
-    def offer(self, told: Frames, events: int, size: int) -> Delivery:
-        """Hand over a delivery's frames. Returns at once."""
-        delivery = Delivery(self, len(told), events, size)
-        self._under_way.add(delivery)
-        self.size += size
-        self.events += events
-        for frame in told:
-            self._offer(frame, size // len(told), delivery.stored, trace_of(frame))
-        return delivery
-
-    def leave(self, delivery: Delivery) -> None:
-        self._under_way.discard(delivery)
-        self.size -= delivery.size
-        self.events -= delivery.events
-
-    def close(self) -> None:
-        for delivery in self._under_way:
-            delivery.lost = True
-            delivery.settled.set()
-
-
 class Door:
-    """One source's. It stands as long as the process, and is open while a runner holds the source."""
+    """One source's. It stands as long as that is configured, and is open while a runner holds it."""
 
     def __init__(
         self, name: str, session: HookSession, wall: Wall, patience_s: float, ed25519: VerifyEd25519 | None
@@ -160,14 +150,32 @@ class Door:
         self.name = name
         self.session = session
         self.statistics = SessionStatistics()
+        self.meter = Meter()
         self._wall = wall
         self._patience_s = patience_s
         self._ed25519 = ed25519
-        self._hold: _Hold | None = None
+        self._hold: Hold | None = None
         self._opened = anyio.Event()
-        self._closed_at = float("-inf")
+        self._closed_at: float | None = None
         self._refusals: dict[int, tuple[int, float]] = {}
         self._log = log.bind(source=name)
+        self.stopping = False
+
+    def turn(self, session: HookSession, ed25519: VerifyEd25519 | None) -> None:
+        """Closed, and another session's from now on. What is under way waits for the next opening, as what comes."""
+        if self._hold is not None:
+            self._shut(self._hold)
+        self.session = session
+        self._ed25519 = ed25519
+
+    def set_patience(self, seconds: float) -> None:
+        """See `Hooks.set_patience`."""
+        self._patience_s = seconds
+
+    async def emptied(self) -> None:
+        """Returns when nothing is under way in it. Deadlines are the caller's."""
+        while (hold := self._hold) is not None and hold.deliveries:
+            await hold.settled()
 
     @property
     def open(self) -> bool:
@@ -178,16 +186,19 @@ class Door:
     def held(self, offer: Offer) -> Iterator[None]:
         """The source runs, and takes what comes, as long as the block does. Then those who wait are told."""
         self.statistics.sessions += 1
-        self._hold = hold = _Hold(offer)
+        self._hold = hold = Hold(offer)
         self._opened.set()
         try:
             yield
         finally:
-            if self._hold is hold:
-                self._hold = None
-                self._opened = anyio.Event()
-                self._closed_at = anyio.current_time()
-            hold.close()
+            self._shut(hold)
+
+    def _shut(self, hold: Hold) -> None:
+        if self._hold is hold:
+            self._hold = None
+            self._opened = anyio.Event()
+            self._closed_at = anyio.current_time()
+        hold.close()
 
     def limit(self, method: str) -> int | Reply:
         """See `Answer.limit`."""
@@ -197,12 +208,14 @@ class Door:
             return 0
         if method != "POST":
             return Reply(405, "webhooks are posted", {"Allow": self._allow})
+        if self.stopping:
+            return _later(503, AWAY, AGAIN_S)
         if self._hold is None:
             # Within the grace whoever has sent a body waits a little.
             return self.session.max_body_bytes if self._grace_s > 0 else _later(503, AWAY, AGAIN_S)
         return self._overload(self._hold) or self.session.max_body_bytes
 
-    @cached_property
+    @property
     def _allow(self) -> str:
         return "POST, OPTIONS" if self.session.allowed_origins else "POST"
 
@@ -256,7 +269,7 @@ class Door:
         assert patience.cancelled_caught
         return self.refused(503, f"not stored within {self._patience_s:g} s; try again", again_s=AGAIN_S)
 
-    def _overload(self, hold: _Hold) -> Reply | None:
+    def _overload(self, hold: Hold) -> Reply | None:
         # By what is under way, and not by what comes: a large delivery would never find room among many small ones.
         if hold.deliveries >= self.session.most or hold.events >= MOST_FRAMES or hold.size >= MOST_BYTES:
             return self.refused(429, "too many deliveries under way; try again", again_s=SOON_S)
@@ -264,6 +277,9 @@ class Door:
 
     @property
     def _grace_s(self) -> float:
+        if self._closed_at is None:
+            # Not opened yet: who called while we were started anew has waited for us, and we wait for the source.
+            self._closed_at = anyio.current_time() + BEGIN_S - GRACE_S
         return self._closed_at + GRACE_S - anyio.current_time()
 
     def refused(

@@ -111,6 +111,10 @@ class Inbox:
             taken.append(arrived)
         return taken
 
+    def depth(self) -> tuple[int, int]:
+        """How many frames and bytes wait now."""
+        return len(self._frames), self._size
+
     def statistics(self) -> InboxStatistics:
         """A snapshot for status and metrics."""
         return InboxStatistics(len(self._frames), self._size, self._offered, self._forgotten, self._overruns)

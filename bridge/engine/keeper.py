@@ -37,9 +37,14 @@ class TokenKeeper:
         self._wall = wall
         self._learn = learn
         self._token: Token | None = None
-        self._renew_at = self._expires_at = 0.0
+        self._renew_at = self._expires_at = self._since = 0.0
         self._turn = anyio.Lock()
         self.renewals = 0
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the token was got; None when there is none."""
+        return None if self._token is None else anyio.current_time() - self._since
 
     @property
     def expires_in(self) -> float | None:
@@ -106,6 +111,7 @@ class TokenKeeper:
         # Before anything is replaced: a token that is worth nothing must not take the place of one that still serves.
         lifetime = _lifetime_s(token, asked_ms)
         self._token = token
+        self._since = anyio.current_time()
         self.renewals += 1
         if lifetime is None:
             self._renew_at = self._expires_at = float("inf")

@@ -12,7 +12,8 @@ from anyio.abc import TaskStatus
 from anyio.lowlevel import checkpoint
 
 from bridge.adapter import Look, Record
-from bridge.core.errors import Malformed, Overrun, Retry
+from bridge.core.ending import Ending, ending_of, marked
+from bridge.core.errors import Away, Malformed, Overrun, Retry
 from bridge.core.event import timestamp
 from bridge.core.gap import Gap
 from bridge.core.subscription import observed, subscription_of
@@ -22,6 +23,7 @@ from bridge.engine.groups import task_group
 from bridge.engine.herald import announce_gap
 from bridge.engine.inbox import Arrived, Inbox
 from bridge.engine.ports import Feed
+from bridge.engine.pulse import SLACK_S, STORE_S
 from bridge.engine.reading import Reading
 from bridge.engine.source import Source, Status, World
 from bridge.engine.walker import Walker
@@ -43,8 +45,11 @@ class Live:
         self._adapter = source.adapter
         self._world = world
         self._status = status
+        self._meter = source.meter
+        self._tracer = world.tracer(source)
+        self._meter.blind_since_ms = None
         self._log = log.bind(source=source.name)
-        self._blind_since_ms: int | None = None
+        self._beat = world.pulse.of(f"source {source.name}")
         self._unstored: list[int] = []
         """When what is under way was taken: milliseconds since the Unix epoch."""
         self._taken_ms = 0
@@ -68,6 +73,7 @@ class Live:
         is told to `failing` and asked for again: what is pushed is not held up by it for longer than must be.
         """
         inbox = Inbox()
+        self._meter.depth = inbox.depth
         self._taken_ms = self._world.wall()
         reading.walker.lanes.main.arrivals.waiting_since = lambda: inbox.oldest_at
         caught_up = anyio.Event()
@@ -80,14 +86,16 @@ class Live:
         try:
             async with task_group() as group:
                 try:
-                    with anyio.fail_after(CONNECT_DEADLINE_S):
+                    opening = self._beat.busy("opening its live session", CONNECT_DEADLINE_S + SLACK_S)
+                    with opening, anyio.fail_after(CONNECT_DEADLINE_S):
                         await group.start(self._listen, feed, inbox)
                 except TimeoutError:
                     self.failed = True
-                    raise Retry(f"the live session was not subscribed within {CONNECT_DEADLINE_S:.0f} s") from None
+                    error = Retry(f"the live session was not subscribed within {CONNECT_DEADLINE_S:.0f} s")
+                    raise marked(error, Ending.UNANSWERED) from None
                 connected()
                 if self._first and self._only_pushed(reading):
-                    self._blind_since_ms = reading.walker.last_completed_ms()
+                    self._meter.blind_since_ms = reading.walker.last_completed_ms()
                 self._first = False
                 await self._close_blind_gap(reading.walker)
                 await self._note_refused(reading.walker)
@@ -96,10 +104,16 @@ class Live:
                 group.start_soon(self._pump, inbox, reading, caught_up)
                 group.start_soon(reading.walker.lanes.main.relent)
                 await reading.for_ever(all_read, failing)
+        except Exception as error:
+            self._meter.ended(ending_of(error) if self.failed or isinstance(error, Away) else Ending.READING)
+            raise
         finally:
+            self._meter.at_rest()
+            if self._tracer is not None:
+                self._tracer.abandon()
             self._status.inbox = inbox.statistics()
-            if self._only_pushed(reading) and self._blind_since_ms is None:
-                self._blind_since_ms = min([*self._unstored, self._waiting_since_ms(inbox)])
+            if self._only_pushed(reading) and self._meter.blind_since_ms is None:
+                self._meter.blind_since_ms = min([*self._unstored, self._waiting_since_ms(inbox)])
             self._unstored = []
 
     def _only_pushed(self, reading: Reading) -> bool:
@@ -132,6 +146,7 @@ class Live:
                     frames = await inbox.take()
                 except Overrun as error:
                     self._log.warning("live.missed", reason=str(error))
+                    self._meter.overruns += 1
                     self._status.inbox = inbox.statistics()
                     reading.missed()
                     if self._only_pushed(reading):
@@ -145,7 +160,9 @@ class Live:
                     continue
                 taken_ms = self._taken_ms = self._world.wall()
                 self._unstored.append(taken_ms)
-                await self._store(frames, reading, belt, taken_ms)
+                self._meter.taken([frame.at for frame in frames], anyio.current_time())
+                with self._beat.busy("storing what was pushed", STORE_S):
+                    await self._store(frames, reading, belt, taken_ms)
                 self._status.inbox = inbox.statistics()
                 # Lets a page that waits for one of these entities have its turn.
                 await anyio.lowlevel.checkpoint()
@@ -164,6 +181,7 @@ class Live:
         traces: dict[int, str | None] = {}
         for frame, arrived_at, stored, context in frames:
             spoilt: list[Malformed] = []
+            mapping_ns = 0 if self._tracer is None else self._tracer.now_ns
             try:
                 if isinstance(frame, Malformed):
                     raise frame
@@ -181,7 +199,16 @@ class Live:
             records += fresh
             unreadable += spoilt
             if fresh or spoilt:
-                traceparent = parse(context) or self._world.trace()
+                given = parse(context)
+                traceparent = given or self._world.trace()
+                if self._tracer is not None:
+                    traceparent = self._tracer.frame(
+                        traceparent,
+                        foreign=given is not None,
+                        webhook=self._adapter.hook is not None,
+                        at=arrived_at,
+                        taken_ns=mapping_ns,
+                    )
                 traces.update((id(one), traceparent) for one in (*fresh, *spoilt))
             strangers += strange
             hints += looks
@@ -210,6 +237,9 @@ class Live:
             for stored in tell:
                 stored()
             self._unstored.remove(taken_ms)
+            self._meter.stored([frame.at for frame in frames], anyio.current_time())
+            if self._tracer is not None:
+                self._tracer.settled(traces.values())
 
         await (belt.put(finish) if measured else finish(checkpoint))
 
@@ -250,8 +280,8 @@ class Live:
 
     async def _close_blind_gap(self, walker: Walker) -> None:
         """A vendor that cannot be asked again told us nothing while the session was down."""
-        if self._blind_since_ms is None:
+        if self._meter.blind_since_ms is None:
             return
         reason = "the live session was down and the vendor cannot be asked again"
-        await announce_gap(walker.lanes.main, Gap(FEED, reason, self._blind_since_ms, self._world.wall()))
-        self._blind_since_ms = None
+        await announce_gap(walker.lanes.main, Gap(FEED, reason, self._meter.blind_since_ms, self._world.wall()))
+        self._meter.blind_since_ms = None

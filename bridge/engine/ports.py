@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -312,13 +312,24 @@ class Incoming:
     names: Sequence[str] = ()
 
 
+Write = Callable[[bytes], Awaitable[None]]
+"""Sends a piece of a body. Returns when the client has room for more; does not return once it is gone or too slow, or
+the door is being closed: then the stream is cancelled."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a request is answered with. `body` is text for whoever debugs the sender; it never shows a secret."""
+    """What a request is answered with. `body` is text for whoever debugs the sender; it never shows a secret.
+
+    It is plain text unless `headers` say otherwise. `stream`: the body comes in pieces, in place of `body`: it is
+    called once, with what writes them, and the body ends when it returns. It is cancelled when the client goes or does
+    not take a piece in time, and when the door is closed.
+    """
 
     status: int
-    body: str = ""
+    body: str | bytes = ""
     headers: Mapping[str, str] = field(default_factory=dict)
+    stream: Callable[[Write], Awaitable[None]] | None = field(default=None, repr=False, compare=False)
 
 
 class Answer(Protocol):

@@ -70,6 +70,13 @@ class Quota:
         """The request is over, answered or not. `told`: what its answer says of the present block."""
         self.budget.settle(ticket, anyio.current_time(), told)
 
+    def configure(self, limit: Limit) -> None:
+        """The configuration names another limit: it counts from now on. What was spent, and any pause, stays."""
+        if limit != self._configured:
+            self._configured = limit
+            self._paced = False
+            self.budget.configure(limit)
+
     def planner(self, source: str) -> Planner:
         """What the plan gives the walks of this source, as of the moment when it is asked."""
 
@@ -110,6 +117,11 @@ class Quota:
         """A limit read from prose counts only within sight of the configured one: nothing would ever correct it."""
         ratio = (limit.requests / limit.seconds) / (self._configured.requests / self._configured.seconds)
         return 1 / FAR_OFF <= ratio <= FAR_OFF
+
+    @property
+    def refusing(self) -> bool:
+        """Whether the vendor has refused for quota and answered nobody since: the next request is a trial."""
+        return self._refusals_in_a_row > 0
 
     def passed(self) -> None:
         """A request was answered: the vendor accepts us again."""

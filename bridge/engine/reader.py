@@ -19,12 +19,15 @@ from bridge.core.errors import (
     Unauthorized,
     WalkRefused,
 )
+from bridge.core.meter import Meter, Stage
 from bridge.core.secret import Secret
 from bridge.engine.conditional import MOST_BYTES, Conditional
 from bridge.engine.keeper import TokenKeeper
 from bridge.engine.portions import Portions
 from bridge.engine.ports import Http, Wall
+from bridge.engine.pulse import SILENT, SLACK_S, Beat
 from bridge.engine.quota import Quota
+from bridge.engine.tracing import Tracer
 
 PATIENCE = 5
 """Refusals for quota in a row before the source reports that it is held up."""
@@ -34,15 +37,28 @@ class Reader:
     """Everything a source asks of its vendor by HTTP goes through here."""
 
     def __init__(
-        self, adapter: Adapter[Any], http: Http, quota: Quota, wall: Wall, learn: Callable[[Secret], None]
+        self,
+        adapter: Adapter[Any],
+        http: Http,
+        quota: Quota,
+        wall: Wall,
+        learn: Callable[[Secret], None],
+        meter: Meter | None = None,
+        beat: Beat = SILENT,
+        tracer: Tracer | None = None,
     ) -> None:
         self._adapter = adapter
+        self.tracer = tracer
+        self.meter = Meter() if meter is None else meter
         self._http = http
+        self.beat = beat
         self.quota = quota
         self.conditional = Conditional(MOST_BYTES if adapter.settings.conditional else 0)
         self._portions = Portions(adapter.settings.name)
         self.keeper = TokenKeeper(adapter, self.send, wall, learn)
         self.requests = 0
+        self._trial = False
+        """Whether the request sent last went out though the one before it had been refused for quota."""
 
     async def page(self, ask: Ask) -> Page:
         """The page, with a token that the vendor accepts, within its quota, and no larger than it takes.
@@ -86,6 +102,7 @@ class Reader:
                     ) from error
                 refused = token
             except Throttled as error:
+                self.meter.refused(foreseeable=self._trial)
                 self.quota.throttled(error)
             else:
                 self.quota.passed()
@@ -123,12 +140,17 @@ class Reader:
 
     async def _through(self, request: Request) -> Response:
         self.requests += 1
+        self._trial = self.quota.refusing
         settings = self._adapter.settings
-        return await self._http.send(
-            request,
-            timeout_s=settings.request_timeout_s,
-            max_bytes=settings.max_body_mb * 1024 * 1024,
-        )
+        sent = anyio.current_time()
+        with self.beat.busy("asking the vendor", settings.request_timeout_s + SLACK_S):
+            response = await self._http.send(
+                request,
+                timeout_s=settings.request_timeout_s,
+                max_bytes=settings.max_body_mb * 1024 * 1024,
+            )
+        self.meter.took(Stage.REQUEST, anyio.current_time() - sent)
+        return response
 
     async def _once(self, ask: Ask, token: Token) -> Page:
         request = self._adapter.request(ask, token)

@@ -13,9 +13,12 @@ from bridge.core.errors import Away, Refused, Retry, Unauthorized
 from bridge.core.lease import LeaseLost
 from bridge.core.lifecycle import Signal, State
 from bridge.core.omit import fingerprint, parse
+from bridge.core.report.facts import SourceFacts
 from bridge.core.schedule import Schedule
 from bridge.core.vitals import Vitals
 from bridge.engine.bulletin import Bulletin
+from bridge.engine.census import take_facts
+from bridge.engine.counts import Counts
 from bridge.engine.groups import task_group
 from bridge.engine.handover import Handover
 from bridge.engine.herald import announce_doubt
@@ -23,8 +26,10 @@ from bridge.engine.lanes import Lanes
 from bridge.engine.live import Live
 from bridge.engine.outage import Outage
 from bridge.engine.ports import Book
+from bridge.engine.pulse import OPEN_S
 from bridge.engine.reader import Reader
 from bridge.engine.reading import Reading
+from bridge.engine.recent import Tape
 from bridge.engine.refusals import BLOCKED_RETRY_S, Refusals
 from bridge.engine.scribe import Scribe
 from bridge.engine.sequencer import Sequencer
@@ -45,9 +50,10 @@ class Runner:
         adapter = source.adapter
         self._source = source
         self._world = world
-        self._reader = Reader(
-            adapter, world.http, world.quotas.of(adapter.budget_key, adapter.limit), world.wall, world.masker.add
-        )
+        quota = world.quotas.of(adapter.budget_key, adapter.limit)
+        beat = world.pulse.of(f"source {source.name}")
+        tracer = world.tracer(source)
+        self._reader = Reader(adapter, world.http, quota, world.wall, world.masker.add, source.meter, beat, tracer)
         self._share = Share(source.name, self._reader)
         self._vendor_backoff = Backoff(world.roll)
         self._nats_backoff = Backoff(world.roll, first=0.1, longest=5.0)
@@ -59,9 +65,14 @@ class Runner:
         self._failed: dict[str, None] = {}
         self._warned: set[str] = set()
         self._woken = anyio.Event()
-        self.status = Status(source.name, adapter.vendor, since_ms=world.wall(), session=source.session)
+        counts = Counts(tape=Tape(world.wall, world.recent))
+        self.status = Status(source.name, adapter.vendor, since_ms=world.wall(), counts=counts, session=source.session)
         self._live = Live(source, world, self.status)
         self._bulletin = Bulletin(self.status, world.wall, world.masker, self._refusals, self._outage)
+
+    def facts(self) -> SourceFacts:
+        """What can be seen of it now."""
+        return take_facts(self._source, self.status, self._reader, self._measure())
 
     async def run(self) -> None:
         """Hold the source until cancelled, for as long as its lease is ours, and stand by otherwise."""
@@ -101,9 +112,10 @@ class Runner:
         while True:
             try:
                 lease.check()
-                book = await self._world.ledger.open(self._source.adapter.vendor, self._source.name, owner)
+                with self._reader.beat.busy("reading what the stream knows", OPEN_S):
+                    book = await self._world.ledger.open(self._source.adapter.vendor, self._source.name, owner)
                 self._bulletin.signal(Signal.OPENED)
-                await self._hold(LeasedBook(book, lease))
+                await self._hold(LeasedBook(book, lease, self._source.meter, self._reader.beat, self._reader.tracer))
             except LeaseLost:
                 raise
             except Away as error:
@@ -180,10 +192,8 @@ class Runner:
         beside = {walk.name: ages.get(walk.name, 0.0) for walk in walks if not walk.on_connect}
         schedule = self._share.schedule(walks, now, beside)
         schedule.all_due(now, walker.under_way)
-        handover = (
-            Handover(self._source.feed, self._reader.keeper, roll=world.roll) if self._source.hands_over else None
-        )
-        feed = handover or self._source.feed(token)
+        handover = Handover(self._source.feed, self._reader.keeper, roll=world.roll, meter=self._source.meter)
+        feed = handover if self._source.hands_over else self._source.feed(token)
         try:
             async with task_group() as group:
 
@@ -204,7 +214,7 @@ class Runner:
                     "check what the credentials may do at the vendor"
                 ) from error
             self._renewed = True
-            await self._reader.keeper.renew((handover and handover.token) or token)
+            await self._reader.keeper.renew(handover.token or token)
             raise Retry(f"live: the token was refused, and has been renewed: {error}") from error
 
     async def _walks(self, walker: Walker, token: Token) -> list[Walk]:
@@ -335,6 +345,6 @@ class Runner:
             schema=adapter.schema,
             edition=cache(adapter.edition),
             structured=world.structured,
-            trace=world.trace,
+            trace=world.trace if self._reader.tracer is None else self._reader.tracer.notice,
             whole=adapter.hook is not None,
         )

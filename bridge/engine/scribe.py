@@ -124,13 +124,14 @@ class Scribe:
         first_read: bool = False,
         marks: Mapping[tuple[str, str], bytes] | None = None,
         traces: Traces | None = None,
+        begun: str | None = None,
     ) -> Callable[[Record | Malformed], Note]:
         """`note` for the records of a page or of frames, and `quarantine` for what could not be read of it.
 
-        `marks`: by entity and id. Without `traces` a trace begins here, and all of them are of it.
+        `marks`: by entity and id. Without `traces` all of them are of the trace `begun`, or of one that begins here.
         """
         mark_of, trace_of = (marks or {}).get, (traces or {}).get
-        begun = None if traces else self.trace()
+        begun = None if traces else begun or self.trace()
 
         def noted(one: Record | Malformed) -> Note:
             traceparent = trace_of(id(one), begun)

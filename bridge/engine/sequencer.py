@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 
 from bridge.core.errors import Away, Malformed
 from bridge.core.event import Event
-from bridge.core.record import Head, Json, Key, Record
+from bridge.core.record import Head, Json, Key, Record, Via
 from bridge.engine.arrivals import Arrivals
 from bridge.engine.batching import BATCH_EVENTS, cut, one_per_entity, rounds, side_by_side
 from bridge.engine.belief import Belief
@@ -155,22 +155,23 @@ class Sequencer:
         asked_at: float = math.inf,
         lag_s: float = 0.0,
         marks: Mapping[tuple[str, str], bytes] | None = None,
+        begun: str | None = None,
     ) -> int:
         """Store a page's changes together with `cursor`; returns when they are, and how many were held back.
 
         Of several batches those before the last carry `part_cursor`. Without changes the cursor is written only with
         `cursor_alone`. `since`: the tick of `arrivals` when the pass began; what a live record touched later is left
         alone, unless versions tell which is newer. `asked_at`, `lag_s`: when the page was asked for, and how old it
-        may be: what disagrees with something newer is held back. `marks`: see `Rows`.
+        may be: what disagrees with something newer is held back. `marks`: see `Rows`. `begun`: the page's trace.
         """
-        noting = self._scribe.noting("snapshot" if first_read else "catchup", walk, first_read=first_read, marks=marks)
+        via: Via = "snapshot" if first_read else "catchup"
+        noting = self._scribe.noting(via, walk, first_read=first_read, marks=marks, begun=begun)
         notes = await in_slices(noting, together(records, unreadable))
         for note in notes:
             # What is passed over below settles nothing.
             if not self._belief.overtaken(note, since):
                 self.arrivals.spoken(note.key, asked_at, lag_s)
-        batches = rounds(notes) or [[]]
-        held = 0
+        batches, held = rounds(notes) or [[]], 0
         for batch in batches:
             last = batch is batches[-1]
             async with self._exclusive.hold(note.key for note in batch):
@@ -296,7 +297,7 @@ class Sequencer:
     # --- what a look tells ---
 
     def _settle(self, event: Event, seq: int, mark: bytes | None = None) -> None:
-        self.counts.store(event)
+        self.counts.store(event, seq)
         if event.change == "occurred":
             if event.key.vendor == OWN_VENDOR:
                 self.counts.quarantine(event)
@@ -309,7 +310,8 @@ class Sequencer:
     def _found(self, event: Event) -> bool:
         """Whether the look just taken shows that `event` is stored; it is then settled."""
         if event.change == "occurred":
-            return event.key in self._once
+            self.counts.duplicates += (found := event.key in self._once)
+            return found
         head = self._heads.get(event.key)
         if head is None or head.ce_id != event.ce_id:
             return False

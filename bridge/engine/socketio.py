@@ -16,6 +16,7 @@ import anyio.lowlevel
 import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
+from bridge.core.ending import Ending, ending_of, marked
 from bridge.core.errors import BridgeError, Retry
 from bridge.core.session import SocketioSession
 from bridge.core.url import place
@@ -150,10 +151,11 @@ class _Holding:
                 self._accepted = None
         if scope.cancelled_caught:
             lacking = "sent no open packet" if self._pulse is None else f"not connected {self._session.namespace}"
-            raise Retry(
+            text = (
                 f"{self._where}: the server has {lacking} within {patience_s:g} s; "
                 f"check that it speaks Socket.IO over Engine.IO {self._session.revision}"
             )
+            raise marked(Retry(text), Ending.UNANSWERED)
         await anyio.sleep(self._session.settle_s)
         task_status.started()
 
@@ -174,7 +176,7 @@ class _Holding:
                 self._size = 0
 
     async def _keep_beating(self, pulse: Pulse) -> None:
-        raise Retry(f"{self._where}: {await pulse.expire()}")
+        raise marked(Retry(f"{self._where}: {await pulse.expire()}"), Ending.SILENT)
 
     async def _acknowledge(self) -> None:
         """Tell the server what is stored, as long as there is something to tell."""
@@ -230,7 +232,8 @@ class _Holding:
         self._in_a_row += 1
         self._offer(packet.error, self._size)
         if self._in_a_row >= UNREADABLE_IN_A_ROW:
-            raise Retry(f"{self._where}: {self._in_a_row} packets in a row cannot be read, at last: {packet.error}")
+            text = f"{self._where}: {self._in_a_row} packets in a row cannot be read, at last: {packet.error}"
+            raise marked(Retry(text), Ending.PROTOCOL)
 
     def _owe(self, id_: int) -> None:
         """The ledger has the event, or nobody wants it. Never raises, never waits."""
@@ -241,7 +244,7 @@ class _Holding:
         if len(self._owed) >= OWED:
             self._over = True
             reason = f"{self._where}: {OWED} acknowledgements wait to be sent: the server does not take them"
-            self._group.start_soon(self._fail, Retry(reason))
+            self._group.start_soon(self._fail, marked(Retry(reason), Ending.SILENT))
             return
         self._owed.append(id_)
         if not self._acknowledging:
@@ -289,7 +292,8 @@ class _Holding:
         error = closing.closed(gone.code, gone.reason, self._session)
         if self._pulse is None and type(error) is Retry:
             revision = self._session.revision
-            return Retry(f"{error}, before an open packet; check that the server speaks Engine.IO {revision}")
+            text = f"{error}, before an open packet; check that the server speaks Engine.IO {revision}"
+            return marked(Retry(text), ending_of(error))
         return error
 
     async def _say_goodbye(self) -> None:

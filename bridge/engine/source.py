@@ -9,12 +9,17 @@ from typing import Any
 from bridge.adapter import Adapter, Token
 from bridge.core.event import Encode
 from bridge.core.lifecycle import Signal, State, move
+from bridge.core.meter import Meter
 from bridge.core.secret import Masker
+from bridge.core.span import Origin
 from bridge.engine.inbox import InboxStatistics
 from bridge.engine.ports import Feed, Http, Ledger, Wall
+from bridge.engine.pulse import Pulse
 from bridge.engine.quota import Quotas
+from bridge.engine.recent import Recent
 from bridge.engine.sequencer import Counts
 from bridge.engine.tenancy import Freehold, Tenancies
+from bridge.engine.tracing import Tracer, Tracing
 from bridge.engine.vigil import SessionStatistics
 
 
@@ -23,7 +28,9 @@ class World:
     """What all sources share. `roll` returns random numbers in [0, 1); `owner` goes into the owner records.
 
     `tenancies`: where sources get their leases from; without any, every source is ours. `structured`: the content mode
-    of what is published. `trace` begins a trace (`bridge/core/trace.py`); None: events carry none.
+    of what is published. `trace` begins a trace (`bridge/core/trace.py`); None: events carry none. `recent`:
+    what all of them stored last. `pulse`: where loops say what must end in time. `tracing`: where spans are told;
+    None: nowhere, and then nothing of it costs anything.
     """
 
     ledger: Ledger
@@ -37,6 +44,17 @@ class World:
     tenancies: Tenancies = field(default_factory=Freehold)
     structured: bool = False
     trace: Callable[[], str | None] = lambda: None
+    recent: Recent = field(default_factory=Recent)
+    pulse: Pulse = field(default_factory=Pulse)
+    tracing: Tracing | None = None
+
+    def tracer(self, source: Source) -> Tracer | None:
+        """Tells of spans of this source, if anybody is to be told."""
+        if self.tracing is None:
+            return None
+        adapter = source.adapter
+        # Who pushes webhooks may say by itself what kind of thing they are about.
+        return self.tracing.of(Origin(adapter.vendor, source.name, open=adapter.hook is not None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +62,8 @@ class Source:
     """An adapter with its settings, and how its live session is made (None: it is polled only).
 
     `hands_over`: a session does not outlive its token, so a new one takes its place before that. `session`: what its
-    live sessions have seen. `shared`: every instance works for it at once, so nobody needs its lease.
+    live sessions have seen. `shared`: every instance works for it at once, so nobody needs its lease. `meter`: where
+    all that works for it notes how long things take.
     """
 
     adapter: Adapter[Any]
@@ -52,6 +71,7 @@ class Source:
     hands_over: bool = False
     session: SessionStatistics | None = None
     shared: bool = False
+    meter: Meter = field(default_factory=Meter)
 
     @property
     def name(self) -> str:

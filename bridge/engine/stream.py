@@ -7,6 +7,7 @@ from collections.abc import Callable
 import anyio
 from anyio.abc import TaskStatus
 
+from bridge.core.ending import Ending, marked
 from bridge.core.errors import Malformed, Retry
 from bridge.core.record import Json
 from bridge.core.session import StreamSession
@@ -70,7 +71,7 @@ class StreamFeed:
         task_status.started()
 
     async def _watch(self, vigil: Vigil) -> None:
-        raise Retry(f"{self._where}: {await vigil.expire()}")
+        raise marked(Retry(f"{self._where}: {await vigil.expire()}"), Ending.SILENT)
 
     async def _read(self, socket: Socket, vigil: Vigil, offer: Offer) -> None:
         in_a_row = 0
@@ -89,7 +90,7 @@ class StreamFeed:
                 offer(error, len(data))
                 if in_a_row >= UNREADABLE_IN_A_ROW:
                     text = f"{self._where}: {in_a_row} messages in a row cannot be read, at last: {error}"
-                    raise Retry(text) from None
+                    raise marked(Retry(text), Ending.PROTOCOL) from None
             else:
                 in_a_row = 0
                 offer(value, len(data))

@@ -17,6 +17,7 @@ import structlog
 from anyio.abc import TaskGroup, TaskStatus
 
 from bridge.core.backoff import Backoff
+from bridge.core.ending import Ending, marked
 from bridge.core.errors import BridgeError, Refused, Retry, Unauthorized
 from bridge.core.facts import GraphqlSession, Operation
 from bridge.core.url import place
@@ -166,7 +167,7 @@ class _Holding:
                 await self._make(move, size)
 
     async def _watch(self) -> None:
-        raise Retry(f"{self._where}: {await self._vigil.expire()}")
+        raise marked(Retry(f"{self._where}: {await self._vigil.expire()}"), Ending.SILENT)
 
     async def _tend(self, run: _Run) -> None:
         """Start an operation again until it runs, unless it was refused."""
@@ -217,10 +218,11 @@ class _Holding:
         with anyio.move_on_after(patience_s):
             await self._until(lambda: self._ready)
         if not self._ready:
-            raise Retry(
+            text = (
                 f"{self._where}: the server has not accepted the session within {patience_s:g} s; "
                 f"check that it speaks {self._session.subprotocol}"
             )
+            raise marked(Retry(text), Ending.UNANSWERED)
 
     async def _start(self, operation: Operation, backoff: Backoff | None = None) -> _Run:
         if self._ending is not None:
@@ -245,7 +247,8 @@ class _Holding:
             await self._until(lambda: all(run.settled for run in runs))
         missing = ", ".join(run.operation.name for run in runs if not run.settled)
         if missing:
-            raise Retry(f"{self._where}: not confirmed within {self._session.ack_timeout_s:g} s: {missing}")
+            text = f"{self._where}: not confirmed within {self._session.ack_timeout_s:g} s: {missing}"
+            raise marked(Retry(text), Ending.UNANSWERED)
         await anyio.sleep(self._session.settle_s)
 
     async def _until(self, condition: Callable[[], bool]) -> None:

@@ -15,9 +15,12 @@ import structlog
 from bridge.core.errors import Away, BridgeError
 from bridge.core.event import Event
 from bridge.core.lease import Claim, LeaseLost, Seen, Tenant, Term, Verdict, Watch, judge, patience
+from bridge.core.meter import Meter
 from bridge.core.record import Head, Json, Key
 from bridge.core.vitals import Vitals
 from bridge.engine.ports import Book, Cursor, Leases, Outcome, Receipt, Wall
+from bridge.engine.pulse import SILENT, STORE_S, Beat
+from bridge.engine.tracing import Tracer
 
 POLL_S = 0.25
 """Between two looks at the claims of others: a release is noticed after half of it on average."""
@@ -265,20 +268,53 @@ class HeldLease:
 class LeasedBook:
     """See `Book`. Both writes check the lease first: a process that stood still must not go on where it was."""
 
-    def __init__(self, book: Book, lease: Lease) -> None:
+    def __init__(
+        self, book: Book, lease: Lease, meter: Meter | None = None, beat: Beat = SILENT, tracer: Tracer | None = None
+    ) -> None:
+        """`meter`: told how long the writes take; `beat`: that each of them must end; `tracer`: of each."""
         self._book = book
         self._lease = lease
+        self._meter = Meter() if meter is None else meter
+        self._beat = beat
+        self._tracer = tracer
         self.memory = book.memory
 
     async def append(self, events: Sequence[Event]) -> list[Outcome]:
         """See `Book.append`. Raises LeaseLost."""
         self._lease.check()
-        return await self._book.append(events)
+        begun, begun_ns = anyio.current_time(), self._now_ns()
+        try:
+            with self._beat.busy("storing events", STORE_S):
+                outcomes = await self._book.append(events)
+        except Exception as error:
+            self._failed(events, begun_ns, error, batch=False)
+            raise
+        self._meter.singles.observe(anyio.current_time() - begun)
+        if self._tracer is not None:
+            self._tracer.appended(events, outcomes, begun_ns)
+        return outcomes
 
     async def commit(self, events: Sequence[Event], walk: str, cursor: Cursor | None) -> Receipt:
         """See `Book.commit`. Raises LeaseLost."""
         self._lease.check()
-        return await self._book.commit(events, walk, cursor)
+        begun, begun_ns = anyio.current_time(), self._now_ns()
+        try:
+            with self._beat.busy("storing a batch", STORE_S):
+                receipt = await self._book.commit(events, walk, cursor)
+        except Exception as error:
+            self._failed(events, begun_ns, error, batch=True)
+            raise
+        self._meter.batches.observe(anyio.current_time() - begun)
+        if self._tracer is not None:
+            self._tracer.committed(events, begun_ns)
+        return receipt
+
+    def _now_ns(self) -> int:
+        return 0 if self._tracer is None else self._tracer.now_ns
+
+    def _failed(self, events: Sequence[Event], begun_ns: int, error: Exception, *, batch: bool) -> None:
+        if self._tracer is not None:
+            self._tracer.committed(events, begun_ns, batch=batch, error=type(error).__name__)
 
     async def head(self, key: Key) -> Head | None:
         """See `Book.head`."""
@@ -298,7 +334,7 @@ class LeasedBook:
 
     async def telemetry(self) -> Book:
         """See `Book.telemetry`."""
-        return LeasedBook(await self._book.telemetry(), self._lease)
+        return LeasedBook(await self._book.telemetry(), self._lease, self._meter, self._beat, self._tracer)
 
 
 def _holder(seen: Seen) -> str:

@@ -13,6 +13,7 @@ from bridge.adapter import Adapter, Page, Walk
 from bridge.core.bookmark import Bookmark
 from bridge.core.errors import CursorExpired, Malformed, Refused, Retry
 from bridge.core.gap import vendor_gap
+from bridge.core.meter import Stage
 from bridge.core.subject import token as token_of
 from bridge.core.subject import untoken
 from bridge.core.walk import Stuck
@@ -22,9 +23,11 @@ from bridge.engine.herald import announce_gap
 from bridge.engine.lanes import Lanes
 from bridge.engine.ports import Ledger, Wall
 from bridge.engine.probes import Probes
+from bridge.engine.pulse import STORE_S
 from bridge.engine.reader import Reader
 from bridge.engine.rows import read_rows
 from bridge.engine.run import Run, begin
+from bridge.engine.tracing import UNSTORED
 from bridge.engine.unchanged import Unchanged
 
 RESTARTS = 3
@@ -64,6 +67,7 @@ class Walker:
         """
         self._adapter = adapter
         self._reader = reader
+        self._tracer = reader.tracer
         self.lanes = lanes
         self._sequencer = lanes.main
         self._wall = wall
@@ -154,6 +158,8 @@ class Walker:
         asked_at = self._sequencer.arrivals.asked()
         try:
             page = await self._reader.page(ask) if ask.ids or not walk.batch else Page([])
+            self._reader.meter.took(Stage.PAGE_ANSWERED, anyio.current_time() - asked_at)
+            answered_ns = 0 if self._tracer is None else self._tracer.now_ns
             rows = await read_rows(self._adapter, ask, page, self._unchanged.marks(ask, page))
             records, unreadable = rows.records, rows.unreadable
             await self.aliases.learn(walk.entity, page.aliases)
@@ -173,6 +179,9 @@ class Walker:
             raise
         run.unreadable += len(unreadable)
         run.note_progress(self._sequencer.source)
+        begun = None
+        if self._tracer is not None:
+            begun = self._tracer.page(walk.entity, asked_at=asked_at, answered_ns=answered_ns)
         try:
             await self._announce_gap(run, page)
             sequencer = self.lanes.of(walk)
@@ -184,23 +193,30 @@ class Walker:
                 await self._sequencer.live([], unreadable, feed=walk.name)
                 unreadable = []
             value = sequencer.cursor(walk.name).value
-            run.held += await sequencer.page(
-                records,
-                unreadable,
-                walk=walk.name,
-                cursor=run.cursor_after(value, self._probes.seen(run.state)),
-                part_cursor=value or run.cursor(value, None),
-                cursor_alone=(run.state.done and run.state.complete) or run.shows_progress,
-                first_read=run.first_read,
-                since=run.since,
-                asked_at=asked_at,
-                lag_s=walk.lag_s,
-                marks=rows.marks,
-            )
+            with self._reader.beat.busy(f"storing a page of {walk.name}", STORE_S):
+                run.held += await sequencer.page(
+                    records,
+                    unreadable,
+                    walk=walk.name,
+                    cursor=run.cursor_after(value, self._probes.seen(run.state)),
+                    part_cursor=value or run.cursor(value, None),
+                    cursor_alone=(run.state.done and run.state.complete) or run.shows_progress,
+                    first_read=run.first_read,
+                    since=run.since,
+                    asked_at=asked_at,
+                    lag_s=walk.lag_s,
+                    marks=rows.marks,
+                    begun=begun,
+                )
             sequencer.counts.unchanged += len(rows.passed)
+            self._reader.meter.took(Stage.PAGE_STORED, anyio.current_time() - asked_at)
+            if self._tracer is not None:
+                self._tracer.settled([begun])
         except BaseException:
             # The page counts as read and was not stored, as when the live session ended: the pass begins anew.
             del self._runs[walk.name]
+            if self._tracer is not None:
+                self._tracer.settled([begun], UNSTORED)
             raise
         return await self._end(run) if run.state.done else Step.MORE
 

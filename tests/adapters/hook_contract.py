@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.adapter import Adapter, Json, Malformed, Record, Secret, Token
@@ -18,7 +18,7 @@ from bridge.core.config import NatsSettings
 from bridge.core.hooks.verification import Shown
 from bridge.core.subject import event_subject
 from bridge.engine.deliveries import frames
-from tests.adapters.contract import drive, json_values, paths, replaced, respelled
+from tests.adapters.contract import EXAMPLES, drive, json_values, paths, replaced, respelled
 from tests.adapters.hook_cases import HookCase
 from tests.support.conformance import conforms, published
 from tests.support.contract import Contract
@@ -98,6 +98,7 @@ def any_body_makes_records_or_malformed(case: HookCase) -> None:
     """Whatever a verified sender posts."""
     whole = [frame for frame, _ in frames_of(case)]
 
+    @settings(max_examples=EXAMPLES, deadline=None)
     @given(frame=st.sampled_from(whole), body=json_values())
     def holds(frame: Json, body: Json) -> None:
         readable(case, {**frame, "body": body})
@@ -109,6 +110,7 @@ def a_damaged_delivery_makes_records_or_malformed(case: HookCase) -> None:
     """The same for recorded ones with any one value replaced by any other."""
     targets = [(frame, path) for frame, _ in frames_of(case) for path in paths(frame["body"])]
 
+    @settings(max_examples=EXAMPLES, deadline=None)
     @given(target=st.sampled_from(targets), value=json_values())
     def holds(target: tuple[Json, tuple[object, ...]], value: Json) -> None:
         frame, path = target
@@ -120,6 +122,7 @@ def a_damaged_delivery_makes_records_or_malformed(case: HookCase) -> None:
 def what_is_no_delivery_is_malformed(case: HookCase) -> None:
     """Any other frame."""
 
+    @settings(max_examples=EXAMPLES, deadline=None)
     @given(frame=json_values())
     def holds(frame: Json) -> None:
         readable(case, frame)

@@ -31,7 +31,10 @@ def test_streams_view_and_leases_come_in_the_order_to_make_them(
     """The view names the stream as its source, so the stream comes first."""
     told: dict[str, Any] = json.loads(printed(tmp_path, NATS, capsys, "--json"))
     assert [stream["name"] for stream in told["streams"]] == ["BRIDGE", "KV_bridge-state", "KV_bridge-leases"]
-    assert told["permissions"]["subscribe"] == {"allow": ["_INBOX.>"]}
+    listened = told["permissions"]["subscribe"]["allow"]
+    assert (listened[0], listened[-2:]) == ("_INBOX.>", ["bridge.srv.*.status", "bridge.srv.*.reload"])
+    assert told["permissions"]["allow_responses"] == {"max": 100, "expires": "180s"}
+    assert told["asking"] == ["$SRV.INFO.bridged", "bridge.srv.*.status", "bridge.srv.*.reload"]
     assert not any(".STREAM.CREATE." in subject for subject in told["permissions"]["publish"]["allow"])
     assert "$JS.API.STREAM.CREATE.BRIDGE" in told["create"]
 
@@ -47,7 +50,8 @@ def test_names_domain_and_inbox_come_from_the_configuration(tmp_path: Path, caps
     """Everything configurable is in the list: a list for other names would be useless."""
     nats = NATS + 'domain = "hub"\ninbox_prefix = "_B"\nstream = "S"\nstate_bucket = "v"\nlease_bucket = "l"\n'
     allowed = json.loads(printed(tmp_path, nats, capsys, "--json"))["permissions"]
-    assert allowed["subscribe"]["allow"] == ["_B.>"]
+    assert allowed["subscribe"]["allow"][0] == "_B.>"
+    assert not any(subject.startswith("_INBOX") for subject in allowed["subscribe"]["allow"])
     assert "$JS.hub.API.STREAM.INFO.KV_v" in allowed["publish"]["allow"]
     assert "$JS.hub.API.$KV.l.*" in allowed["publish"]["allow"]
     assert not any("$JS.API" in subject or "BRIDGE" in subject for subject in allowed["publish"]["allow"])

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.daemon import _to_grant
+from bridge.edge.nats.trouble import Denied
 from tests.support.asking import plain_client, plain_jetstream
 from tests.support.command import SOURCE, Setup, bridged
 from tests.support.nats_server import nats_server
@@ -224,8 +224,9 @@ async def test_without_a_file_it_says_so(tmp_path: Path) -> None:
     assert str(tmp_path / "none.toml") in json.dumps(done.json)
 
 
-def test_of_an_acknowledgement_the_permission_is_named() -> None:
-    """Its own subject is never used again; every other is named as it is."""
+def test_of_an_acknowledgement_or_an_event_the_permission_is_named() -> None:
+    """Its own subject is never used again, and holds an id; every other is named as it is."""
     once = "$JS.ACK.BRIDGE.bridged-alert-ops-hook.1.546.271.1795342911076174693.0"
-    assert _to_grant(once) == "$JS.ACK.BRIDGE.bridged-alert-ops-hook.>"
-    assert _to_grant("bridge.owner.acme") == "bridge.owner.acme"
+    assert Denied("publish", once).grant == "$JS.ACK.BRIDGE.bridged-alert-ops-hook.>"
+    assert Denied("publish", "bridge.owner.acme").grant == "bridge.owner.acme"
+    assert Denied("publish", "bridge.in.pcvisit.acme.session.updated.4711").grant == "bridge.in.>"

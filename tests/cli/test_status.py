@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
-from bridge.cli.intervals import Intervals
-from bridge.cli.status import _rows, describe
-from bridge.cli.vitals import session, told
+from bridge.cli.status import _rows
 from bridge.core.gap import Gap
+from bridge.core.report.intervals import Intervals
+from bridge.core.report.overview import Overview
+from bridge.core.report.session import session, told
+from bridge.core.report.source import describe
 from bridge.core.vitals import Vitals
-from bridge.edge.operator.overview import Overview
 from tests.support.command import Setup
 from tests.support.configuration import SOURCE, loaded
 from tests.support.handmade import HandmadeStream, handmade_stream
@@ -28,13 +29,14 @@ from tests.support.nats_server import NatsServer, free_port, nats_server
 pytestmark = pytest.mark.anyio
 
 SHAPE = {
-    "": {"ok", "nats", "stream", "sources", "alerts"},
+    "": {"ok", "nats", "stream", "instances", "sources", "alerts"},
     "nats": {"server", "version"},
     "stream": {"name", "messages", "bytes", "first_seq", "last_seq", "first_ts", "last_ts"},
     "source": {
         "name", "vendor", "condition", "since", "reason", "half", "failing_since", "again", "problems", "owner",
         "takes", "walks", "subscriptions", "session", "quota", "last_event", "open_gaps", "quarantined",
-        "last_quarantine",
+        "last_quarantine", "adapter", "state", "state_since", "state_reason", "here", "freshness", "token", "inbox",
+        "counts", "rate", "seen", "told_by",
     },
     "session": {
         "live", "shut_since", "measured", "stale", "last_frame", "last_beat", "round_trip_ms", "beat_interval_s",
@@ -124,6 +126,7 @@ async def test_nobody_there(server: NatsServer, tmp_path: Path) -> None:
     done = await setup.run("status")
     assert (done.code, done.out) == (69, "")
     assert "no embedded NATS server has been started" in done.err
+    setup = Setup(tmp_path, nats='url = "embedded"', status="enabled = true")
     setup.state_dir.mkdir()
     identity = {"url": f"nats://127.0.0.1:{free_port()}", "user": "u", "password": "no-secret"}
     (setup.state_dir / "nats.json").write_text(json.dumps(identity))
@@ -131,6 +134,7 @@ async def test_nobody_there(server: NatsServer, tmp_path: Path) -> None:
     assert (done.code, done.out) == (69, "")
     assert f"the embedded NATS server of {setup.state_dir} is not running" in done.err
     assert "`bridged run`" in done.err
+    assert "what it knows without NATS is at http://127.0.0.1:8790" in done.err
     done = await Setup(tmp_path, nats=f'url = "{server.url}"', name="other").run("status")
     assert done.code == 69
     assert "stream BRIDGE does not exist yet" in done.err
@@ -161,7 +165,7 @@ async def test_a_missing_secret_of_nats_is_still_one(server: NatsServer, tmp_pat
 def described(tmp_path: Path, **view: Any) -> dict[str, Any]:
     config = loaded(tmp_path, SOURCE)
     overview = Overview("one", "acme", condition=view.pop("condition", "connected"), **view)
-    return describe(overview, Intervals(config, config.sources[0]), NOW, config.sources[0])
+    return describe(overview, Intervals(config.adapter(config.sources[0])), NOW, config.sources[0])
 
 
 def test_a_daemon_that_is_gone_shows_in_its_walks(tmp_path: Path) -> None:
@@ -182,7 +186,7 @@ def test_walks_that_bear_names_from_the_login_are_known(tmp_path: Path) -> None:
     """The interval is found whatever company the name ends with."""
     text = SOURCE.replace('"acme"', '"pcvisit"').replace("token =", "integrator_token =")
     config = loaded(tmp_path, text + 'user_token = { env = "ACME_TOKEN" }\nhistory_slow_every_s = 77.0\n')
-    intervals = Intervals(config, config.sources[0])
+    intervals = Intervals(config.adapter(config.sources[0]))
     assert intervals.of("sessions-slow-12345678-1234") == 77.0
     assert intervals.of("sessions-fast-x") == 30.0
     assert intervals.of("sessions-fast-") is None
@@ -351,7 +355,7 @@ def troubles(tmp_path: Path, condition: str = "connected", half: str = "", **cha
     config = loaded(tmp_path, SOURCE)
     overview = Overview("one", "acme", condition=condition, since="2026-01-01T23:30:00Z", reason="no", half=half)
     held = replace(claim(lease_s=10.0), session=replace(VITALS, **changes))
-    report = describe(overview, Intervals(config, config.sources[0]), NOW, config.sources[0], held)
+    report = describe(overview, Intervals(config.adapter(config.sources[0])), NOW, config.sources[0], held)
     found: list[str] = report["problems"]
     return found
 
@@ -392,6 +396,6 @@ def test_a_source_that_takes_webhooks_says_where(tmp_path: Path) -> None:
     """It has no walks and no lease; that nobody measures it is no problem."""
     config = loaded(tmp_path, SOURCE)
     overview = Overview("shop", "webhook", owner={"instance": "north"}, condition="connected")
-    report = describe(overview, Intervals(config, config.sources[0]), NOW, hook_settings())
+    report = describe(overview, Intervals(config.adapter(config.sources[0])), NOW, hook_settings())
     assert (report["takes"], report["problems"], report["walks"]) == ("/hooks/shop", [], [])
     assert ("takes", "webhooks at /hooks/shop, by every instance that runs") in _rows(report, NOW)

@@ -275,3 +275,17 @@ def test_a_very_long_secret_is_masked_and_costs_no_time(spell: Callable[[str], s
     masker.add(Secret(LONG))
     assert time.process_time() - began < 0.5
     assert masker.mask(f"before {spell(LONG)} after") == f"before {MASK} after"
+
+
+def test_secrets_given_anew_are_masked_and_so_are_those_before_them() -> None:
+    """A rotated one stays masked for as long as tokens do; one that is still given is never pushed out."""
+    masker = Masker([Secret("old-secret-1"), Secret("kept-secret")])
+    masker.renew([Secret("new-secret-1"), Secret("kept-secret")])
+    text = "old-secret-1 kept-secret new-secret-1"
+    assert masker.mask(text) == "[secret] [secret] [secret]"
+    assert all(masker.found_in(f'{{"a": "{secret}"}}'.encode()) for secret in text.split())
+    for number in range(Masker.MOST_LEARNED):
+        masker.add(Secret(f"token-{number:08}"))
+    assert masker.mask(text) == "old-secret-1 [secret] [secret]"
+    assert masker.found_in(b'{"a": "kept-secret"}')
+    assert not masker.found_in(b'{"a": "old-secret-1"}')

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.edge.discovery import BrokenAdapter, Catalogue, UnknownAdapter, summary
+from bridge.edge.discovery import BrokenAdapter, Catalogue, UnknownAdapter, outdated, summary
 from tests.support.configuration import VENDORS
 
 WHOLE = (VENDORS / "acme.py").read_text()
@@ -51,3 +51,27 @@ def test_a_broken_file_is_named_with_the_reason(tmp_path: Path, text: str, words
     with pytest.raises(BrokenAdapter, match=words) as caught:
         Catalogue([tmp_path]).load("bad")
     assert str(tmp_path / "bad.py") in str(caught.value)
+
+
+def test_a_file_that_has_changed_since_it_was_loaded_is_named(tmp_path: Path) -> None:
+    """As long as it differs, and only where somebody uses it: what runs is what was loaded."""
+    file = tmp_path / "changing.py"
+    file.write_text(WHOLE)
+    Catalogue([tmp_path]).load("changing")
+    assert outdated(["changing"]) == []
+    file.write_text(WHOLE + "# another\n")
+    assert outdated(["changing", "acme"]) == [f"the adapter in {file}"]
+    assert outdated(["acme"]) == []
+    file.unlink()
+    assert outdated(["changing"]) == [f"the adapter in {file}"]
+
+
+def test_a_broken_file_that_was_mended_is_as_it_was_loaded(tmp_path: Path) -> None:
+    """What could not be loaded does not run, so nothing is older than the file."""
+    file = tmp_path / "mended.py"
+    file.write_text("def")
+    with pytest.raises(BrokenAdapter):
+        Catalogue([tmp_path]).load("mended")
+    file.write_text(WHOLE)
+    Catalogue([tmp_path]).load("mended")
+    assert outdated(["mended"]) == []

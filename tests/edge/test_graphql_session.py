@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
+from bridge.core.ending import ending_of
 from bridge.core.errors import BridgeError, Refused, Retry, Throttled, Unauthorized
 from bridge.core.facts import GraphqlSession, Operation, Subprotocol
 from bridge.core.secret import Secret
@@ -234,6 +235,7 @@ async def test_no_ack(subprotocol: Subprotocol) -> None:
         await wait_until(lambda: play.server.open == 0)
     assert type(error) is Retry
     assert f"has not accepted the session within 0.1 s; check that it speaks {subprotocol}" in str(error)
+    assert ending_of(error) == "unanswered"
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.datastructures import Headers
 from websockets.utils import accept_key
 
+from bridge.core.ending import ending_of
 from bridge.core.errors import Refused, Retry
 from bridge.core.facts import GraphqlSession
 from bridge.core.secret import Secret
@@ -63,6 +64,7 @@ async def failure(sockets: WebSockets, session: GraphqlSession) -> str:
         async with sockets.connect(session):
             raise AssertionError("connected")
     error = caught.value
+    assert ending_of(error) == "unreachable"
     assert error.__cause__ is None
     assert error.__context__ is None
     assert "?" not in str(error)

@@ -80,7 +80,7 @@ def test_a_dead_channel_holds_up_nobody_and_loses_nothing() -> None:
         assert not dead.told
         (status, *_) = rig.running.statuses()
         assert (status.channel, status.reason, status.failing_since_ms is not None) == ("dead", "no answer", True)
-        assert status.failures == dead.attempts
+        assert status.failures == status.failed == dead.attempts
         dead.down = None
         await anyio.sleep(200)
 
@@ -88,6 +88,8 @@ def test_a_dead_channel_holds_up_nobody_and_loses_nothing() -> None:
         play(rig, script)
     assert [told.alert.title for told in dead.told] == [f"e{n}" for n in range(30)]
     assert [log["event"] for log in logs if log.get("channel") == "dead"] == ["alert.undelivered", "alert.delivered"]
+    (status, *_) = rig.running.statuses()
+    assert (status.failures, status.failed, status.told) == (0, dead.attempts - 30, 30)
     # A growing pause: two and a half hours are neither a busy loop nor a handful of attempts.
     assert 75 < dead.attempts - 30 < 170
 

@@ -11,8 +11,10 @@ import pytest
 from anyio.abc import TaskStatus
 
 from bridge.adapter import Login, Request, Response, Retry, Secret, Token, Unauthorized
+from bridge.core.ending import Ending
 from bridge.core.errors import BridgeError, Refused
 from bridge.core.facts import GraphqlSession, Operation
+from bridge.core.meter import Meter
 from bridge.engine.handover import OPEN_S, Handover
 from bridge.engine.keeper import TokenKeeper
 from bridge.engine.ports import Offer
@@ -131,11 +133,13 @@ def run(vendor: Vendor, script: Callable[[Hold, Handover], Awaitable[None]], eve
     taken = Taken()
 
     async def main() -> None:
-        handover = Handover(vendor.feed, vendor.keeper, roll=lambda: 1.0)
+        meter = Meter()
+        handover = Handover(vendor.feed, vendor.keeper, roll=lambda: 1.0, meter=meter)
         async with holding(handover, taken) as hold, anyio.create_task_group() as group:
             group.start_soon(_push, vendor, hold, every_s)
             await script(hold, handover)
             group.cancel_scope.cancel()
+        assert meter.endings[Ending.HANDOVER] == sum(meter.endings.values()) == handover.handovers
 
     on_virtual_clock(main)
     return taken

@@ -41,6 +41,7 @@ def test_both_are_open_at_once_without_a_lease() -> None:
         async with north.running(), south.running():
             assert (await north(signed("msg_1", {"type": "ping"}))).status == 202
             assert (await south(signed("msg_1", {"type": "ping"}))).status == 202
+            assert [one.runner.facts().counts.duplicates for one in (north, south)] == [0, 1]
             assert (await north(signed("msg_2", order("7", 1)))).status == 202
             assert (await south(signed("msg_3", order("7", 2)))).status == 202
             assert (await north(signed("msg_2", order("7", 1)))).status == 202

@@ -355,3 +355,32 @@ def test_a_door_remembers_nobody_who_went_through() -> None:
         assert turns.budget._blocks._silent == []
 
     on_virtual_clock(main)
+
+
+def test_a_limit_that_is_configured_anew_counts_from_then_on() -> None:
+    """Up and down, burst and reserve with it; what was spent and a pause stay, and a limit out of all proportion is
+    measured by the new one."""
+
+    async def main() -> None:
+        quota = Quota(Limit(10, 10.0, burst=1))
+        quota.configure(Limit(100, 10.0, burst=1))
+        began = anyio.current_time()
+        for _ in range(50):
+            await quota.take()
+        assert anyio.current_time() - began == pytest.approx(4.9, abs=0.3)
+        quota.configure(Limit(1, 10.0, burst=1))
+        await quota.take()
+        began = anyio.current_time()
+        await quota.take()
+        assert anyio.current_time() - began == pytest.approx(10.0, abs=0.3)
+        quota.throttled(Throttled("429", after=60.0))
+        quota.configure(Limit(1000, 10.0, burst=5))
+        began = anyio.current_time()
+        ticket = await quota.take()
+        assert anyio.current_time() - began >= 60.0
+        quota.ended(ticket)
+        assert quota.gauge().limit == Limit(1000, 10.0, burst=5)
+        assert quota._plausible(Limit(20, 10.0))
+        assert not quota._plausible(Limit(1, 10.0))
+
+    on_virtual_clock(main)

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
+from bridge.core.ending import ending_of
 from bridge.core.errors import BridgeError, Malformed, Refused, Retry, Throttled, Unauthorized
 from bridge.core.secret import Secret
 from bridge.core.session import EngineioRevision
@@ -74,6 +75,7 @@ def test_a_server_that_never_accepts_is_given_up(revision: EngineioRevision, ope
                 error = await hold.ended()
                 assert type(error) is Retry
                 assert f"the server has {lacking} within 7 s" in str(error)
+                assert ending_of(error) == "unanswered"
                 assert f"Engine.IO {revision}" in str(error)
                 assert hold.over_at - began == pytest.approx(7)
                 assert not hold.settled.is_set()
@@ -224,7 +226,9 @@ def test_nothing_but_garbage_ends_the_session(redeemed: bool) -> None:
     async def main() -> None:
         async with stage(3, talk) as play, holding(play.feed()) as hold:
             await wait_until(lambda: hold.over.is_set())
-            assert "100 packets in a row cannot be read" in str(await hold.ended())
+            error = await hold.ended()
+            assert "100 packets in a row cannot be read" in str(error)
+            assert ending_of(error) == "protocol"
             assert len(hold.taken.frames) == (200 if redeemed else 100)
 
     on_virtual_clock(main)
@@ -351,6 +355,7 @@ def test_a_close_is_told_by_its_code(code: int, welcomed: bool, expected: type[B
             error = await hold.ended()
             assert type(error) is expected
             assert said in str(error)
+            assert ending_of(error) == {1008: "token", 1005: "closed", 1006: "lost"}[code]
 
     on_virtual_clock(main)
 

@@ -10,6 +10,7 @@ import anyio.lowlevel
 import pytest
 import trio
 
+from bridge.core.ending import ending_of
 from bridge.core.errors import Overrun, Retry
 from bridge.core.session import EngineioRevision
 from bridge.engine.inbox import Inbox
@@ -185,6 +186,7 @@ def test_more_than_ten_thousand_owed_end_the_session() -> None:
             error = await hold.ended()
             assert type(error) is Retry
             assert "10000 acknowledgements wait to be sent" in str(error)
+            assert ending_of(error) == "silent"
             assert play.engine.acks == []
             assert play.sockets.open == 0
 

@@ -8,6 +8,7 @@ import anyio
 import pytest
 import trio
 
+from bridge.core.ending import ending_of
 from bridge.core.errors import Retry
 from bridge.core.session import EngineioRevision
 from tests.support.engine import on_virtual_clock
@@ -111,6 +112,7 @@ def test_only_the_answer_to_our_ping_counts() -> None:
         async with stage(3, talk) as play, holding(play.feed()) as hold:
             error = await hold.ended(1000)
             assert "no answer to our ping within 60 s; the one before was answered 25.0 s before this one" in str(error)
+            assert ending_of(error) == "silent"
             assert hold.over_at == pytest.approx(5 * 25 + 60 + 0.1)
             assert len(hold.taken.frames) > 150
 

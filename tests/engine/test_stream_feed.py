@@ -11,6 +11,7 @@ import anyio
 import pytest
 import trio
 
+from bridge.core.ending import ending_of
 from bridge.core.errors import BridgeError, Malformed, Refused, Retry, Unauthorized
 from bridge.core.secret import Secret
 from bridge.core.session import StreamSession
@@ -124,7 +125,9 @@ def test_nothing_but_garbage_ends_the_session(redeemed: bool) -> None:
                 await hold.wait_settled()
                 assert len(hold.taken.frames) == 199
             else:
-                assert "100 messages in a row cannot be read, at last: HTML page" in str(await hold.ended())
+                error = await hold.ended()
+                assert "100 messages in a row cannot be read, at last: HTML page" in str(error)
+                assert ending_of(error) == "protocol"
                 assert len(hold.taken.frames) == 100
 
     on_virtual_clock(main)
@@ -143,6 +146,7 @@ def test_silence_is_watched_as_configured() -> None:
             error = await hold.ended(200)
             assert type(error) is Retry
             assert "nothing was heard for 40 s" in str(error)
+            assert ending_of(error) == "silent"
             assert hold.over_at == pytest.approx(30 + 40 + 0.1)
 
     on_virtual_clock(main)

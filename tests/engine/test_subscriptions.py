@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
+from bridge.core.ending import ending_of
 from bridge.core.errors import Retry, Unauthorized
 from bridge.core.facts import GraphqlSession, Operation, Subprotocol
 from bridge.engine.subscriptions import GraphqlFeed
@@ -129,6 +130,7 @@ def test_action_cable_that_does_not_confirm_is_given_up() -> None:
             error = await hold.ended()
             assert type(error) is Retry
             assert str(error).endswith("not confirmed within 10 s: events")
+            assert ending_of(error) == "unanswered"
             assert hold.over_at - began == pytest.approx(10)
 
     on_virtual_clock(main)
@@ -194,6 +196,7 @@ def test_beats_that_stop_mean_a_dead_peer(subprotocol: Subprotocol, interval: fl
             error = await hold.ended(10_000)
             assert type(error) is Retry
             assert f"api.example.com/graphql: nothing was heard for {silence} s" in str(error)
+            assert ending_of(error) == "silent"
             assert hold.over_at - stopped_at == pytest.approx(silence, abs=0.2)
 
     on_virtual_clock(main)

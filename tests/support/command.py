@@ -62,10 +62,20 @@ async def bridged(
 class Setup:
     """A configuration file in `folder`, and the environment that holds its secrets.
 
-    `nats`: the keys of `[nats]`, as TOML; `source`: further keys of the source, as Python values.
+    `nats`: the keys of `[nats]`, as TOML; `status`: those of `[status]`, which by default is not served, since many
+    daemons run side by side here; `source`: further keys of the source, as Python values.
     """
 
-    def __init__(self, folder: Path, vendor: PlayedVendor | None = None, *, nats: str, name: str = "b", **source: Any):
+    def __init__(
+        self,
+        folder: Path,
+        vendor: PlayedVendor | None = None,
+        *,
+        nats: str,
+        name: str = "b",
+        status: str = "enabled = false",
+        **source: Any,
+    ):
         self.folder = folder
         self.path = folder / f"{name}.toml"
         self.state_dir = folder / f"state-{name}"
@@ -85,6 +95,8 @@ class Setup:
             [
                 "[nats]",
                 nats,
+                "[status]",
+                status,
                 "[daemon]",
                 f"state_dir = {json.dumps(str(self.state_dir))}",
                 'log_format = "json"',

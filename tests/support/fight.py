@@ -436,6 +436,8 @@ def _daemon(
         "replicas = 3",
         f'inbox_prefix = "_{name}"',
         f"lease_bucket = {json.dumps(leases)}",
+        "[status]",
+        "enabled = false",
         "[daemon]",
         f'instance = "{name}"',
         f"lease_s = {LEASE_S}",

@@ -69,7 +69,7 @@ LAYERS = (
         names("bridge.core bridge.adapter bridge.engine.ports bridge.engine.alert_ports bridge.edge bridge.events"),
         ANY,
         foreign=names("anyio structlog"),
-        one_of=names("nats aiohttp apprise cel cryptography h11 msgspec socketio uvloop websockets gql"),
+        one_of=names("nats aiohttp apprise cel cryptography h11 msgspec opentelemetry socketio uvloop websockets gql"),
     ),
     Layer(
         "bridge/sandbox/",

@@ -186,6 +186,11 @@ class LiveScene:
         """More of the configuration, as TOML. The daemon does not run yet."""
         self._tables.append(tables)
 
+    def clear(self) -> None:
+        """No sources, and nothing else; the daemon may run, and learns of it by a reload."""
+        self.listeners.clear()
+        self._tables.clear()
+
     @property
     def environ(self) -> dict[str, str]:
         """Every vendor's secrets."""
@@ -196,9 +201,18 @@ class LiveScene:
 
     def start(self, **environ: str) -> None:
         """Write the configuration and start the daemon."""
+        self.write()
+        self._more = {**self.environ, **environ}
+        self.daemon = Child(self.folder, "daemon", ["run", "--config", str(self.path)], self._more)
+        self.daemon.start()
+
+    def write(self) -> None:
+        """Write the configuration."""
         head = [
             "[nats]",
             f"url = {json.dumps(self.broker.url)}",
+            "[status]",
+            "enabled = false",
             "[daemon]",
             "lease_s = 1.0",
             f"state_dir = {json.dumps(str(self.daemon.state_dir))}",
@@ -206,9 +220,6 @@ class LiveScene:
             "",
         ]
         self.path.write_text("\n".join([*head, *self._tables]), encoding="utf-8")
-        self._more = {**self.environ, **environ}
-        self.daemon = Child(self.folder, "daemon", ["run", "--config", str(self.path)], self._more)
-        self.daemon.start()
 
     async def begin(self, **environ: str) -> None:
         """Start the daemon and wait until every source is live."""

@@ -74,13 +74,14 @@ class Sender:
     """Posts deliveries to one URL until each is confirmed, several at a time.
 
     `again`: how many of a hundred it posts once more though they were confirmed, as one does whose network lost the
-    confirmation. `answers`: how often which status, or error, came.
+    confirmation. `fresh`: a new connection for each attempt. `answers`: how often which status, or error, came.
     """
 
     url: str
     seed: int = 1
     at_once: int = 16
     again: int = 5
+    fresh: bool = False
     confirmed: list[str] = field(default_factory=list)
     answers: Counter[str] = field(default_factory=Counter)
     attempts: int = 0
@@ -90,7 +91,7 @@ class Sender:
         dice = random.Random(self.seed)
         waiting = list(deliveries)
         dice.shuffle(waiting)
-        connector = aiohttp.TCPConnector(limit=self.at_once)
+        connector = aiohttp.TCPConnector(limit=self.at_once, force_close=self.fresh)
         timeout = aiohttp.ClientTimeout(total=ATTEMPT_S)
         session = aiohttp.ClientSession(connector=connector, timeout=timeout)
         async with session as http, anyio.create_task_group() as tasks:
@@ -150,6 +151,8 @@ def webhook_daemon(folder: Path, nats_url: str, *, name: str = "daemon", port: i
     lines: Sequence[Any] = [
         "[nats]",
         f"url = {json.dumps(nats_url)}",
+        "[status]",
+        "enabled = false",
         "[daemon]",
         f"instance = {json.dumps(name)}",
         "lease_s = 1.0",

@@ -71,6 +71,12 @@ class Child:
         return self._child is not None and self._child.poll() is None
 
     @property
+    def exit_code(self) -> int | None:
+        """What it ended by itself with; None while it runs."""
+        assert self._child is not None, f"{self.name} was not started"
+        return self._child.poll()
+
+    @property
     def pid(self) -> int:
         """Its process id, while it is there."""
         assert self._child is not None, f"{self.name} is not running"
@@ -118,6 +124,11 @@ class Child:
     def resume(self) -> None:
         """SIGCONT."""
         self._living().send_signal(signal.SIGCONT)
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal that does not end it. The configuration may say something else by now than when it was started."""
+        published.started(self._arguments, self._environ)
+        self._living().send_signal(number)
 
     def close(self) -> None:
         """Whatever state it is in: gone."""
@@ -274,6 +285,8 @@ def pcvisit_daemon(
         "[nats]",
         f"url = {json.dumps(nats_url)}",
         *([f"lease_bucket = {json.dumps(leases)}"] if leases else []),
+        "[status]",
+        "enabled = false",
         "[daemon]",
         f"instance = {json.dumps(name)}",
         "lease_s = 1.0",

@@ -22,14 +22,14 @@ def server_tls(certificate: Path, key: Path) -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def serving(handler: Handler, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    """An HTTP server that answers every request by `handler`; yields its port on 127.0.0.1."""
+async def serving(handler: Handler, tls: ssl.SSLContext | None = None, *, at: int = 0) -> AsyncIterator[int]:
+    """An HTTP server that answers every request by `handler`; yields its port on 127.0.0.1, a free one or `at`."""
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", handler)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
+        site = web.TCPSite(runner, "127.0.0.1", at, ssl_context=tls)
         await site.start()
         port: int = runner.addresses[0][1]
         yield port

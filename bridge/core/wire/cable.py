@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 
+from bridge.core.ending import Ending, marked
 from bridge.core.errors import BridgeError, Refused, Retry, Unauthorized
 from bridge.core.facts import GraphqlSession, Operation
 from bridge.core.fields import kind
@@ -119,7 +120,7 @@ class Cable(Exchange):
                 f"{text} and forbids to reconnect: check the configured URL and the header `Origin`", after=DISMISSED_S
             )
         else:
-            error = Retry(text)
+            error = marked(Retry(text), Ending.CLOSED)
         return self._end(error)
 
     def _running(self, frame: Frame) -> str | None:

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Literal, get_args
 
 from bridge.core.answer import harmless, retry_after
+from bridge.core.ending import Ending, by_close_code, marked
 from bridge.core.errors import BridgeError, Refused, Retry, Throttled, Unauthorized
 from bridge.core.facts import Subprotocol
 from bridge.core.record import Json
@@ -98,7 +99,7 @@ def closed(code: int, reason: str, session: Upgrade) -> BridgeError:
     text = f"{said}; {advice}" if advice else said
     if reaction == "refresh":
         return Unauthorized(text)
-    return Refused(text, after=SLOW_S) if reaction == "slow" else Retry(text)
+    return Refused(text, after=SLOW_S) if reaction == "slow" else marked(Retry(text), by_close_code(code))
 
 
 def upgrade_refused(status: int, headers: Mapping[str, str], subprotocol: str | None, session: Upgrade) -> BridgeError:
@@ -126,7 +127,7 @@ def upgrade_refused(status: int, headers: Mapping[str, str], subprotocol: str | 
     if status == 429:
         return Throttled(f"{said}: over the quota", after=retry_after(headers))
     if status in (408, 425) or status >= 500:
-        return Retry(f"{said}: a fault at the vendor", after=retry_after(headers))
+        return marked(Retry(f"{said}: a fault at the vendor", after=retry_after(headers)), Ending.FAULT)
     return Refused(f"{said}: {_advice(status, session)}", after=SLOW_S)
 
 
@@ -152,9 +153,9 @@ def ended(how: Farewell, payload: Json, session: SocketioSession, *, welcomed: b
         case "http":
             return _http(payload if isinstance(payload, str) else "", session, welcomed)
         case "engine":
-            return Retry("the server closed the session (Engine.IO packet 1)")
+            return marked(Retry("the server closed the session (Engine.IO packet 1)"), Ending.CLOSED)
         case "namespace":
-            return Retry("the server disconnected the namespace (Socket.IO packet 1)")
+            return marked(Retry("the server disconnected the namespace (Socket.IO packet 1)"), Ending.CLOSED)
     return _refused(payload, welcomed)
 
 
@@ -170,7 +171,7 @@ def _http(text: str, session: SocketioSession, welcomed: bool) -> BridgeError:
     if status == 429:
         return Throttled(f"{said}: over the quota")
     if welcomed or status in (408, 425) or status >= 500:
-        return Retry(said)
+        return marked(Retry(said), Ending.FAULT)
     text = f"{said}: it does not speak Engine.IO revision {session.revision}"
     return Refused(f"{text}; {_other(session)}", after=SLOW_S)
 
@@ -185,7 +186,7 @@ def _refused(payload: Json, welcomed: bool) -> BridgeError:
     if not welcomed and message == "Invalid namespace":  # the one text that the servers themselves have
         return Refused("the server has no such namespace; check the setting `namespace`", after=SLOW_S)
     if welcomed:
-        return Retry(f"the server reported an error (Socket.IO packet 4){harmless(message)}")
+        return marked(Retry(f"the server reported an error (Socket.IO packet 4){harmless(message)}"), Ending.FAULT)
     return Unauthorized(f"the server refused the namespace (Socket.IO packet 4){harmless(message)}; {_TOKEN}")
 
 

@@ -42,6 +42,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from bridge.core.ending import Ending, marked
 from bridge.core.errors import BridgeError, Malformed, Refused, Retry
 from bridge.core.fields import EXACT, kind
 from bridge.core.record import Json
@@ -181,7 +182,8 @@ class Engineio:
     def _text(self, frame: str) -> list[Move]:
         match frame[:1]:
             case "0":
-                return self._close(Retry("the server opened the session a second time"), VIOLATION)
+                error = marked(Retry("the server opened the session a second time"), Ending.PROTOCOL)
+                return self._close(error, VIOLATION)
             case "2":
                 pong = Wire("3" + frame[1:] if len(frame) <= LONGEST_ECHO else "3")
                 return [pong, Odd("a ping of the server in revision 3") if self._three else Beat()]

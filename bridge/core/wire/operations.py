@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 
 from bridge.core import graphql
+from bridge.core.ending import Ending, marked
 from bridge.core.errors import BridgeError, Refused, Retry
 from bridge.core.facts import Operation
 from bridge.core.fields import EXACT, kind
@@ -188,7 +189,7 @@ class Exchange(ABC):
         return [Close(code, error)]
 
     def _garbled(self, what: str) -> list[Move]:
-        return self._end(Retry(f"the server sent {what}"), BAD_MESSAGE)
+        return self._end(marked(Retry(f"the server sent {what}"), Ending.PROTOCOL), BAD_MESSAGE)
 
     def _demand(self, phase: Phase, what: str) -> None:
         if self._phase is not phase:

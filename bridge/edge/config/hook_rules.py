@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from ipaddress import ip_address
 from typing import Any
 
 from bridge.core.config import IngressSettings
@@ -14,7 +13,7 @@ from bridge.core.secret import Secret
 from bridge.core.settings import BadSetting, BaseSettings
 from bridge.edge.config.convert import Converter
 from bridge.edge.config.lines import Path
-from bridge.edge.ingress.sockets import address
+from bridge.edge.ingress.sockets import address, is_loopback
 from bridge.edge.ingress.trouble import IngressMisconfigured
 
 _SEGMENT = re.compile(r"[A-Za-z0-9._~-]+")
@@ -41,7 +40,7 @@ def check_ingress(
         return
     if given and not takers and complete:
         converter.warn(("ingress",), "has no effect: no source takes webhooks")
-    elif takers and ingress.tls is None and not _is_loopback(host):
+    elif takers and ingress.tls is None and not is_loopback(host):
         text = "webhooks come in unencrypted, from other machines too: set [ingress.tls], or listen on 127.0.0.1 and "
         text += "have a proxy in front that speaks TLS"
         if any(taker.verify in ("bearer", "basic") for taker in takers):
@@ -85,10 +84,3 @@ def _check_secret(converter: Converter, settings: WebhookSettings, secret: Secre
         converter.fail(path, "expected a public key, which begins with whpk_; any other is a secret, and refused here")
     elif key.weak:
         converter.warn(path, key.weak)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

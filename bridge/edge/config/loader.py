@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,16 @@ from bridge.adapter import Adapter, BaseSettings, WebhookSettings
 from bridge.core.alerts.settings import AlertSettings
 from bridge.core.config import DaemonSettings, IngressSettings, NatsSettings, StatusSettings, TracingSettings
 from bridge.core.secret import Secret
-from bridge.core.settings import GraphqlSettings
+from bridge.core.settings import GraphqlSettings, Subscription
 from bridge.edge.config import document as config_document
 from bridge.edge.config.convert import Converter, kind
 from bridge.edge.config.hook_rules import check_hook, check_ingress
+from bridge.edge.config.judge import Judge
+from bridge.edge.config.lines import Path as KeyPath
 from bridge.edge.config.problem import ConfigErrors, Problem
-from bridge.edge.config.rules import check_addresses, check_nats, check_subscriptions
+from bridge.edge.config.rules import check_addresses, check_documents, check_nats, check_subscriptions
+from bridge.edge.config.status_rules import check_status
+from bridge.edge.config.tracing_rules import check_tracing
 from bridge.edge.discovery import AdapterClass, BrokenAdapter, Catalogue, UnknownAdapter
 
 __all__ = ["Config", "ConfigErrors", "Problem", "load"]
@@ -47,11 +52,12 @@ class Config:
         return self.adapters[source.adapter](source)
 
 
-def load(path: Path, environ: Mapping[str, str], *, vendor_secrets: bool = True) -> Config:
+def load(path: Path, environ: Mapping[str, str], *, vendor_secrets: bool = True, lean: bool = False) -> Config:
     """Read the file, its drop-ins and the secrets they refer to.
 
     Without `vendor_secrets` those of sources and alerts may be out of reach, and are then empty: for commands that
-    speak to NATS alone. Raises ConfigErrors with everything that is wrong. Nothing made here shows a secret.
+    speak to NATS alone. `lean`: for a process that stays, leave the work that takes libraries to one that does not,
+    where that can be done. Raises ConfigErrors with everything that is wrong. Nothing made here shows a secret.
     """
     document = config_document.read(path)
     converter = Converter(document, environ, vendor_secrets=vendor_secrets)
@@ -67,7 +73,11 @@ def load(path: Path, environ: Mapping[str, str], *, vendor_secrets: bool = True)
     daemon = converter.table(DaemonSettings, data.get("daemon", {}), ("daemon",))
     ingress = converter.table(IngressSettings, data.get("ingress", {}), ("ingress",))
     status = converter.table(StatusSettings, data.get("status", {}), ("status",))
+    if status:
+        check_status(converter, status, data.get("status", {}))
     tracing = converter.table(TracingSettings, data["tracing"], ("tracing",)) if "tracing" in data else None
+    if tracing:
+        check_tracing(converter, tracing)
     tables = data.get("alert", [])
     alerts = [converter.table(AlertSettings, table, ("alert", index)) for index, table in enumerate(tables)]
     if tables:
@@ -75,7 +85,9 @@ def load(path: Path, environ: Mapping[str, str], *, vendor_secrets: bool = True)
 
         check_alerts(converter, alerts, tables, closely=vendor_secrets)
         check_source_names(converter, data.get("source", []), alerts)
-    sources, adapters = _Sources(converter, Catalogue.from_environ(environ), ingress).load(data.get("source", []))
+    with closing(Judge(apart=lean)) as judge:
+        loader = _Sources(converter, Catalogue.from_environ(environ), ingress, judge)
+        sources, adapters = loader.load(data.get("source", []))
     if ingress:
         complete = len(sources) == len(data.get("source", []))
         check_ingress(converter, ingress, data.get("ingress", {}), sources, complete=complete)
@@ -100,16 +112,38 @@ def load(path: Path, environ: Mapping[str, str], *, vendor_secrets: bool = True)
     )
 
 
+def load_status(path: Path, environ: Mapping[str, str]) -> StatusSettings:
+    """`[status]` alone, whatever is wrong beside it: a daemon whose file has been spoilt goes on with what it has read.
+
+    Keys of a file that is no TOML count as not given. Raises ConfigErrors where no file is, or `[status]` is wrong.
+    """
+    document = config_document.read(path)
+    if document.problems and not path.is_file():
+        raise ConfigErrors(document.problems)
+    converter = Converter(document, environ, vendor_secrets=False)
+    status = converter.table(StatusSettings, document.data.get("status", {}), ("status",))
+    if status is None or converter.problems:
+        raise ConfigErrors(converter.problems)
+    return status
+
+
 class _Sources:
-    def __init__(self, converter: Converter, catalogue: Catalogue, ingress: IngressSettings | None) -> None:
+    def __init__(
+        self, converter: Converter, catalogue: Catalogue, ingress: IngressSettings | None, judge: Judge
+    ) -> None:
         self._converter = converter
+        self._judge = judge
+        self._documents: list[tuple[KeyPath, Subscription]] = []
         self._ingress = ingress
         self._catalogue = catalogue
         self._seen: dict[str, int] = {}
         self._adapters: dict[str, AdapterClass] = {}
 
     def load(self, tables: list[Any]) -> tuple[tuple[BaseSettings, ...], dict[str, AdapterClass]]:
+        if any(isinstance(table, dict) and "subscription" in table for table in tables):
+            self._judge.begin()
         loaded = [self._source(index, table) for index, table in enumerate(tables)]
+        check_documents(self._converter, self._judge, self._documents)
         return tuple(settings for settings in loaded if settings), self._adapters
 
     def _source(self, index: int, table: Any) -> BaseSettings | None:
@@ -125,7 +159,7 @@ class _Sources:
             return None
         settings = self._converter.table(cls.Settings, table, path)
         if isinstance(settings, GraphqlSettings):
-            check_subscriptions(self._converter, cls, settings, path)
+            self._documents += check_subscriptions(self._converter, cls, settings, path)
         if settings is None or not self._converter.accepts(cls, settings, path):
             return None
         if isinstance(settings, WebhookSettings):

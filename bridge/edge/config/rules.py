@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bridge.core.config import EMBEDDED, NatsSettings
 from bridge.core.oauth import OAuthSettings
 from bridge.core.settings import BaseSettings, GraphqlSettings, Subscription
 from bridge.edge.config.convert import Converter, fields_of, plain_problem, url_problem
+from bridge.edge.config.judge import Judge
 from bridge.edge.config.lines import Path
 from bridge.edge.discovery import AdapterClass
 
@@ -84,16 +85,21 @@ def check_addresses(converter: Converter, cls: AdapterClass, settings: BaseSetti
             converter.warn((*path, key), f"a live session would be refused: {refused}")
 
 
-def check_subscriptions(converter: Converter, cls: AdapterClass, settings: GraphqlSettings, path: Path) -> None:
-    """Report documents that are not one subscription, and mappings that the adapter does not have."""
-    for index, one in enumerate(settings.subscription):
-        at = (*path, "subscription", index)
+def check_subscriptions(
+    converter: Converter, cls: AdapterClass, settings: GraphqlSettings, path: Path
+) -> list[tuple[Path, Subscription]]:
+    """Report mappings that the adapter does not have. Returns what is still to be judged by `check_documents`."""
+    found = [((*path, "subscription", index), one) for index, one in enumerate(settings.subscription)]
+    for at, one in found:
         _check_shape(converter, cls, one, at)
-        # Only who writes GraphQL waits for the library.
-        from bridge.edge.graphql_document import problems
+    return found
 
-        for problem in problems(one):
-            converter.fail((*at, problem.key), f"subscription {one.name}: {problem}")
+
+def check_documents(converter: Converter, judge: Judge, found: Sequence[tuple[Path, Subscription]]) -> None:
+    """Report documents that are not one subscription."""
+    for (at, one), verdict in zip(found, judge.judge([one for _, one in found]), strict=True):
+        for key, problem in verdict:
+            converter.fail((*at, key), f"subscription {one.name}: {problem}")
 
 
 def _check_shape(converter: Converter, cls: AdapterClass, one: Subscription, path: Path) -> None:

@@ -91,14 +91,16 @@ class Inbox:
                 # The connection is gone, and the subscription with it.
                 return
 
-    async def ask(self, subject: str, body: bytes, deadline_s: float, what: str) -> None:
+    async def ask(
+        self, subject: str, body: bytes, deadline_s: float, what: str, headers: dict[str, str] | None = None
+    ) -> None:
         """Send one request and return after its last answer. `deadline_s` is the longest silence.
 
         Raises NoAnswer.
         """
         self._done = anyio.Event()
         try:
-            await self._nc.publish(subject, body, reply=self._subject)
+            await self._nc.publish(subject, body, reply=self._subject, headers=headers)
         except nats.errors.Error as error:
             raise NoAnswer(f"{what}: NATS cannot be asked now ({type(error).__name__})") from None
         while not self._done.is_set():

@@ -48,11 +48,13 @@ class NatsConnection:
         """Subjects we were refused, each once, oldest first."""
         self.slow_consumer_drops = 0
         """Messages nats-py dropped because a subscription was read too slowly."""
+        self.excuse: Callable[[Denied], bool] | None = None
+        """Asked first of each refusal. One that it says True to is its own business: neither kept, logged nor told."""
         self._on_disconnect = on_disconnect
         self._on_reconnect = on_reconnect
         self._on_permission_error = on_permission_error
         self._masker = Masker(options.secrets())
-        self._closing = False
+        self._closing = self._tried = False
         self._up = anyio.Event()
         self._down_since = time.time()
         self._round: dict[str, Trouble] = {}
@@ -62,6 +64,11 @@ class NatsConnection:
     def connected(self) -> bool:
         """Whether NATS answered last time we asked."""
         return self._up.is_set()
+
+    @property
+    def away_since_ms(self) -> int | None:
+        """Since when NATS is away, in milliseconds since the Unix epoch; None while connected."""
+        return None if self.connected else round(self._down_since * 1000)
 
     @property
     def server(self) -> str:
@@ -148,10 +155,14 @@ class NatsConnection:
             raise NatsUnauthorized(self.problem)
 
     def _note_denied(self, refused: Denied) -> None:
-        if refused in self.denied or len(self.denied) >= _MOST_DENIED:
+        if self.excuse is not None and self.excuse(refused):
+            return
+        # Of a thousand entities whose events are denied it is one grant that is missing.
+        same = any((one.action, one.grant) == (refused.action, refused.grant) for one in self.denied)
+        if same or len(self.denied) >= _MOST_DENIED:
             return
         self.denied.append(refused)
-        log.error("nats.denied", server=self.server, action=refused.action, subject=refused.subject)
+        log.error("nats.denied", server=self.server, action=refused.action, subject=refused.grant)
         if self._on_permission_error is not None:
             self._on_permission_error(refused)
 
@@ -179,12 +190,21 @@ class NatsConnection:
             **self.client.login(),
         }
 
-    async def _open(self, settings: dict[str, Any]) -> None:
-        await self.client.connect(**settings)
-        self._connected()
+    async def open(self) -> None:
+        """Connect, trying until it succeeds. For one that `unopened` made; does nothing where it was opened before.
+
+        Raises NatsMisconfigured, and NatsUnauthorized when a server refuses our credentials.
+        """
+        if not self.epoch:
+            settings = self.settings()
+            self._tried = True
+            await self.client.connect(**settings)
+            self._connected()
 
     async def _close(self) -> None:
         self._closing = True
+        if not self._tried:
+            return
         with anyio.move_on_after(_DRAIN_DEADLINE_S, shield=True), contextlib.suppress(nats.errors.Error, OSError):
             if self.client.is_connected:
                 await self.client.drain()
@@ -211,13 +231,27 @@ async def connect(
     Raises NatsMisconfigured for files and addresses that cannot be used, NatsUnauthorized when a server refuses our
     credentials at the first connect, NatsUnreachable after `give_up_after_s` seconds (None: never).
     """
-    connection = NatsConnection(options, on_disconnect, on_reconnect, on_permission_error)
-    settings = connection.settings()
-    try:
+    async with unopened(
+        options, on_disconnect=on_disconnect, on_reconnect=on_reconnect, on_permission_error=on_permission_error
+    ) as connection:
         with anyio.move_on_after(give_up_after_s) as patience:
-            await connection._open(settings)
+            await connection.open()
         if patience.cancelled_caught or not connection.epoch:
             raise NatsUnreachable(f"given up after {give_up_after_s:g} s. {connection.problem}")
+        yield connection
+
+
+@contextlib.asynccontextmanager
+async def unopened(
+    options: NatsOptions,
+    *,
+    on_disconnect: Callable[[], None] | None = None,
+    on_reconnect: Callable[[], None] | None = None,
+    on_permission_error: Callable[[Denied], None] | None = None,
+) -> AsyncIterator[NatsConnection]:
+    """As `connect`, but whoever has it calls `open`: for what is to be there before NATS is. Raises nothing itself."""
+    connection = NatsConnection(options, on_disconnect, on_reconnect, on_permission_error)
+    try:
         yield connection
     finally:
         await connection._close()

@@ -18,6 +18,7 @@ from bridge.core.errors import Away, BridgeError
 from bridge.edge.nats.options import NatsMisconfigured, NatsOptions
 
 _DENIED = re.compile(r"permissions violation for (publish|subscription)\b[^\"]*\"([^\"]*)\"", re.IGNORECASE)
+_MANY = (["in"], ["cursor"], ["tin"], ["tcursor"])
 _UNAUTHORIZED = ("authorization violation", "authorization failed", "authentication expired", "authentication revoked")
 
 
@@ -35,6 +36,14 @@ class Denied:
 
     action: str
     subject: str
+
+    @property
+    def grant(self) -> str:
+        """What a permission names: of one event or cursor all of them, of one acknowledgement all of that consumer."""
+        tokens = self.subject.split(".")
+        if tokens[0] == "bridge" and tokens[1:2] in _MANY:
+            return ".".join([*tokens[:2], ">"])
+        return ".".join([*tokens[:4], ">"]) if tokens[:2] == ["$JS", "ACK"] and len(tokens) == 9 else self.subject
 
 
 @dataclass(frozen=True, slots=True)

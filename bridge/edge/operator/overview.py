@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from nats.aio.client import Client
 
 from bridge.core.content import attributes_of, data_of
-from bridge.core.event import timestamp
 from bridge.core.lease import Claim
 from bridge.core.record import Json
+from bridge.core.report.overview import Overview
 from bridge.core.subject import EVENTS, cursor_subject, owner_subject, token, untoken
 from bridge.core.subscription import subscription_of
 from bridge.edge.ledger.layout import LedgerNames
@@ -20,42 +19,10 @@ from bridge.edge.nats import wire
 from bridge.edge.nats.jetstream import ApiError, JetStream, Message, NoAnswer
 from bridge.edge.operator.tail import explained, stream_state
 
-NEVER = "never connected"
 MOST_GAPS = 100
 """Of more open gaps than this only so many are read."""
 CLAIMS_S = 2.0
 """How long the bucket of leases may take to answer: without it an overview lacks little."""
-
-
-@dataclass(slots=True)
-class Overview:
-    """One source. Times are RFC 3339 texts in UTC; None or empty where the stream knows nothing.
-
-    `condition`: the last that was announced of it (`connected`, `lost`, `blocked`, `recovered`), or `never connected`.
-    `half`: what of it failed, `live` or `reading`, or waits for an operator, `deletes`; "" where that is all of it, or
-    not known. `failing_since`: since when there has been nothing but failures. `again`: when a source that is refused
-    was to be tried again.
-    `walks`: the cursors, by walk name. `subscriptions`: what the stream remembers of them, by name: when they first
-    told us something (see `bridge.core.subscription.observed`); of one the vendor refuses `off`, `off_ms`, `reason`.
-    `last_event`: the vendor's last, with `subject`, `seq` and `observed`.
-    `quarantined`: how many records could not be read; `last_quarantine`: the `observed` and `reason` of the last.
-    """
-
-    name: str
-    vendor: str
-    owner: dict[str, Json] = field(default_factory=dict)
-    condition: str = NEVER
-    since: str | None = None
-    reason: str = ""
-    half: str = ""
-    failing_since: str | None = None
-    again: str | None = None
-    walks: dict[str, dict[str, Json]] = field(default_factory=dict)
-    subscriptions: dict[str, dict[str, Json]] = field(default_factory=dict)
-    last_event: dict[str, Json] | None = None
-    open_gaps: list[dict[str, Json]] = field(default_factory=list)
-    quarantined: int = 0
-    last_quarantine: dict[str, Json] | None = None
 
 
 class Observer:
@@ -160,20 +127,6 @@ class Observer:
     async def _subjects(self, subjects: str) -> dict[str, int]:
         found: dict[str, int] = (await self._js.stream(self._stream, subjects=subjects))["state"].get("subjects") or {}
         return found
-
-
-def cursor_times(cursor: dict[str, Json]) -> tuple[int | None, str | None]:
-    """When the last complete pass of a cursor began: milliseconds since the Unix epoch, and as RFC 3339 text."""
-    completed = cursor.get("completed_ms")
-    return (completed, timestamp(completed)) if isinstance(completed, int) else (None, None)
-
-
-def refused_since(cursor: dict[str, Json]) -> str | None:
-    """Since when the vendor refuses a subscription, as RFC 3339 text; None if it does not."""
-    off, off_ms = cursor.get("off"), cursor.get("off_ms")
-    if isinstance(off, str) and off:
-        return off
-    return timestamp(off_ms) if isinstance(off_ms, int) and not isinstance(off_ms, bool) else None
 
 
 def _observed(message: Message) -> str | None:

@@ -12,9 +12,10 @@ import pytest
 from nats.aio.client import Client
 
 from bridge.core.gap import Gap
+from bridge.core.report.overview import NEVER, Overview, refused_since
 from bridge.core.vitals import Vitals
 from bridge.edge.ledger.layout import JetStreamOff, LedgerNames, lease_config, stream_config
-from bridge.edge.operator.overview import NEVER, Observer, Overview, refused_since
+from bridge.edge.operator.overview import Observer
 from bridge.edge.operator.tail import StreamMissing
 from tests.support.asking import ask, plain_client
 from tests.support.memory_leases import claim
