@@ -2,7 +2,7 @@
 # `make demo ARGS="--seconds 20 --json"` passes options on; `PYTHON=python3.12` chooses who makes .venv.
 
 VENV ?= .venv
-WORKERS ?= 6
+WORKERS ?= 5
 ARGS ?=
 
 BIN := $(VENV)/bin

@@ -20,7 +20,7 @@ from tests.support.program import Child
 from tests.support.stream import stream_reader
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.chaos]
 
 HOUR_S = 3600
 

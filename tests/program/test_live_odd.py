@@ -70,6 +70,8 @@ async def test_nothing_a_server_sends_or_refuses_ends_a_source(tmp_path: Path, p
         "good": ("pcvisit", {"companies": 1, "history": 3, "recent_samples": True}),
     }
     async with live_scene(tmp_path, vendors, seed=101) as scene:
+        # A machine that stands still for a second is not what is asked about.
+        scene.lease_s = 30.0
         bad, good = scene.vendors
         for name in SOURCES:
             scene.listen(name, bad, **settings, ws_max_message_mb=MESSAGE_MB)

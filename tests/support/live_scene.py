@@ -176,6 +176,8 @@ class LiveScene:
         self._more: dict[str, str] = {}
         self.daemon = Child(folder, "daemon", ["run", "--config", str(self.path)])
         self.reader: StreamReader
+        self.lease_s = 1.0
+        """Short, so that it lapses under blows. Who counts sessions on a busy machine wants more."""
 
     def listen(self, name: str, vendor: LiveVendor, **settings: Any) -> None:
         """One more source of the daemon, which does not run yet."""
@@ -214,7 +216,7 @@ class LiveScene:
             "[status]",
             "enabled = false",
             "[daemon]",
-            "lease_s = 1.0",
+            f"lease_s = {self.lease_s}",
             f"state_dir = {json.dumps(str(self.daemon.state_dir))}",
             'log_format = "json"',
             "",

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from bridge.core.errors import Away
 from bridge.edge.ledger.layout import LayoutDiffers, establish, stream_config
+from bridge.edge.ledger.ledger import JetStreamLedger
 from bridge.edge.ledger.shape import origin
 from tests.support.asking import ask
 from tests.support.nats_server import NatsServer, nats_server
@@ -254,6 +255,11 @@ async def test_where_nothing_may_be_made_a_wrong_view_is_named(server: NatsServe
     async with source_rig(server.url) as rig:
         await roll_back(rig, server, tmp_path)
         object.__setattr__(rig.names, "manage", "verify")
-        with pytest.raises(LayoutDiffers, match=r"KV_bridge-state: content is 'stream BRIDGE has lost its end"):
-            await rig.ledger.wait_ready()
+        why = r"KV_bridge-state: content is 'stream BRIDGE has lost its end"
+        newcomer = JetStreamLedger(rig.client, rig.names)
+        with pytest.raises(LayoutDiffers, match=why):
+            await newcomer.wait_ready()
+        # Whoever has worked with it already waits until that is done.
+        with pytest.raises(Away, match=why):
+            await rig.ledger.prepare()
         assert (await rig.js.stream("KV_bridge-state"))["state"]["messages"] == len(IDS)
