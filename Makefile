@@ -16,7 +16,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo 'make demo    watch events flow: NATS, a played vendor and the bridge, all on this machine'
-	@echo 'make test    lint, types and the tests; under eight minutes on two cores'
+	@echo 'make test    lint, types and the tests; some fifteen minutes on two cores'
 	@echo 'make lint    ruff and mypy alone'
 	@echo 'make interop our live sessions against npm packages and Rails: servers and official clients'
 	@echo 'make chaos   the long fault suite: kills at random moments, then compares'
