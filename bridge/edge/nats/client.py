@@ -4,7 +4,8 @@ nats-py 2.16 as it comes: closes itself for good on any `-ERR` but two (a user r
 the subject of a permission violation; loops for ever on a credentials file without a JWT; loses its reconnecting
 task to an exception it did not think of; waits for minutes to close a connection whose peer is silent; leaks the
 socket of every attempt that got no greeting; sends what was pending before the break after it; and speaks in the clear
-although `tls://` was asked for. The methods overridden here are not public: the tests of this file say when an
+although `tls://` was asked for; and lets an exception of the event loop's through to whoever sends over a socket that
+broke unnoticed. The methods overridden here are not public: the tests of this file say when an
 upgrade needs a look.
 """
 
@@ -16,7 +17,7 @@ import contextlib
 import functools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import nats.errors
@@ -25,6 +26,7 @@ from nats.aio.subscription import Subscription
 from nats.aio.transport import TcpTransport
 from nats.protocol.parser import ERR_RE
 
+from bridge.core.url import host_of, is_loopback
 from bridge.edge.nats.options import NatsMisconfigured, NatsOptions, read_creds, read_seed, tls_context
 
 Sink = Callable[[bytes, bytes, bytes], None]
@@ -41,7 +43,22 @@ class Unusable(nats.errors.Error):
 
 
 class _Transport(TcpTransport):
-    """A TCP transport that closes at once, whether the peer listens or not."""
+    """A TCP transport that closes at once, whether the peer listens or not, and breaks like any: with an OSError."""
+
+    def write(self, payload: bytes) -> None:
+        # As `_broken`, which would cost as much as the writing.
+        try:
+            super().write(payload)  # type: ignore[no-untyped-call]
+        except RuntimeError as error:
+            raise ConnectionResetError(str(error)) from None
+
+    def writelines(self, payload: list[bytes]) -> None:
+        with _broken():
+            super().writelines(payload)  # type: ignore[no-untyped-call]
+
+    async def drain(self) -> None:
+        with _broken():
+            await super().drain()  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         if self._io_writer is not None:
@@ -59,6 +76,15 @@ class _Transport(TcpTransport):
     async def wait_closed(self) -> None:
         with contextlib.suppress(OSError):
             await asyncio.wait_for(super().wait_closed(), _CLOSE_DEADLINE_S)  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
+def _broken() -> Iterator[None]:
+    # uvloop says so of a socket that is closed already, and nats-py takes it for the end of the event loop.
+    try:
+        yield
+    except RuntimeError as error:
+        raise ConnectionResetError(str(error)) from None
 
 
 class SteadyClient(Client):
@@ -99,7 +125,9 @@ class SteadyClient(Client):
     def send_now(self, commands: bytes) -> None:
         """Write without nats-py's queue and task, which cost as much as the writing. Only while `is_idle`."""
         assert isinstance(self._transport, _Transport)
-        self._transport.write(commands)  # type: ignore[no-untyped-call]
+        # If it broke just now, the reading task learns of it too, and with it whoever waits for answers.
+        with contextlib.suppress(OSError):
+            self._transport.write(commands)
 
     @property
     def attempts(self) -> int:
@@ -199,6 +227,13 @@ class SteadyClient(Client):
         self._attempts = 0
         self._was_connected = True
 
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        urls = info.get("connect_urls")
+        if urls and not (self._settings.encrypted or self._settings.plaintext):
+            # What a server on this machine announces is not on this machine: our password would go there in the clear.
+            info = {**info, "connect_urls": [one for one in urls if is_loopback(host_of(f"nats://{one}"))]}
+        await super()._process_info(info, initial_connection)
+
     def _connect_command(self) -> bytes:
         required = self._server_info.get("tls_required", False)
         if self._settings.encrypted and not (required or self._settings.tls_handshake_first):
@@ -222,6 +257,13 @@ class SteadyClient(Client):
         if not (self.is_closed or self.is_reconnecting):
             await self._error_cb(e)
         await super()._process_op_err(e)
+
+    async def _flush_pending(self, force_flush: bool = False) -> None:
+        try:
+            await super()._flush_pending(force_flush)
+        except OSError as error:
+            # The task that flushes has ended unnoticed. As nothing is heard from it, nothing is from here.
+            await self._process_op_err(error)
 
     async def _attempt_reconnect(self) -> None:
         # Subscriptions are replayed anyway. A publish that waited for the old connection has lost its turn:

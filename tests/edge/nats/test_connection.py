@@ -146,6 +146,29 @@ async def test_nothing_sent_before_a_break_arrives_after_it(tmp_path: Path) -> N
         assert (await heard.next_msg(timeout=90)).data == b"after"
 
 
+UVLOOP = ("asyncio", {"use_uvloop": True})
+
+
+@pytest.mark.parametrize("anyio_backend", [UVLOOP], ids=["uvloop"])
+@pytest.mark.parametrize("flusher", [True, False], ids=["flushed", "by_the_sender"])
+async def test_a_socket_that_broke_unnoticed_is_a_break_like_any(tmp_path: Path, flusher: bool) -> None:
+    """Under uvloop, too, which says so in a way of its own: whoever sends next hears nothing, and it reconnects."""
+    async with nats_server(tmp_path) as server, connect(options(server.url)) as connection:
+        client: Any = connection.client
+        assert await echoes(connection)
+        await wait_until(client._flush_queue.empty)
+        client._reading_task.cancel()
+        if not flusher:
+            client._flusher_task.cancel()
+        await wait_until(lambda: client._reading_task.done() and (flusher or client._flusher_task.done()))
+        client._transport._io_writer.transport.abort()
+        await wait_until(lambda: "closed=True" in repr(client._transport._io_writer.transport))
+        assert client.is_connected
+        await client.publish("news", b"lost")
+        await wait_until(lambda: connection.epoch == 2, 30, what="the reconnect")
+        assert await echoes(connection)
+
+
 async def test_a_server_that_is_not_there_yet_is_waited_for(tmp_path: Path) -> None:
     """The first connect keeps trying until the server is there."""
     async with nats_server(tmp_path) as server:
