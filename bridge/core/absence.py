@@ -14,9 +14,12 @@ class Absence:
     `looks`: how many passes have been told of.
     """
 
-    def __init__(self, *, brake_share: float = BRAKE_SHARE, brake_count: int = BRAKE_COUNT) -> None:
+    def __init__(
+        self, *, brake_share: float = BRAKE_SHARE, brake_count: int = BRAKE_COUNT, once: Iterable[str] = ()
+    ) -> None:
+        """`once`: whom the look before the first one did not find."""
         self.looks = 0
-        self._once: set[str] = set()
+        self._once: set[str] = set(once)
         self._brake_share = brake_share
         self._brake_count = brake_count
 
@@ -47,10 +50,16 @@ class Absence:
         """Whether anything was absent in the last look and not seen since."""
         return bool(self._once)
 
+    @property
+    def once(self) -> frozenset[str]:
+        """Whom the last look did not find, and nobody has seen since."""
+        return frozenset(self._once)
+
     def forget(self) -> None:
         """What was absent before proves nothing any more."""
         self._once.clear()
 
-    def seen(self, id_: str) -> None:
-        """It is there after all: it must be absent twice again."""
-        self._once.discard(id_)
+    def seen(self, ids: Collection[str]) -> None:
+        """They are there after all: they must be absent twice again."""
+        if self._once:
+            self._once.difference_update([id_ for id_ in self._once if id_ in ids])

@@ -6,8 +6,9 @@ A cursor is a JSON object in the stream, which anybody may have written: whateve
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bridge.core.event import timestamp
 from bridge.core.facts import Walk
@@ -19,8 +20,15 @@ HELD = "held"
 """In a cursor: so many deletes are held back, and wait for an operator."""
 ACCEPTED = "accepted"
 """In a cursor: an operator has agreed to so many deletes, until they are published or held no more."""
+ABSENT = "absent"
+"""In a cursor: whom the last look did not find (`ids`), and which walk had looked (`by`: its `way`)."""
+MOST_ABSENT = 500
+"""So many are remembered, or none: of more at once the brake could not tell how many there are."""
 RESUME_S = 86_400.0
 """A first reading that was cut off goes on where it was if it began less than so long ago."""
+
+
+_LASTING = (HELD, ACCEPTED, "evidence", "woke_ms", ABSENT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +36,34 @@ class Lasting:
     """What stays in the cursor from one pass to the next.
 
     `held` and `accepted`: see `HELD`, `ACCEPTED`. `evidence`: a digest of what a probe saw last; `woke_ms`: when that
-    changed last, in milliseconds since the Unix epoch.
+    changed last, in milliseconds since the Unix epoch. `absent` and `absent_by`: see `ABSENT`.
     """
 
     held: int = 0
     accepted: int | None = None
     evidence: str = ""
     woke_ms: int | None = None
+    absent: tuple[str, ...] = ()
+    absent_by: str = ""
 
     def still(self, count: int) -> Lasting:
         """So many of the deletes that were accepted are still to come."""
         return replace(self, held=count, accepted=count)
 
+    def missing(self, absent: Collection[str], by: str) -> Lasting:
+        """With these as absent, for a walk that goes this `way`; with none where they are too many."""
+        kept = tuple(sorted(absent)) if len(absent) <= MOST_ABSENT else ()
+        return replace(self, absent=kept, absent_by=by if kept else "")
+
     def data(self) -> dict[str, Json]:
         """As in a cursor, without what says nothing."""
-        said = {HELD: self.held or None, ACCEPTED: self.accepted, "evidence": self.evidence or None}
+        said: dict[str, Json] = {HELD: self.held or None, ACCEPTED: self.accepted, "evidence": self.evidence or None}
+        said[ABSENT] = {"by": self.absent_by, "ids": list(self.absent)} if self.absent else None
         return {key: value for key, value in {**said, "woke_ms": self.woke_ms}.items() if value is not None}
+
+    def onto(self, value: Mapping[str, Json]) -> dict[str, Json]:
+        """A cursor with this in the place of what it said of it."""
+        return {**{key: said for key, said in value.items() if key not in _LASTING}, **self.data()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +103,7 @@ class Bookmark:
                 accepted=_count(value.get(ACCEPTED)),
                 evidence=evidence if isinstance(evidence, str) else "",
                 woke_ms=_moment(value.get("woke_ms")),
+                **_absent(value.get(ABSENT)),
             ),
         )
 
@@ -104,10 +125,22 @@ def fingerprint(walk: Walk) -> str:
     return hashlib.blake2b(repr(walk).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
+def way(walk: Walk) -> str:
+    """Names a walk with all that decides whom it finds. Its pages have other sizes from pass to pass."""
+    return fingerprint(replace(walk, page_size=0))
+
+
 def completed(started_ms: int, lasting: Lasting, page_size: int | None = None) -> dict[str, Json]:
     """The cursor of a walk whose pass is complete; `page_size`: of one whose pages cover ranges."""
     sizes = {} if page_size is None else {"page_size": page_size}
     return {"completed_ms": started_ms, "completed": timestamp(started_ms), **sizes, **lasting.data()}
+
+
+def _absent(value: Json) -> dict[str, Any]:
+    by, ids = (value.get("by"), value.get("ids")) if isinstance(value, dict) else (None, None)
+    if not isinstance(by, str) or not isinstance(ids, list) or len(ids) > MOST_ABSENT:
+        return {}
+    return {"absent": tuple(ids), "absent_by": by} if all(isinstance(id_, str) for id_ in ids) else {}
 
 
 def _moment(value: Json) -> int | None:

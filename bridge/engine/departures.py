@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
 
-from bridge.adapter import Adapter, Ask, CursorExpired, Malformed, Page, Retry, Walk
+from bridge.adapter import Adapter, Ask, CursorExpired, Json, Malformed, Page, Retry, Walk
 from bridge.core.absence import Absence
-from bridge.core.bookmark import Bookmark, Lasting
+from bridge.core.bookmark import Bookmark, Lasting, way
 from bridge.core.errors import WalkRefused
 from bridge.core.record import Record
 from bridge.core.walk import Pass
@@ -83,7 +83,9 @@ class Inquiry:
 
 
 class Departures:
-    """Of one source, from one opening of its book to the next: two looks are always two of the same life."""
+    """Of one source, from one opening of its book to the next. Whom the last look did not find lies in the walk's
+    cursor, so it need not be two looks of the same life: a life may be shorter than what lies between two passes.
+    """
 
     def __init__(self, adapter: Adapter[Any], reader: Reader, sequencer: Sequencer) -> None:
         self._adapter = adapter
@@ -149,7 +151,7 @@ class Departures:
             inquiry.unclear()
             return
         if records:
-            self._absence(walk).seen(id_)
+            self._absence(walk).seen([id_])
             cursor = self._sequencer.cursor(walk.name).value
             await self._sequencer.page(
                 records, [], walk=walk.name, cursor=cursor, part_cursor=cursor, cursor_alone=False, first_read=False,
@@ -180,14 +182,27 @@ class Departures:
         accepted = self.lasting(walk).accepted
         return lasting if accepted is None or not inquiry.left else lasting.still(min(accepted, inquiry.left))
 
+    def sighted(self, state: Pass, value: Mapping[str, Json]) -> Mapping[str, Json]:
+        """The walk's cursor, which says `value`, without those that this pass has shown by now.
+
+        It is stored with the page that shows them: were the pass cut off, the next life would take them for unseen.
+        """
+        if (absence := self._absences.get(state.walk.name)) is not None:
+            absence.seen(state.ids)
+        lasting = Bookmark.read(value).lasting
+        unseen = () if state.coverage.disorder else [id_ for id_ in lasting.absent if id_ not in state.ids]
+        if len(unseen) == len(lasting.absent):
+            return value
+        return lasting.missing(unseen, lasting.absent_by).onto(value)
+
     async def publish(self, state: Pass, gone: Sequence[str], lasting: Lasting, since: int) -> None:
         """Publish them as deleted, with what the walk's cursor must say from then on. Raises Away."""
         walk = state.walk
         before = self._sequencer.cursor(walk.name).value
-        after = {**before, **lasting.data()}
-        for key in Lasting(held=1, accepted=1).data():
-            if key not in lasting.data():
-                after.pop(key, None)
+        # Of what waits for an operator nothing is known until one life has looked twice.
+        waits = lasting.held or lasting.accepted is not None
+        absent = () if waits else self._absence(walk).once.difference(gone)
+        after = lasting.missing(absent, way(walk)).onto(before)
         await self._sequencer.page(
             [Record(walk.entity, id_, None, gone=True) for id_ in gone],
             [],
@@ -214,9 +229,11 @@ class Departures:
 
     def _absence(self, walk: Walk) -> Absence:
         if walk.name not in self._absences:
-            settings = self._adapter.settings
+            settings, lasting = self._adapter.settings, self.lasting(walk)
             self._absences[walk.name] = Absence(
-                brake_share=settings.delete_brake_share, brake_count=settings.delete_brake_count
+                brake_share=settings.delete_brake_share,
+                brake_count=settings.delete_brake_count,
+                once=lasting.absent if lasting.absent_by == way(walk) else (),
             )
         return self._absences[walk.name]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from bridge.adapter import Walk
+from bridge.adapter import Json, Walk
 from bridge.core.bookmark import Bookmark, Lasting
 from bridge.core.canonical import digest
 from bridge.core.walk import Pass
@@ -28,9 +28,9 @@ class Probes:
         self._probes = [walk for walk in walks if walk.wakes]
         return self._wanted(walk.wakes for walk in self._probes)
 
-    def seen(self, state: Pass) -> Lasting:
-        """What lasts in the cursor of this pass's walk, now that it is complete."""
-        lasting = self._mark(state.walk.name).lasting
+    def seen(self, state: Pass, value: Mapping[str, Json]) -> Lasting:
+        """What lasts in the cursor of this pass's walk, which says `value`, now that it is complete."""
+        lasting = Bookmark.read(value).lasting
         if not state.walk.wakes or not state.evidence:
             return lasting
         evidence = digest(state.evidence, "").removeprefix(":")

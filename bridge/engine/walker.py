@@ -192,15 +192,16 @@ class Walker:
                 # What could not be read is the bridge's own news, and no telemetry.
                 await self._sequencer.live([], unreadable, feed=walk.name)
                 unreadable = []
-            value = sequencer.cursor(walk.name).value
+            known = sequencer.cursor(walk.name).value
+            value = self._departures.sighted(run.state, known)
             with self._reader.beat.busy(f"storing a page of {walk.name}", STORE_S):
                 run.held += await sequencer.page(
                     records,
                     unreadable,
                     walk=walk.name,
-                    cursor=run.cursor_after(value, self._probes.seen(run.state)),
+                    cursor=run.cursor_after(value, self._probes.seen(run.state, value)),
                     part_cursor=value or run.cursor(value, None),
-                    cursor_alone=(run.state.done and run.state.complete) or run.shows_progress,
+                    cursor_alone=(run.state.done and run.state.complete) or run.shows_progress or value is not known,
                     first_read=run.first_read,
                     since=run.since,
                     asked_at=asked_at,

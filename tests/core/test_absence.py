@@ -86,7 +86,7 @@ def test_who_was_found_must_be_absent_twice_again() -> None:
     absence = Absence()
     absence.confirm({"a", "b"}, 100)
     absence.confirm({"a", "b"}, 100)
-    absence.seen("a")
+    absence.seen(["a"])
     assert absence.missed
     assert absence.confirm({"a", "b"}, 100) == (["b"], 0)
     assert absence.confirm({"a"}, 100) == (["a"], 0)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.core.bookmark import Bookmark, Lasting, completed, fingerprint
+from bridge.core.bookmark import Bookmark, Lasting, completed, fingerprint, way
 from bridge.core.facts import Walk
 from bridge.core.record import Json
 
@@ -21,9 +21,9 @@ def first(**more: Json) -> Bookmark:
 def test_a_completed_cursor_holds_nothing_needless() -> None:
     """When it began; and what lasts, where there is any."""
     assert completed(5, Lasting()) == {"completed_ms": 5, "completed": "1970-01-01T00:00:00.005Z"}
-    lasting = Lasting(held=3, accepted=3, evidence="ab", woke_ms=4)
+    lasting = Lasting(held=3, accepted=3, evidence="ab", woke_ms=4, absent=("7",), absent_by="cd")
     value = completed(5, lasting, 50)
-    assert set(value) == {"completed_ms", "completed", "page_size", "held", "accepted", "evidence", "woke_ms"}
+    assert set(value) == {"completed_ms", "completed", "page_size", "held", "accepted", "evidence", "woke_ms", "absent"}
     assert Bookmark.read(value) == Bookmark(completed_ms=5, page_size=50, lasting=lasting)
 
 
@@ -31,9 +31,10 @@ def test_a_completed_cursor_holds_nothing_needless() -> None:
 def test_what_cannot_be_read_is_not_there(junk: Json) -> None:
     """Anybody may have written it."""
     keys = ("completed_ms", "again_from_ms", "pass_ms", "page_size", "rows", "made_by", "held", "accepted", "woke_ms")
-    found = Bookmark.read({**dict.fromkeys(keys, junk), "evidence": 7})
-    assert replace(found, made_by="") == Bookmark()
-    assert not found.due
+    for absent in (junk, {"ids": junk, "by": "a"}, {"ids": ["7", 7], "by": "a"}, {"ids": ["7"], "by": 7}):
+        found = Bookmark.read({**dict.fromkeys(keys, junk), "evidence": 7, "absent": absent})
+        assert replace(found, made_by="", lasting=replace(found.lasting, absent_by="")) == Bookmark()
+        assert not found.due
 
 
 def test_an_operator_s_wish_makes_a_walk_due() -> None:
@@ -73,3 +74,20 @@ def test_a_day_later_it_begins_anew() -> None:
 def test_what_is_left_of_an_acceptance() -> None:
     """Both numbers are what is still to come."""
     assert Lasting(held=50, accepted=50, evidence="x").still(30) == Lasting(held=30, accepted=30, evidence="x")
+
+
+def test_whom_the_last_look_did_not_find_is_remembered_all_or_none() -> None:
+    """Of a part of them the brake could not tell how many there are; and what was said before is gone either way."""
+    few, many = [f"{number:03}" for number in range(500)], [f"{number}" for number in range(501)]
+    lasting = Lasting(evidence="x").missing({"b", "a"}, "way")
+    assert lasting.onto({"completed_ms": 5, "held": 3}) == {
+        "completed_ms": 5, "evidence": "x", "absent": {"by": "way", "ids": ["a", "b"]},
+    }  # fmt: skip
+    assert Bookmark.read(lasting.missing(few, "way").data()).lasting.absent == tuple(few)
+    assert lasting.missing(many, "way").onto(lasting.data()) == {"evidence": "x"}
+    assert Bookmark.read({"absent": {"by": "way", "ids": many}}).lasting == Lasting()
+
+
+def test_a_way_is_the_same_for_pages_of_every_size() -> None:
+    """They take turns; whatever else a walk asks for decides whom it finds."""
+    assert way(WALK) == way(replace(WALK, page_size=51)) != way(replace(WALK, reach_s=5.0))

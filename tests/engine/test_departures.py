@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import anyio
 import pytest
 from structlog.testing import capture_logs
@@ -376,8 +378,10 @@ def test_many_at_once_wait_for_an_operator_and_say_so() -> None:
         assert bench.crashes == 1
         assert bench.changes(40) == []
         assert blocked(bench) == [("connected", None), ("blocked", [15])]
+        assert bench.runner.facts().deletes_held == 15
         bench.vendor.rows = kept
         await bench.passes(1)
+        assert bench.runner.facts().deletes_held == 0
 
     on_virtual_clock(bench.during(script))
     assert bench.changes(40) == []
@@ -500,3 +504,132 @@ def test_an_acceptance_ends_when_nothing_is_held_any_more() -> None:
         assert blocked(bench)[-1] == ("blocked", [15])
 
     on_virtual_clock(bench.during(script))
+
+
+# --- looks that a life is too short for ---
+
+
+@pytest.mark.parametrize("confirms", [False, True])
+def test_the_first_look_outlives_the_process(confirms: bool) -> None:
+    """No life of the daemon lasts for two passes, which is every day's where they are hours apart: what one life's pass
+    proved absent counts with the next one's. It is told once, and nothing of it stays in the cursor."""
+    bench = CollectionBench(page_size=30, confirms=confirms)
+    bench.vendor.fill(9)
+
+    async def script() -> None:
+        await bench.passes(0)
+        bench.vendor.drop(4)
+        for looks in range(1, 4):
+            await bench.passes(1)
+            assert bench.changes(9) == [("4", "deleted")] * (looks > 1)
+            bench.crash()
+        await bench.passes(1)
+        assert bench.crashes == 3
+
+    on_virtual_clock(bench.during(script))
+    assert bench.changes(9) == [("4", "deleted")]
+    assert set(bench.cursor()) == {"completed_ms", "completed", "page_size"}
+    bench.check_deletes()
+
+
+@pytest.mark.parametrize("page_size", [5, 30])
+def test_who_was_seen_by_a_pass_that_was_cut_off_must_be_absent_twice_again(page_size: int) -> None:
+    """Hidden from one look and shown again, to a pass that died with its next page or just after its last; then hidden
+    once more: that is one look since it was seen, and no deletion."""
+    bench = CollectionBench(page_size=page_size)
+    bench.vendor.fill(9)
+    rows = bench.vendor.rows
+
+    def die(step: str) -> None:
+        if step == "commit.stored":
+            bench.ledger.on_step = lambda _: None
+            raise Crash
+
+    def hide() -> None:
+        del rows[3]
+        bench.crash()
+
+    async def script() -> None:
+        await bench.passes(0)
+        row = rows.pop(3)
+        await bench.passes(1)
+        rows[3] = row
+        if page_size == 5:
+            bench.vendor.edits[bench.vendor.requests + 2] = [hide]
+        else:
+            bench.ledger.on_step = die
+        await bench.passes(1)
+        assert bench.crashes == 1
+        if page_size == 30:
+            del rows[3]
+            await bench.passes(1)
+        assert bench.changes(9) == []
+        rows[3] = row
+        await bench.passes(2)
+
+    on_virtual_clock(bench.during(script))
+    assert bench.changes(9) == []
+
+
+def test_who_was_seen_by_a_pass_that_was_given_up_must_be_absent_twice_again() -> None:
+    """The same without any death: the vendor answers with one page twice, and the pass begins anew."""
+    bench = CollectionBench(page_size=5)
+    bench.vendor.fill(9)
+    rows = bench.vendor.rows
+
+    async def script() -> None:
+        await bench.passes(0)
+        row = rows.pop(3)
+        await bench.passes(1)
+        rows[3] = row
+        bench.vendor.edits[bench.vendor.requests + 2] = [lambda: rows.__delitem__(3)]
+        bench.vendor.faults.extend([None, sim.repeated])
+        await bench.passes(1)
+        assert [asked["at"] for asked in bench.vendor.asked[-5:]] == [None, 2, None, 2, 3]
+        assert bench.changes(9) == []
+        rows[3] = row
+        await bench.passes(2)
+
+    on_virtual_clock(bench.during(script))
+    assert bench.changes(9) == []
+
+
+def test_the_brake_holds_what_two_lives_have_missed() -> None:
+    """Fifteen of forty, of which each life has one look, are held back; what is held leaves no list in the cursor."""
+    bench = CollectionBench(page_size=100)
+    bench.vendor.fill(40)
+
+    async def script() -> None:
+        await bench.passes(0)
+        for id_ in range(10, 25):
+            bench.vendor.drop(id_)
+        await bench.passes(1)
+        assert len(bench.cursor()["absent"]["ids"]) == 15
+        bench.crash()
+        await bench.passes(1)
+        assert bench.crashes == 1
+
+    on_virtual_clock(bench.during(script))
+    assert bench.changes(40) == []
+    assert blocked(bench)[-1] == ("blocked", [15])
+    assert "absent" not in bench.cursor()
+
+
+def test_another_way_of_looking_begins_anew() -> None:
+    """The configuration was changed between two looks: the second is the first of its kind."""
+    bench = CollectionBench(page_size=30)
+    bench.vendor.fill(9)
+
+    async def script() -> None:
+        await bench.passes(0)
+        bench.vendor.drop(4)
+        await bench.passes(1)
+        bench.settings = dataclasses.replace(bench.settings, every_s=90.0)
+        bench.crash()
+        await bench.passes(1)
+        assert bench.crashes == 1
+        assert bench.changes(9) == []
+        await bench.passes(2)
+
+    on_virtual_clock(bench.during(script))
+    assert bench.changes(9) == [("4", "deleted")]
