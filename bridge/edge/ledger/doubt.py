@@ -15,7 +15,7 @@ from bridge.engine.ports import Memory
 WHY = "bridged.remade.why"
 """In the view's metadata: why it was made anew, if the stream had lost something."""
 SINCE = "bridged.remade.since"
-"""In the view's metadata: when the last event came that its predecessor knew of (RFC 3339)."""
+"""In the view's metadata: when the last event was stored that is left of those its predecessor knew of (RFC 3339)."""
 
 
 def assess(memory: Memory, stored: Mapping[str, str], ledger: Json, view: Json) -> None:

@@ -11,7 +11,7 @@ import structlog
 
 from bridge.core.errors import Away, Unfit
 from bridge.core.head import ce_id_of
-from bridge.core.record import Json
+from bridge.core.record import Json, version_order
 from bridge.core.subject import EVENTS, LIVE, OWNER
 from bridge.edge.ledger.confirm import confirmed
 from bridge.edge.ledger.doubt import SINCE, WHY
@@ -163,7 +163,7 @@ async def establish(
         wrong = gone
     if wrong and names.manage == "create":
         log.warning("view.remade", view=names.state_stream, reason=wrong)
-        notes |= {WHY: wrong, SINCE: "" if view is None else view["state"]["last_ts"]}
+        notes |= {WHY: wrong, SINCE: "" if view is None else await _kept_until(js, names, ledger, view)}
         if view is not None:
             await remove_view(js, names)
         view = None
@@ -171,9 +171,8 @@ async def establish(
         log.warning("view.remade", view=names.state_stream, reason="it was missing")
     if view is None:
         view = await _one(js, names, {**state_config(names), "metadata": notes})
-        if wrong and (still := await _why_wrong(js, names)):
-            # A server that has not yet put away the files of a view removed before lets the next one find them.
-            raise Away(f"the view was removed, and is back as it was: {still}")
+        if wrong:
+            await _must_be_right(js, names)
     differing = state_differences(names, view["config"])
     if wrong and names.manage == "verify":
         differing.append(Difference(names.state_stream, "content", f"made from {names.stream}", wrong, _STRANGER))
@@ -236,6 +235,34 @@ async def _why_wrong(js: JetStream, names: LedgerNames) -> str:
     elif ce_id_of(there.headers) == ce_id_of(last.headers):
         return ""
     return f"stream {names.stream} has lost its end and gone on: the view knows of another event at {seq}"
+
+
+async def _must_be_right(js: JetStream, names: LedgerNames) -> None:
+    """Away while a view that was just made anew is not there, or is wrong."""
+    try:
+        still = await _why_wrong(js, names)
+    except ApiError as error:
+        # Another instance has found the same, and is making it anew, too.
+        raise Away(f"the view was made anew, and cannot be read now: {error}") from None
+    if still:
+        # A server that has not yet put away the files of a view removed before lets the next one find them.
+        raise Away(f"the view was removed, and is back as it was: {still}")
+
+
+async def _kept_until(js: JetStream, names: LedgerNames, ledger: Json, view: Json) -> str:
+    """When the last message was stored that is left of the time that the view knew of (RFC 3339): what came after it is
+    lost, up to now. Where nothing is left of it, the last that the view knew of."""
+    known = view["state"]["last_ts"]
+    found, low, high = "", ledger["state"]["first_seq"], ledger["state"]["last_seq"]
+    # What is left is older than what was lost, and what was stored since is younger: times grow with sequences.
+    while low <= high:
+        middle = (low + high) // 2
+        message = await js.get(names.stream, {"next_by_subj": ">", "seq": middle})
+        if message is None or message.seq > high or version_order(message.time) > version_order(known):
+            high = middle - 1
+        else:
+            found, low = message.time, message.seq + 1
+    return found or known
 
 
 def _notes(view: Json) -> Mapping[str, str]:

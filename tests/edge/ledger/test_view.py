@@ -113,6 +113,21 @@ async def test_a_stream_rolled_back_that_went_on_is_noticed(server: NatsServer, 
         await check_view(rig)
 
 
+@pytest.mark.parametrize("others", [0, 80], ids=["at its end", "gone on"])
+async def test_what_is_lost_begins_where_what_is_left_ends(server: NatsServer, tmp_path: Path, others: int) -> None:
+    """Not where the view knew of the last, which is lost itself: who has no cursor has nothing else to tell from."""
+    async with source_rig(server.url) as rig:
+        await roll_back(rig, server, tmp_path)
+        left = (await rig.js.stream("BRIDGE"))["state"]["last_ts"]
+        lost = (await rig.js.stream("KV_bridge-state"))["state"]["last_ts"]
+        for n in range(others):
+            await ask(rig.client, f"bridge.in.other.x.beep.occurred.{n}", b"{}", {"ce-id": f"other-{n}"})
+        async with rig.running():
+            pass
+        notes = (await rig.js.stream("KV_bridge-state"))["config"]["metadata"]
+        assert notes["bridged.remade.since"] == left != lost
+
+
 async def test_a_stream_rolled_back_and_overtaken_is_noticed(server: NatsServer, tmp_path: Path) -> None:
     """Others have written more than was lost, and the view has followed: who stored the lost events misses them."""
     async with source_rig(server.url) as rig:
