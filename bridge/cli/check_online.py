@@ -21,9 +21,9 @@ from bridge.cli.check import report
 from bridge.cli.check_alerts import places
 from bridge.cli.check_embedded import look
 from bridge.cli.check_source import try_source
+from bridge.cli.conclusion import exit_code
 from bridge.cli.exits import Exit
 from bridge.cli.findings import Finding, failed, passed
-from bridge.cli.loop import exit_code
 from bridge.cli.loop import run as run_loop
 from bridge.cli.plain import plain
 from bridge.cli.sessions import Sessions

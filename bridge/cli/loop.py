@@ -9,33 +9,7 @@ from typing import Any
 import anyio
 
 from bridge.cli import output
-from bridge.cli.broker import PermissionMissing
 from bridge.cli.exits import Exit
-from bridge.core.errors import Away, BridgeError, Unfit
-from bridge.edge.embedded.files import EmbeddedNatsFailed
-from bridge.edge.ingress.trouble import CannotListen, IngressMisconfigured, ListenForbidden
-from bridge.edge.ledger.layout import JetStreamOff, ServerTooOld
-from bridge.edge.nats.options import NatsMisconfigured
-from bridge.edge.nats.trouble import NatsUnauthorized, NatsUnreachable
-from bridge.edge.operator.tail import StreamMissing
-
-_EXITS: list[tuple[type[BaseException], Exit]] = [
-    (PermissionMissing, Exit.NOPERM),
-    (NatsUnauthorized, Exit.NOPERM),
-    (NatsMisconfigured, Exit.CONFIG),
-    (NatsUnreachable, Exit.UNAVAILABLE),
-    (EmbeddedNatsFailed, Exit.UNAVAILABLE),
-    (ServerTooOld, Exit.UNAVAILABLE),
-    (JetStreamOff, Exit.UNAVAILABLE),
-    (StreamMissing, Exit.UNAVAILABLE),
-    (IngressMisconfigured, Exit.CONFIG),
-    (ListenForbidden, Exit.NOPERM),
-    (CannotListen, Exit.UNAVAILABLE),
-    (Unfit, Exit.CONFIG),
-    (Away, Exit.TEMPFAIL),
-    (BridgeError, Exit.SOFTWARE),
-]
-"""The first row that fits counts."""
 
 Report = Callable[[BaseException, Exit], None]
 
@@ -50,6 +24,8 @@ def run(main: Callable[..., Awaitable[int]], *args: Any, report: Report = _compl
     try:
         return anyio.run(main, *args, backend="asyncio", backend_options=options)
     except (Exception, BaseExceptionGroup) as error:
+        from bridge.cli.conclusion import exit_code
+
         conditions = list(_conditions(error))
         if any(isinstance(condition, KeyboardInterrupt) for condition in conditions):
             raise KeyboardInterrupt from None
@@ -61,11 +37,6 @@ def run(main: Callable[..., Awaitable[int]], *args: Any, report: Report = _compl
     for condition, code in known.values():
         report(condition, code)
     return next(code for _, code in known.values())
-
-
-def exit_code(error: BaseException) -> Exit | None:
-    """The exit code of a known condition; None for what is a bug."""
-    return next((code for kind, code in _EXITS if isinstance(error, kind)), None)
 
 
 def _conditions(error: BaseException) -> Iterator[BaseException]:

@@ -17,7 +17,8 @@ from typing import NoReturn
 from bridge import __version__
 from bridge.cli import configuration
 from bridge.cli.exits import Exit
-from bridge.edge.sparing import sparingly
+from bridge.edge.methods import defer
+from bridge.edge.sparing import sparingly, uncollected
 
 COMMANDS = {
     "run": ("bridge.cli.run", "run the daemon"),
@@ -40,7 +41,7 @@ COMMANDS = {
     "schema": ("bridge.cli.schema", "print the JSON Schema of the configuration, or of events of one shape"),
 }
 
-_SPARED = {"run": ("structlog", "nats"), "schema": (), "adapters": ()}
+_SPARED: dict[str, tuple[str, ...]] = {"schema": (), "adapters": ()}
 """What to import before a command's module is; unless named here structlog, which nearly all need."""
 
 
@@ -110,14 +111,18 @@ def _parser(argv: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"bridged {__version__}")
     _common(parser, None, False)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, prog="bridged")
     for name, (module, help_) in COMMANDS.items():
-        command = commands.add_parser(name, help=help_, description=help_[0].upper() + help_[1:] + ".")
-        # Given after the command they count as well; SUPPRESS keeps what was given before it.
-        _common(command, argparse.SUPPRESS, argparse.SUPPRESS)
-        if name in argv:
-            sparingly(*_SPARED.get(name, ("structlog",)))
-            importlib.import_module(module).configure(command)
+        asked = name in argv
+        # Whoever is not asked for is only to be named: each option takes its time.
+        command = commands.add_parser(name, help=help_, description=help_[0].upper() + help_[1:] + ".", add_help=asked)
+        if asked:
+            # Given after the command they count as well; SUPPRESS keeps what was given before it.
+            _common(command, argparse.SUPPRESS, argparse.SUPPRESS)
+            defer()
+            with uncollected():
+                sparingly(*_SPARED.get(name, ("structlog",)))
+                importlib.import_module(module).configure(command)
     return parser
 
 

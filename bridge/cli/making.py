@@ -1,8 +1,9 @@
-"""What a configuration may ask for, made: where webhooks come in, and who tells alerts."""
+"""What a configuration may ask for, made: where webhooks come in, who tells alerts, and what opens sessions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 from bridge.adapter import Adapter
@@ -13,14 +14,35 @@ from bridge.edge import process
 from bridge.edge.config.loader import Config
 from bridge.edge.ledger.ledger import JetStreamLedger
 from bridge.edge.nats.connection import NatsConnection
+from bridge.edge.sparing import sparingly
 from bridge.engine.source import World
 
 if TYPE_CHECKING:
+    from bridge.core.session import Upgrade
     from bridge.edge.ledger.post import JetStreamPost
     from bridge.edge.otlp import SpanExporter
     from bridge.engine.alerts import Alerts
     from bridge.engine.hooks import Hooks
+    from bridge.engine.ports import Socket, Sockets
     from bridge.engine.tracing import Tracing
+
+
+class LateSockets:
+    """Implements `bridge.engine.ports.Sockets`. Only who opens a session waits for the library."""
+
+    def __init__(self, agent: str) -> None:
+        """`agent`: how we introduce ourselves."""
+        self._agent = agent
+        self._sockets: Sockets | None = None
+
+    def connect(self, session: Upgrade) -> AbstractAsyncContextManager[Socket]:
+        """As `bridge.edge.websocket.WebSockets` does."""
+        if self._sockets is None:
+            sparingly("websockets")
+            from bridge.edge.websocket import WebSockets
+
+            self._sockets = WebSockets(agent=self._agent)
+        return self._sockets.connect(session)
 
 
 def take_webhooks(adapters: Iterable[Adapter[Any]]) -> bool:

@@ -7,20 +7,26 @@ import os
 import signal
 from collections.abc import Callable
 from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 import structlog
 
 from bridge import __version__
 from bridge.cli import configuration
-from bridge.cli.daemon import Daemon, daemon
+from bridge.cli.broker import reached
 from bridge.cli.exits import Exit
 from bridge.cli.loop import run as run_loop
 from bridge.cli.starter import Starter
 from bridge.core.secret import Masker
 from bridge.edge import logging
-from bridge.edge.config.loader import Config, ConfigErrors
+from bridge.edge.config.problem import ConfigErrors
 from bridge.edge.process import spare_collector
+from bridge.edge.sparing import sparingly, uncollected
+
+if TYPE_CHECKING:
+    from bridge.cli.daemon import Daemon
+    from bridge.edge.config.loader import Config
 
 log = structlog.get_logger()
 
@@ -38,7 +44,8 @@ def run(args: argparse.Namespace) -> int:
     early = _Early()
     starter = Starter(os.environ)
     try:
-        config = configuration.load(args, lean=True)
+        with uncollected():
+            config = configuration.load(args, lean=True)
     except ConfigErrors as error:
         starter.failed(str(error).partition("\n")[0], Exit.CONFIG)
         raise
@@ -47,7 +54,6 @@ def run(args: argparse.Namespace) -> int:
     for warning in config.warnings:
         log.warning("configuration.warning", file=warning.file, line=warning.line, message=warning.message)
     starter.inherit()
-    spare_collector()
     try:
         return run_loop(
             _run,
@@ -83,14 +89,17 @@ async def _run(config: Config, masker: Masker, load: Callable[[], Config], start
             group.start_soon(starter.run)
 
             async def hold() -> None:
-                async with daemon(
-                    config, masker, load=load, handed=starter.handed.take, pulse=starter.pulse
-                ) as running:
-                    starter.attach(running)
-                    held.append(running)
-                    if early.came:
-                        running.ask_reload()
-                    await running.run()
+                async with reached(config, _prepare) as nats:
+                    from bridge.cli.daemon import daemon
+
+                    async with daemon(
+                        config, masker, load=load, handed=starter.handed.take, pulse=starter.pulse, nats=nats
+                    ) as running:
+                        starter.attach(running)
+                        held.append(running)
+                        if early.came:
+                            running.ask_reload()
+                        await running.run()
                 group.cancel_scope.cancel()
 
             group.start_soon(hold)
@@ -111,6 +120,16 @@ async def _run(config: Config, masker: Masker, load: Callable[[], Config], start
                     running.stop()
     log.info("bridged.stopped")
     return Exit.OK
+
+
+def _prepare() -> None:
+    """Import what runs: half of what there is to import, while the embedded server reads its store."""
+    with uncollected():
+        sparingly("nats")
+        import bridge.cli.daemon
+        import bridge.cli.services  # noqa: F401
+
+        spare_collector()
 
 
 def _begin_stop(why: signal.Signals, starter: Starter) -> None:

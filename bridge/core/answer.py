@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 
 from bridge.core.budget import Allowance, Limit
 from bridge.core.errors import Refused, Retry, Throttled, TooComplex, Unauthorized
@@ -156,6 +155,9 @@ def harmless(comment: Json) -> str:
 
 
 def _date(value: str) -> datetime | None:
+    # It takes the parser for mails with it, and few vendors send a date.
+    from email.utils import parsedate_to_datetime
+
     try:
         moment = parsedate_to_datetime(value)
     except (ValueError, TypeError, OverflowError, IndexError):

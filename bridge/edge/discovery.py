@@ -6,7 +6,6 @@ there takes the place of a shipped one of the same name.
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import os
@@ -55,6 +54,9 @@ class Catalogue:
     def load(self, name: str) -> AdapterClass:
         """The adapter's class. Raises UnknownAdapter and BrokenAdapter."""
         if name not in self._files:
+            # Only who has misspelled it waits for it.
+            import difflib
+
             near = difflib.get_close_matches(name, self._files, n=1, cutoff=0.5)
             hint = f'did you mean "{near[0]}"?' if near else f"known adapters: {', '.join(self.names()) or 'none'}"
             raise UnknownAdapter(f"there is no such adapter; {hint}")

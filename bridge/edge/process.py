@@ -57,7 +57,7 @@ def spare_collector() -> None:
     Nearly all we make is freed by counting: a packet is some fifty objects, and looking through them every 700, as
     the interpreter does by itself, was a seventh of all the work there is with it.
     """
-    gc.collect()
+    # What is garbage by now stays, too: some dozens of objects, for which we would look through all there are.
     gc.freeze()
     gc.set_threshold(COLLECT_AFTER, *gc.get_threshold()[1:])
 

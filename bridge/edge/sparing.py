@@ -8,6 +8,7 @@ Both go without where those are not installed, so for the moment of their import
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import importlib.machinery
 import importlib.util
@@ -19,8 +20,13 @@ from types import ModuleType
 TRIED = {
     "structlog": ("rich", "greenlet", "better_exceptions", "colorama", "twisted"),
     "nats": ("aiohttp", "fast_mail_parser"),
+    "websockets": (),
 }
 """By library, what it tries to import and we have no use for."""
+
+VERSIONS = {"nats": "nats_py", "websockets": "websockets"}
+"""Libraries that ask for their own version, or might, by the name they are installed by. What answers would read all
+that is installed, with the parser for mails: the name of a folder says the same."""
 
 LATER = {"nats": ("js", "api")}
 """By library, a package of it that is wanted only when somebody asks for it, except for one module. Ours speaks to
@@ -35,6 +41,9 @@ def sparingly(*libraries: str) -> None:
         hidden = [name for name in TRIED[library] if name not in sys.modules]
         # What stands for None there cannot be imported, and that is an ordinary ImportError.
         sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]
+        if library in VERSIONS and _METADATA not in sys.modules:
+            hidden.append(_METADATA)
+            sys.modules[_METADATA] = _versions(library)
         try:
             if library in LATER:
                 _import_without(library, *LATER[library])
@@ -43,6 +52,44 @@ def sparingly(*libraries: str) -> None:
         finally:
             for name in hidden:
                 del sys.modules[name]
+
+
+def _versions(library: str) -> ModuleType:
+    """In place of `importlib.metadata`, for this one library."""
+
+    def version(_: str) -> str:
+        spec = importlib.util.find_spec(library)
+        places = () if spec is None else spec.submodule_search_locations or ()
+        begins, ends = f"{VERSIONS[library]}-", ".dist-info"
+        for place in places:
+            for name in os.listdir(os.path.dirname(place)):
+                if name.startswith(begins) and name.endswith(ends):
+                    return name[len(begins) : -len(ends)]
+        raise ImportError(library)
+
+    module = ModuleType(_METADATA)
+    module.__dict__["version"] = version
+    return module
+
+
+_METADATA = "importlib.metadata"
+
+
+@contextlib.contextmanager
+def uncollected() -> Iterator[None]:
+    """For imports: nearly all that they make stays, and looking through it for garbage time and again is a tenth of
+    the work. It is not done afterwards either.
+    """
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        # Or the first object made afterwards would have it all looked through.
+        gc.freeze()
+        gc.enable()
 
 
 def module_alone(name: str, *beside: str) -> ModuleType:

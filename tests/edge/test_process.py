@@ -71,7 +71,7 @@ def test_the_clock_goes_forward() -> None:
 def test_what_is_imported_is_not_looked_through_for_garbage() -> None:
     """And what is made is looked through every twenty thousand objects, not every seven hundred."""
     code = (
-        "import gc, bridge.cli.run; from bridge.edge.process import spare_collector; spare_collector(); "
+        "import gc, bridge.cli.daemon; from bridge.edge.process import spare_collector; spare_collector(); "
         "print(gc.get_threshold()[0], gc.get_freeze_count() > 10_000, gc.isenabled())"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

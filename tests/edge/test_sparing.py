@@ -37,6 +37,40 @@ print(json.dumps([type(client.jetstream()).__module__, nats.js.JetStreamManager.
     assert told(SPARINGLY + script) == ["nats.js.client", "JetStreamManager", "nats.js"]
 
 
+def test_a_library_is_told_its_version_by_the_name_of_a_folder() -> None:
+    """nats-py tells the server the same version as always; what reads all that is installed is not loaded for it."""
+    script = """
+import nats.aio.client, websockets.version
+loaded = "importlib.metadata" in sys.modules
+from importlib.metadata import version
+print(json.dumps([loaded, nats.aio.client.__version__ == version("nats-py"), version("websockets")]))
+"""
+    from websockets.version import version
+
+    assert told(SPARINGLY.replace("'nats'", "'nats', 'websockets'") + script) == [False, True, version]
+
+
+def test_imports_are_not_looked_through_for_garbage() -> None:
+    """Neither meanwhile nor afterwards; then it is looked for again. Who looks for none by himself is left alone."""
+    script = """
+import gc, json
+from bridge.edge.sparing import uncollected
+looks = []
+gc.callbacks.append(lambda phase, info: looks.append(info["generation"]))
+with uncollected():
+    made = [[] for _ in range(50_000)]
+    during = gc.isenabled()
+during, frozen = [during, len(looks)], gc.get_freeze_count() > 50_000
+more = [[] for _ in range(10)]
+after = [gc.isenabled(), len(looks)]
+gc.disable()
+with uncollected():
+    pass
+print(json.dumps([during, frozen, after, gc.isenabled()]))
+"""
+    assert told(script) == [[False, 0], True, [True, 0], False]
+
+
 def test_what_nobody_has_stays_missing() -> None:
     """An attribute that nats-py's JetStream does not have is an ordinary error, before and after it is loaded."""
     script = """

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, TypedDict
 
-VERSION = 1
+from bridge.core.report.version import VERSION as VERSION
 
 Phase = Literal["starting", "ready", "reloading", "stopping"]
 Stamp = str

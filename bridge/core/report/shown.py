@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bridge.core.event import timestamp
-from bridge.core.report.contract import VERSION
 from bridge.core.report.facts import RecentEvent
+from bridge.core.report.version import VERSION
 
 Json = dict[str, Any]
 

@@ -7,10 +7,11 @@ never what was found: it may have been a secret in the wrong place.
 from __future__ import annotations
 
 import dataclasses
-import difflib
+import functools
 import math
 import os
 import re
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
@@ -107,7 +108,7 @@ class Converter:
             if name not in known:
                 plain = {key.replace("_", ""): key for key in known}
                 spelled = re.sub(r"[-_ ]", "", name).lower()
-                near = difflib.get_close_matches(spelled, plain, n=1, cutoff=0.6)
+                near = _near(spelled, plain, 0.6)
                 hint = f"did you mean {plain[near[0]]}?" if near else f"known keys: {', '.join(known)}"
                 self.fail((*path, name), f"unknown key; {hint}")
 
@@ -230,8 +231,17 @@ def plain_problem(url: str) -> str:
 
 def fields_of(cls: type) -> dict[str, tuple[dataclasses.Field[Any], Any]]:
     """The keys of a settings class with their types, in the order of declaration."""
-    hints = typing.get_type_hints(cls)
+    hints: dict[str, Any] = {}
+    for owner in reversed(cls.__mro__):
+        hints |= _own_hints(owner)
     return {field.name: (field, hints[field.name]) for field in dataclasses.fields(cls) if field.init}
+
+
+@functools.lru_cache(maxsize=100)
+def _own_hints(cls: type) -> dict[str, Any]:
+    # By class, as what all sources have in common is asked for with each of them. What the module calls so comes first.
+    own = types.SimpleNamespace(__annotations__=vars(cls).get("__annotations__", {}))
+    return typing.get_type_hints(own, dict(vars(cls)), getattr(sys.modules.get(cls.__module__), "__dict__", {}))
 
 
 def is_required(field: dataclasses.Field[Any]) -> bool:
@@ -251,6 +261,13 @@ def without_none(hint: Any) -> Any:
         rest = tuple(part for part in typing.get_args(hint) if part is not type(None))
         return rest[0] if len(rest) == 1 else typing.Union[rest]  # noqa: UP007 - made at run time
     return hint
+
+
+def _near(given: str, known: Iterable[str], cutoff: float) -> list[str]:
+    # Only who has misspelled something waits for it.
+    import difflib
+
+    return difflib.get_close_matches(given, list(known), n=1, cutoff=cutoff)
 
 
 _NAMES = {str: "text", int: "a whole number", float: "a number", bool: "true or false", Secret: "a secret reference"}
@@ -286,7 +303,7 @@ def _expected(hint: Any, value: Any, element: Any) -> str:
         return f"{text}; this item is {kind(element)}"
     if typing.get_origin(hint) is Literal and isinstance(value, str):
         choices = [choice for choice in typing.get_args(hint) if isinstance(choice, str)]
-        near = difflib.get_close_matches(value.lower(), choices, n=1, cutoff=0.5)
+        near = _near(value.lower(), choices, 0.5)
         return f"{text}; did you mean {_quoted(near[0])}?" if near else text
     return f"{text}, got {kind(value)}"
 

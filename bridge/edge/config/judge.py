@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from bridge.core.settings import Subscription
+from bridge.edge.config.verdicts import SIZE, Verdicts
 
 DEADLINE_S = 30.0
 """How long the copy may take. Then, and when it fails in any other way, we do its work ourselves."""
@@ -30,13 +31,22 @@ Verdict = list[tuple[str, str]]
 class Judge:
     """`begin` as soon as it is known that there will be something to judge; `judge`, any number of times; `close`."""
 
-    def __init__(self, *, apart: bool = False) -> None:
-        """`apart`: spare this process the library, if it can be."""
+    def __init__(self, *, apart: bool = False, kept: Verdicts | None = None) -> None:
+        """`apart`: spare this process the library, if it can be. `kept`: what former processes have found."""
         self._apart = apart
+        self._kept = kept
+        self._known: frozenset[bytes] = frozenset()
         self._copy: _Copy | None = None
 
     def begin(self) -> None:
-        """Have the library loaded while we do something else."""
+        """Have the library loaded while we do something else, unless it seems that it will not be needed."""
+        if self._kept is not None:
+            self._known = frozenset(self._kept.read())
+            _SOUND.update(self._known)
+        if not self._known:
+            self._load()
+
+    def _load(self) -> None:
         if self._apart and self._copy is None and _may_fork():
             # No more processes, or no more files: then we do it ourselves.
             with contextlib.suppress(OSError):
@@ -46,11 +56,18 @@ class Judge:
         """What is wrong with each of them."""
         if not subscriptions:
             return []
-        if self._apart and all(_key(one) in _SOUND for one in subscriptions):
-            return [[] for _ in subscriptions]
-        found = None if self._copy is None else self._copy.judge(subscriptions)
-        found = _judged(subscriptions) if found is None else found
-        _SOUND.update(_key(one) for one, verdict in zip(subscriptions, found, strict=True) if not verdict)
+        keys = [_key(one) for one in subscriptions]
+        if self._apart and _SOUND.issuperset(keys):
+            found: list[Verdict] = [[] for _ in subscriptions]
+        else:
+            self._load()
+            told = None if self._copy is None else self._copy.judge(subscriptions)
+            found = _judged(subscriptions) if told is None else told
+        sound = {key for key, verdict in zip(keys, found, strict=True) if not verdict}
+        _SOUND.update(sound)
+        if self._kept is not None and sound != self._known:
+            self._kept.write(sound)
+            self._known = frozenset(sound)
         return found
 
     def close(self) -> None:
@@ -142,7 +159,7 @@ def _judged(subscriptions: Sequence[Subscription]) -> list[Verdict]:
 
 
 def _key(one: Subscription) -> bytes:
-    return hashlib.blake2b(repr(one).encode("utf-8", "backslashreplace"), digest_size=16).digest()
+    return hashlib.blake2b(repr(one).encode("utf-8", "backslashreplace"), digest_size=SIZE).digest()
 
 
 def _may_fork() -> bool:

@@ -23,6 +23,7 @@ from bridge.edge.config.problem import ConfigErrors, Problem
 from bridge.edge.config.rules import check_addresses, check_documents, check_nats, check_subscriptions
 from bridge.edge.config.status_rules import check_status
 from bridge.edge.config.tracing_rules import check_tracing
+from bridge.edge.config.verdicts import Verdicts
 from bridge.edge.discovery import AdapterClass, BrokenAdapter, Catalogue, UnknownAdapter
 
 __all__ = ["Config", "ConfigErrors", "Problem", "load"]
@@ -85,7 +86,9 @@ def load(path: Path, environ: Mapping[str, str], *, vendor_secrets: bool = True,
 
         check_alerts(converter, alerts, tables, closely=vendor_secrets)
         check_source_names(converter, data.get("source", []), alerts)
-    with closing(Judge(apart=lean)) as judge:
+    state_dir = (daemon and daemon.state_dir) or _state_dir(environ)
+    kept = Verdicts(Path(state_dir), make=nats is not None and nats.embedded) if lean else None
+    with closing(Judge(apart=lean, kept=kept)) as judge:
         loader = _Sources(converter, Catalogue.from_environ(environ), ingress, judge)
         sources, adapters = loader.load(data.get("source", []))
     if ingress:
@@ -99,7 +102,7 @@ def load(path: Path, environ: Mapping[str, str], *, vendor_secrets: bool = True,
         raise ConfigErrors(problems, warnings)
     return Config(
         nats=nats,
-        daemon=dataclasses.replace(daemon, state_dir=daemon.state_dir or _state_dir(environ)),
+        daemon=dataclasses.replace(daemon, state_dir=state_dir),
         ingress=ingress,
         status=status,
         tracing=tracing,

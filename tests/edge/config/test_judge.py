@@ -8,12 +8,16 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from bridge.core.settings import Subscription
 from bridge.edge.config import judge as module
+from bridge.edge.config import verdicts
 from bridge.edge.config.judge import Judge
+from bridge.edge.config.verdicts import Verdicts
 from tests.support.waiting import wait_until_blocking
 
 
@@ -23,6 +27,7 @@ def subscription(document: str) -> Subscription:
 
 GOOD = subscription("subscription { changed { id name } }")
 BAD = subscription("subscription { changed { id name }")
+BEST = subscription("subscription { changed { name id } }")
 EMPTY = subscription("subscription { changed { name } }")
 SCRIPT = """
 import json, os, sys
@@ -103,6 +108,51 @@ def test_a_copy_that_gives_no_answer_is_not_needed(fault: str, monkeypatch: pyte
     finally:
         judge.close()
     wait_until_blocking(lambda: not os.path.exists(f"/proc/{pid}"), 30)
+
+
+def test_what_was_found_to_be_sound_is_kept_for_the_next_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next one judges only what is new, and all of it where the rules or the library are others; nothing unsound is
+    kept, nor the words of a document; and a file that is spoilt, foreign or gone costs only time.
+    """
+    asked: list[list[Subscription]] = []
+    judged = module._judged
+
+    def here(ones: Sequence[Subscription]) -> list[module.Verdict]:
+        asked.append(list(ones))
+        return judged(ones)
+
+    monkeypatch.setattr(module, "_may_fork", lambda: False)
+    monkeypatch.setattr(module, "_judged", here)
+
+    def next_process(*ones: Subscription, make: bool = True) -> int:
+        """How many had to be judged. The verdicts are right."""
+        module._SOUND.clear()
+        asked.clear()
+        judge = Judge(apart=True, kept=Verdicts(tmp_path / "state", make=make))
+        judge.begin()
+        assert [bool(verdict) for verdict in judge.judge(ones)] == [one is not GOOD and one is not BEST for one in ones]
+        judge.close()
+        return sum(map(len, asked))
+
+    assert [next_process(GOOD, make=False), next_process(GOOD, make=False)] == [1, 1], "no folder, and none is made"
+    assert [next_process(GOOD), next_process(GOOD)] == [1, 0]
+    file = tmp_path / "state" / "judged"
+    assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert b"changed" not in file.read_bytes()
+    assert [next_process(GOOD, EMPTY), next_process(GOOD, EMPTY), next_process(GOOD)] == [2, 2, 0]
+    assert [next_process(BEST, GOOD), next_process(BEST, GOOD), next_process(BEST)] == [2, 0, 0]
+    text = file.read_bytes()
+    for spoilt in (b"", b"\xff", text[:-8], text.replace(b".", b".1", 1), b"x" * 10_000_000):
+        file.write_bytes(spoilt)
+        assert [next_process(BEST), next_process(BEST)] == [1, 0]
+    monkeypatch.setattr(verdicts, "_judge", lambda: "another")
+    assert [next_process(BEST), next_process(BEST)] == [1, 0]
+    file.unlink()
+    file.mkdir()
+    assert [next_process(BEST), next_process(BEST)] == [1, 1]
+    assert [path.name for path in file.parent.iterdir()] == ["judged"]
 
 
 def test_without_documents_nothing_is_loaded() -> None:

@@ -19,6 +19,7 @@ import anyio
 import pytest
 import structlog
 
+from bridge.edge.embedded import parentlink, server
 from bridge.edge.embedded.server import EmbeddedNatsFailed, embedded_nats, read_embedded_options
 from bridge.edge.nats.connection import connect
 from tests.support.asking import plain_jetstream
@@ -195,6 +196,35 @@ async def test_a_port_that_is_taken(tmp_path: Path) -> None:
             assert read_embedded_options(tmp_path) == server.options
 
 
+async def test_what_takes_us_time_is_done_while_it_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`meanwhile` is called when the child is there and has not been waited for; what it raises ends the child."""
+    slow, go = tmp_path / "slow", tmp_path / "go"
+    real = server._find_binary()
+    wait = f"for i in $(seq 1200); do [ -e {go} ] && break; sleep 0.05; done; [ -e {go} ] || exit 1"
+    slow.write_text(f'#!/bin/sh\n{wait}\nexec {real} "$@"\n')
+    slow.chmod(0o700)
+    monkeypatch.setattr(server, "_find_binary", lambda: str(slow))
+    children: list[list[int]] = []
+
+    def look() -> None:
+        mine = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+        found = [int(pid) for pid in mine if str(slow) in Path(f"/proc/{pid}/cmdline").read_text()]
+        children.append(found)
+        go.touch()
+
+    def fail() -> None:
+        look()
+        raise LookupError("no such module")
+
+    async with embedded_nats(tmp_path / "state", meanwhile=look) as running:
+        assert children == [[running.pid]]
+    with pytest.raises(LookupError, match="no such module"):
+        async with embedded_nats(tmp_path / "state", meanwhile=fail):
+            raise AssertionError("started without what it needs")
+    ((pid,),) = children[1:]
+    assert not alive(pid)
+
+
 async def test_a_child_that_ends_at_once_is_quoted(tmp_path: Path) -> None:
     """What the server says before it gives up is in the error."""
     with pytest.raises(EmbeddedNatsFailed, match=r"ended as soon as it was started.*\n.*max_payload"):
@@ -320,7 +350,7 @@ def test_it_runs_on_uvloop(tmp_path: Path) -> None:
 
 def test_parentlink_refuses_what_it_cannot_do() -> None:
     """A wrong parent and a command that is not there end it with a sentence."""
-    base = [sys.executable, "-m", "bridge.edge.embedded.parentlink"]
+    base = parentlink.argv([])[:-1]
     for arguments, expected in (
         ([], "usage:"),
         (["1", "/bin/true"], "the process that started this one is gone"),
