@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from bridge.core.record import Json
 
+Spell = Callable[[Json], bytes]
+"""Gives what `canonical` gives, and raises what it raises; perhaps sooner."""
+
 _LEAVES = frozenset({str, int, bool, type(None)})
+_TEXT = frozenset({str})
+_LEAST, _BEYOND = 1e-4, 1e16
+"""Outside of these a fraction is spelled with an exponent, and every writer has its own way with those."""
 
 # An encoder made once keeps the C implementation's fast path; json.dumps would build one per call.
-# What contains itself has exhausted the stack in `_plain` before it gets there, so it is not looked for again.
+# What contains itself has exhausted the stack in `plain` before it gets there, so it is not looked for again.
 _encode = json.JSONEncoder(
     sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False, check_circular=False
 ).encode
@@ -25,14 +31,42 @@ _encode = json.JSONEncoder(
 def canonical(value: Json) -> bytes:
     """The one spelling of a JSON value. Raises ValueError for what is not JSON."""
     try:
-        return _encode(_plain(value)).encode("utf-8", "surrogatepass")
+        return _encode(plain(value)).encode("utf-8", "surrogatepass")
     except RecursionError:
         raise ValueError("the value is nested too deeply") from None
 
 
-def digest(value: Json, mapping_version: str) -> str:
+def commonplace(value: Json) -> bool:
+    """Whether every writer of compact JSON with sorted keys, and of floats in their shortest form, spells it alike.
+
+    A look at types and at the size of fractions, without a visit to each text: in an object of texts and whole numbers
+    there is nothing to differ in. False is no verdict. Raises RecursionError.
+    """
+    kind = type(value)
+    if kind is dict:
+        if not _TEXT.issuperset(map(type, value)):
+            return False
+        inner = value.values()
+    elif kind is list:
+        inner = value
+    else:
+        return kind in _LEAVES or (kind is float and _is_common(value))
+    if _LEAVES.issuperset(map(type, inner)):
+        return True
+    for item in inner:
+        kind = type(item)
+        if kind is float:
+            # As `_is_common`, without a call each: a measurement is a dictionary of fractions.
+            if not (_LEAST <= item < _BEYOND or _LEAST <= -item < _BEYOND) or item.is_integer():
+                return False
+        elif kind not in _LEAVES and not commonplace(item):
+            return False
+    return True
+
+
+def digest(value: Json, mapping_version: str, spell: Spell = canonical) -> str:
     """`<mapping version>:<32 hex digits>`. Digests of different mapping versions say nothing of each other."""
-    return f"{mapping_version}:{hashlib.blake2b(canonical(value), digest_size=16).hexdigest()}"
+    return f"{mapping_version}:{hashlib.blake2b(spell(value), digest_size=16).hexdigest()}"
 
 
 def legible(value: Json) -> bytes:
@@ -52,7 +86,12 @@ def mapping_of(digest_text: str) -> str:
     return digest_text.rpartition(":")[0]
 
 
-def _plain(value: Json) -> Json:
+def _is_common(number: float) -> bool:
+    return _LEAST <= abs(number) < _BEYOND and not number.is_integer()
+
+
+def plain(value: Json) -> Json:
+    """`value` of dictionaries and lists alone, and with integers for integral floats. Raises RecursionError."""
     # By exact type first: nearly every value is one of these, and asking for Mapping is slow.
     kind = type(value)
     if kind in _LEAVES:
@@ -62,13 +101,13 @@ def _plain(value: Json) -> Json:
             key: item
             # A measurement is a dictionary of fractions: not worth a call each.
             if (kind := type(item)) in _LEAVES or (kind is float and not item.is_integer())
-            else _plain(item)
+            else plain(item)
             for key, item in value.items()
         }
     if isinstance(value, float):
         return int(value) if value.is_integer() else value
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value

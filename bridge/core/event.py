@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 
 from bridge.core.content import CONTENT_TYPE, STRUCTURED, attributes_of, source_of
 from bridge.core.head import DIGEST, ID, SUBJECT, VERSION
+from bridge.core.headers import Headers
 from bridge.core.record import Json, Key
-from bridge.core.subject import MAIN, Lane, entity_filter, ingest_subject
+from bridge.core.subject import MAIN, Lane, ingest_subject, kind_tokens, token
+from bridge.core.value import value
 
 Encode = Callable[[Json], bytes]
 
@@ -37,11 +39,14 @@ _FORBIDDEN = re.compile(f"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef{_NEVER}]
 
 _EPOCH_DAY = date(1970, 1, 1).toordinal()
 
+_USUAL = 11
+"""Headers that every event has."""
+
 # The version line, the empty line, and Nats-Batch-Id (64 characters at most), -Sequence and -Commit.
 _OTHER_HEADERS = 12 + 81 + 28 + 24
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Event:
     """One event, sealed: what is published is exactly this.
 
@@ -116,22 +121,21 @@ def ce_id(key: Key, change: str, version_or_digest: str, previous: str) -> str:
     counts: it happens once, whatever was seen around it.
     """
     vendor, source, entity, id_ = key
-    parts = (id_, change) if change == "occurred" else (id_, change, version_or_digest, previous)
-    return hashlib.sha256(_framed(vendor, source, entity) + _frames(parts)).hexdigest()[:32]
+    framed = _framed(vendor, source, entity) + _frame(id_) + _framed(change)
+    if change != "occurred":
+        framed += _frame(version_or_digest) + _frame(previous)
+    return hashlib.sha256(framed).hexdigest()[:32]
 
 
 @lru_cache(maxsize=4096)
 def _framed(*parts: str) -> bytes:
-    return _frames(parts)
+    return b"".join(map(_frame, parts))
 
 
-def _frames(parts: Iterable[str]) -> bytes:
-    """The parts as bytes, each behind its length: no two lists give the same."""
-    pieces: list[bytes] = []
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass")
-        pieces += (len(data).to_bytes(4, "big"), data)
-    return b"".join(pieces)
+def _frame(part: str) -> bytes:
+    """A part as bytes, behind its length: no two lists of parts give the same."""
+    data = part.encode("utf-8", "surrogatepass")
+    return len(data).to_bytes(4, "big") + data
 
 
 def seal(draft: Draft, encode: Encode, limit: int, *, structured: bool = False) -> Event:
@@ -145,7 +149,7 @@ def seal(draft: Draft, encode: Encode, limit: int, *, structured: bool = False) 
     around: dict[str, Json] = {}
     if structured:
         around = attributes_of(headers, None)
-        headers = _beside(headers)
+        headers = Headers.of(_beside(headers))
     overhead = header_size(headers)
     data: dict[str, Json] = {
         "id": draft.key.id,
@@ -186,7 +190,7 @@ def seal(draft: Draft, encode: Encode, limit: int, *, structured: bool = False) 
 
 def header_size(headers: Mapping[str, str]) -> int:
     """Bytes of a NATS header block, with room for the three batch headers."""
-    return _OTHER_HEADERS + 4 * len(headers) + sum(map(len, headers)) + sum(map(len, headers.values()))
+    return _OTHER_HEADERS + len(Headers.of(headers).text)
 
 
 def percent_encode(value: str) -> str:
@@ -209,34 +213,56 @@ def timestamp(ms: int) -> str:
     return f"{day}T{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{millis:03}Z"
 
 
-def _headers(draft: Draft, identity: str) -> dict[str, str]:
-    key = draft.key
-    headers = {
-        "ce-specversion": "1.0",
-        "ce-id": identity,
-        "ce-source": _source(key.vendor, key.source),
-        "ce-type": _type(draft.ce_type),
-        "ce-time": timestamp(draft.observed_ms if draft.at_ms is None else draft.at_ms),
-        "ce-datacontenttype": "application/json",
-        "ce-via": draft.via,
-        "ce-observedtime": timestamp(draft.observed_ms),
-        DIGEST: percent_encode(draft.digest),
-        EXPECTED: str(draft.expected),
-        EXPECTED_SUBJECT: entity_filter(key, draft.lane),
-    }
-    if key.id:
-        headers[SUBJECT if _FORBIDDEN.search(key.id) else "ce-subject"] = percent_encode(key.id)
+def _headers(draft: Draft, identity: str) -> Headers:
+    """Written as one text: what is the same for all events of a kind is put together once, the rest in between."""
+    vendor, source, entity, id_ = draft.key
+    start, until_observed, until_subject = _usual(
+        vendor, source, entity, draft.ce_type, draft.via, draft.lane.events
+    )  # fmt: skip
+    observed, name = timestamp(draft.observed_ms), token(id_)
+    text = (
+        f"{start[0]}{identity}{start[1]}{observed if draft.at_ms is None else timestamp(draft.at_ms)}"
+        f"{until_observed}{observed}\r\n{DIGEST}: {percent_encode(draft.digest)}\r\n"
+        f"{EXPECTED}: {draft.expected}\r\n{until_subject}{name}\r\n"
+    )
+    count = _USUAL
+    if name == id_:
+        # Nor does such an id hold anything that would have to be encoded.
+        text += f"ce-subject: {id_}\r\n"
+        count += 1
+    elif id_:
+        text += f"{SUBJECT if _FORBIDDEN.search(id_) else 'ce-subject'}: {percent_encode(id_)}\r\n"
+        count += 1
     if draft.version is not None:
-        headers[VERSION] = percent_encode(draft.version)
+        text += f"{VERSION}: {percent_encode(draft.version)}\r\n"
+        count += 1
     if draft.dataschema is not None:
-        headers["ce-dataschema"] = percent_encode(draft.dataschema)
+        text += f"ce-dataschema: {percent_encode(draft.dataschema)}\r\n"
+        count += 1
     if draft.traceparent is not None:
         # Not `traceparent`: a server that traces messages would take that for a request to do so.
         # What stands there is text and nothing else, whatever the engine knows of it besides.
-        headers["ce-traceparent"] = str(draft.traceparent)
+        text += f"ce-traceparent: {draft.traceparent!s}\r\n"
+        count += 1
     if draft.change == "deleted":
-        headers["KV-Operation"] = "DEL"
-    return headers
+        text += "KV-Operation: DEL\r\n"
+        count += 1
+    return Headers(text, count)
+
+
+@lru_cache(maxsize=1024)
+def _usual(
+    vendor: str, source: str, entity: str, ce_type: str, via: str, events: str
+) -> tuple[tuple[str, str], str, str]:
+    """What stands before the identity and behind it, before the time of observation, and before the entity's token."""
+    return (
+        (
+            "ce-specversion: 1.0\r\nce-id: ",
+            f"\r\nce-source: {_source(vendor, source)}\r\nce-type: {_type(ce_type)}\r\nce-time: ",
+        ),
+        f"\r\nce-datacontenttype: application/json\r\nce-via: {via}\r\nce-observedtime: ",
+        f"{EXPECTED_SUBJECT}: {events}.{kind_tokens(vendor, source, entity)}.*.",
+    )
 
 
 def _beside(headers: Mapping[str, str]) -> dict[str, str]:
@@ -245,13 +271,11 @@ def _beside(headers: Mapping[str, str]) -> dict[str, str]:
     return {CONTENT_TYPE: STRUCTURED, **kept}
 
 
-@lru_cache(maxsize=1024)
 def _type(ce_type: str) -> str:
     # A vendor's name for a kind of thing may hold anything; whole and exact it is in the message's subject.
     return percent_encode(_FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", ce_type))
 
 
-@lru_cache(maxsize=1024)
 def _source(vendor: str, source: str) -> str:
     # Encoded twice on purpose: once because it is a URI-reference, once because the binding says so.
     return percent_encode(source_of(vendor, source))

@@ -7,6 +7,7 @@ Texts name the path and the kind of value found, never the value: it may be a pe
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from bridge.core.errors import Malformed
 from bridge.core.event import timestamp
@@ -32,8 +33,8 @@ def kind(value: Json) -> str:
 def at(row: Json, path: str) -> Json:
     """The value at a path, whatever its kind; None where it is absent. Raises Malformed where no object is."""
     if "." not in path:
-        return _object(row, path).get(path)
-    *parents, last = path.split(".")
+        return row.get(path) if type(row) is dict else _object(row, path).get(path)
+    parents, last = _steps(path)
     for step in parents:
         row = _object(row, path).get(step)
         if row is None:
@@ -44,7 +45,7 @@ def at(row: Json, path: str) -> Json:
 def text(row: Json, path: str) -> str | None:
     """Text; a whole number (an id that some vendors send as one) becomes its digits."""
     value = at(row, path)
-    if value is None or isinstance(value, str):
+    if value is None or type(value) is str or isinstance(value, str):
         return value
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= EXACT:
         return str(value)
@@ -59,6 +60,8 @@ def whole(row: Json, path: str, *, low: int = -EXACT, high: int = EXACT) -> int 
     value = at(row, path)
     if value is None:
         return None
+    if type(value) is int and low <= value <= high:
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise Malformed(f"{path} is {kind(value)}, expected a number")
     # Comparing first also keeps NaN and the infinities away from round().
@@ -127,6 +130,12 @@ def known_millis(row: Json, path: str) -> int | None:
         return millis(row, path)
     except Malformed:
         return None
+
+
+@lru_cache(maxsize=1024)
+def _steps(path: str) -> tuple[tuple[str, ...], str]:
+    *parents, last = path.split(".")
+    return tuple(parents), last
 
 
 def _object(value: Json, path: str) -> dict[str, Json]:

@@ -33,6 +33,12 @@ class Heads(MutableMapping[tuple[str, str], Head]):
         self._mappings: dict[str, int] = {}
         self._texts: list[str] = []
 
+    def find(self, entity: str, id_: str) -> Head | None:
+        """As `get`, but what is not known raises nothing on the way: as good as every new record asks."""
+        heads = self._by_entity.get(entity)
+        packed = heads.get(id_) if heads else None
+        return None if packed is None else self._unpack(packed)
+
     def __getitem__(self, key: tuple[str, str]) -> Head:
         entity, id_ = key
         return self._unpack(self._by_entity[entity][id_])

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, NamedTuple
 
+from bridge.core.value import value
+
 Json = Any
 """A decoded JSON value: dict, list, str, int, float, bool or None."""
 
@@ -24,7 +26,7 @@ class Key(NamedTuple):
     id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Record:
     """One vendor record after the adapter's mapping.
 

@@ -131,9 +131,10 @@ def filter_problem(pattern: str) -> str | None:
 
 def _tail(key: Key, change: str) -> str:
     vendor, source, entity, id_ = key
-    return f"{_kind(vendor, source, entity)}.{change}.{token(id_)}"
+    return f"{kind_tokens(vendor, source, entity)}.{change}.{token(id_)}"
 
 
 @lru_cache(maxsize=4096)
-def _kind(vendor: str, source: str, entity: str) -> str:
+def kind_tokens(vendor: str, source: str, entity: str) -> str:
+    """What the subjects of all entities of a kind share."""
     return f"{token(vendor)}.{token(source)}.{token(entity)}"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from bridge.core.canonical import canonical, commonplace, plain
 from bridge.core.errors import Malformed
 from bridge.core.record import Json
 
@@ -26,6 +27,20 @@ _BOM = b"\xef\xbb\xbf"
 def encode(value: Json) -> bytes:
     """`value` as JSON: UTF-8, compact. For events and cursors: a `Secret` in it is a bug, and raises TypeError."""
     return _encoder.encode(value)
+
+
+def spell(value: Json) -> bytes:
+    """`canonical(value)`, byte for byte: by msgspec, a tenth of the time, wherever both are sure to spell it alike.
+
+    Raises what `canonical` raises. What it gives is hashed, and the hashes stay in streams for ever.
+    """
+    try:
+        if commonplace(value) or commonplace(value := plain(value)):
+            return _sorted.encode(value)
+    except (ValueError, OverflowError, RecursionError):
+        # Halves of surrogate pairs, numbers beyond 64 bits, what contains itself.
+        pass
+    return canonical(value)
 
 
 def decode(data: bytes) -> Json:
@@ -74,6 +89,7 @@ def _plain(value: object) -> Json:
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_plain)
+_sorted = msgspec.json.Encoder(order="deterministic")
 _decoder = msgspec.json.Decoder()
 
 

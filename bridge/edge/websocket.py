@@ -201,6 +201,8 @@ class WebSocket:
         self._taken += 1
         if self._taken % BREATH == 0:
             await anyio.lowlevel.checkpoint()
+        if (text := self._wire.at_hand()) is not None:
+            return text
         try:
             return await self._wire.recv()
         except ConnectionClosed as closed:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.frames import Opcode
 from websockets.protocol import State
 
 CLOSE_S = 1.0
@@ -83,6 +84,22 @@ class Wire(ClientConnection):
         # The certificate as the interpreter took it apart. It has been checked, and OpenSSL keeps its own.
         certificate: dict[str, Any] = self.transport.get_extra_info("peercert") or {}
         certificate.clear()
+
+    def at_hand(self) -> str | None:
+        """The next message, if it is a text and here in one frame: what `recv` would give, at a tenth of its price.
+
+        None says nothing of it: `recv` does. Only for the one task that receives, while it does not.
+        """
+        frames = self.recv_messages.frames.queue
+        if not frames or frames[0].opcode is not Opcode.TEXT or not frames[0].fin:
+            return None
+        try:
+            text = str(frames[0].data, "utf-8")
+        except UnicodeDecodeError:
+            return None
+        frames.popleft()
+        self.recv_messages.maybe_resume()
+        return text
 
     def keep(self, interval_s: float | None, timeout_s: float | None) -> None:
         """Ping after `interval_s` of silence (None: never); drop the connection `timeout_s` later (None: never)."""

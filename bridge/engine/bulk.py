@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from bridge.core.errors import Away
-from bridge.core.event import Event
 from bridge.engine.batching import BATCH_EVENTS, Sealed, cut
 from bridge.engine.belt import Turn
 from bridge.engine.clerk import Clerk
 from bridge.engine.counts import Counts
 from bridge.engine.exclusive import Exclusive
+from bridge.engine.known import Once
 from bridge.engine.ports import BatchStale, Book
-from bridge.engine.scribe import Note
+from bridge.engine.scribe import OWN_VENDOR, Note
 
 LEAST = 16
 """Of fewer records each is written singly: a batch takes the server some 2 ms, whatever is in it."""
@@ -20,19 +20,17 @@ REFUSALS = 3
 
 
 class Bulk:
-    """Stores what occurred once. `settle` is told of each event that lies in the stream, and where.
+    """Stores what occurred once, and notes in `once` what lies in the stream.
 
     Such a write leaves nothing in doubt: whatever became of it, the stream refuses to hold the same event twice, and
     a look then tells which it holds.
     """
 
-    def __init__(
-        self, book: Book, clerk: Clerk, counts: Counts, settle: Callable[[Event, int], None], exclusive: Exclusive
-    ) -> None:
+    def __init__(self, book: Book, clerk: Clerk, counts: Counts, once: Once, exclusive: Exclusive) -> None:
         self._book = book
         self._clerk = clerk
         self._counts = counts
-        self._settle = settle
+        self._once = once
         self._exclusive = exclusive
 
     async def store(self, notes: Sequence[Note], turn: Turn) -> None:
@@ -64,6 +62,9 @@ class Bulk:
                 continue
             refusals = 0
             self._counts.batches += 1
-            for event, seq in zip(events, receipt.seqs, strict=True):
-                self._settle(event, seq)
+            self._counts.store_all(events, receipt.seqs)
+            self._once.add([event.key for event in events])
+            for event in events:
+                if event.key.vendor == OWN_VENDOR:
+                    self._counts.quarantine(event)
             sealed = rest

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -42,6 +43,14 @@ class Counts:
         self.by_change[event.change] = self.by_change.get(event.change, 0) + 1
         if self.tape is not None:
             self.tape.store(event, seq)
+
+    def store_all(self, events: Sequence[Event], seqs: Sequence[int]) -> None:
+        """As `store`, for all of a batch at once."""
+        self.stored += len(events)
+        for change, number in Counter(event.change for event in events).items():
+            self.by_change[change] = self.by_change.get(change, 0) + number
+        if self.tape is not None:
+            self.tape.store_all(events, seqs)
 
     @property
     def last_minute(self) -> int:

@@ -310,5 +310,6 @@ class Decider:
             wall=world.wall,
             masker=world.masker,
             structured=world.structured,
+            spell=world.spell,
             trace=world.trace if self._tracer is None else self._tracer.notice,
         )

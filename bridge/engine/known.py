@@ -20,7 +20,7 @@ class Known:
         """A copy of the head; None if there is none."""
         if key.vendor != self._vendor:
             return self._own.get(key)
-        return self._theirs.get((key.entity, key.id))
+        return self._theirs.find(key.entity, key.id)
 
     def put(self, key: Key, head: Head, mark: bytes | None = None) -> None:
         """Remember, with a mark (see `bridge/engine/unchanged.py`) or with none."""

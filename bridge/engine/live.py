@@ -179,6 +179,7 @@ class Live:
         hints: list[str] = []
         owed: list[tuple[Callable[[], None], Sequence[Record]]] = []
         traces: dict[int, str | None] = {}
+        idle = walker.aliases.idle
         for frame, arrived_at, stored, context in frames:
             spoilt: list[Malformed] = []
             mapping_ns = 0 if self._tracer is None else self._tracer.now_ns
@@ -193,13 +194,15 @@ class Live:
                 # The vendor had something to tell and could not: the session is well, and catch-up will find it.
                 failures.append(error)
                 continue
-            looks = [one.entity for one in found if isinstance(one, Look)]
-            familiar, strange = walker.aliases.familiar([one for one in found if isinstance(one, Record)])
-            fresh = [record for record in familiar if not main.outdated(record, arrived_at)]
+            given_records = [one for one in found if isinstance(one, Record)]
+            looks = [] if len(given_records) == len(found) else [one.entity for one in found if isinstance(one, Look)]
+            familiar, strange = (given_records, []) if idle else walker.aliases.familiar(given_records)
+            # What occurs once is never outdated, and there may be thousands of it.
+            fresh = [record for record in familiar if record.occurred or not main.outdated(record, arrived_at)]
             records += fresh
             unreadable += spoilt
             if fresh or spoilt:
-                given = parse(context)
+                given = None if context is None else parse(context)
                 traceparent = given or self._world.trace()
                 if self._tracer is not None:
                     traceparent = self._tracer.frame(
@@ -209,7 +212,8 @@ class Live:
                         at=arrived_at,
                         taken_ns=mapping_ns,
                     )
-                traces.update((id(one), traceparent) for one in (*fresh, *spoilt))
+                for one in (*fresh, *spoilt):
+                    traces[id(one)] = traceparent
             strangers += strange
             hints += looks
             # Where a page has said something newer, that may not be stored yet: nothing is acknowledged.

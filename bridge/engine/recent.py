@@ -28,6 +28,13 @@ class Recent:
         key = event.key
         self._rows.append((self.total, at_ms, key.source, key.vendor, key.entity, event.change, seq))
 
+    def add_all(self, at_ms: int, events: Sequence[Event], seqs: Sequence[int]) -> None:
+        """They lie in the stream. Of many only the last are looked at."""
+        skipped = max(0, len(events) - MOST)
+        self.total += skipped
+        for event, seq in zip(events[skipped:], seqs[skipped:], strict=True):
+            self.add(at_ms, event, seq)
+
     def after(self, number: int) -> Sequence[RecentEvent]:
         """Those beyond the `number`th, the newest first, at most `MOST`."""
         return [RecentEvent(*row) for row in reversed(self._rows) if row[0] > number]
@@ -51,6 +58,14 @@ class Tape:
             self._advance(now_ms // MINUTE_MS)
         self._counts[-1] += 1
         self._recent.add(now_ms, event, seq)
+
+    def store_all(self, events: Sequence[Event], seqs: Sequence[int]) -> None:
+        """They lie in the stream, as of now."""
+        now_ms = self._wall()
+        if now_ms // MINUTE_MS != self._minute:
+            self._advance(now_ms // MINUTE_MS)
+        self._counts[-1] += len(events)
+        self._recent.add_all(now_ms, events, seqs)
 
     def rate(self) -> Sequence[int]:
         """Events per minute, 60 numbers, the oldest first; the last is of the minute under way."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
 from bridge.core import own
-from bridge.core.canonical import digest, legible
+from bridge.core.canonical import Spell, canonical, digest, legible
 from bridge.core.differ import changed_fields
 from bridge.core.errors import Malformed
 from bridge.core.event import Draft, Encode, Event, TooLarge, seal
@@ -28,6 +28,8 @@ QUARANTINE_ROOM = 16 * 1024
 LONGEST_SECRET = 16 * 1024
 """A secret that lies across the cut is recognised if it is no longer than this, in bytes."""
 LONGEST_REASON = 1_000
+MOST_KINDS = 1_000
+"""Kinds of things of which is remembered what the adapter says of them: a vendor may make up new ones for ever."""
 
 Traces = Mapping[int, str | None]
 """The `traceparent` of a record, or of why there is none, by the `id()` of the object."""
@@ -60,8 +62,9 @@ class Note:
 class Scribe:
     """`omits` are the paths never published; `limit` is the server's `max_payload` in bytes.
 
-    `schema` names the shared shape of an entity, as `person/1`; `edition` how the settings have it mapped. `structured`
-    and `trace`: see `World`. `whole`: what could not be read is kept as far as it fits: nobody can ask for it again.
+    `schema` names the shared shape of an entity, as `person/1`; `edition` how the settings have it mapped: both are
+    asked once for a kind of thing. `structured`, `spell` and `trace`: see `World`. `whole`: what could not be read is
+    kept as far as it fits, as nobody can ask for it again.
     """
 
     vendor: str
@@ -80,6 +83,10 @@ class Scribe:
     structured: bool = False
     trace: Callable[[], str | None] = lambda: None
     whole: bool = False
+    spell: Spell = canonical
+    _mappings: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
+    _schemas: dict[str, str | None] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """By entity, as `edition` and `schema` said: they are asked once, and not for every event."""
 
     def key(self, entity: str, id_: str) -> Key:
         """The key of one of the source's entities."""
@@ -98,16 +105,20 @@ class Scribe:
         if record.after is not None and self.omits:
             after = omit(record.after, self.omits)
             if after is not record.after:
-                record = replace(record, after=after)
-        names = f"{record.id} {record.version}"
+                # Not by `replace`, which asks for each field's name.
+                record = Record(
+                    record.entity, record.id, after, record.version, record.at_ms, record.raw,
+                    record.gone, record.occurred, record.telemetry, record.unordered,
+                )  # fmt: skip
+        names = record.id if record.version is None else f"{record.id} {record.version}"
         if self.masker.found_in(names.encode("utf-8", "surrogatepass")) and self.masker.mask(names) != names:
             return self._aside(record, "bears a secret of ours as its id or version", traceparent)
         try:
-            content = digest(record.after, self._mapping(record.entity))
+            content = digest(record.after, self._mapping(record.entity), self.spell)
         except ValueError as error:
             return self._aside(record, f"cannot be stored: {error}", traceparent)
         return Note(
-            key=self.key(record.entity, record.id),
+            key=Key(self.vendor, self.source, record.entity, record.id),
             record=record,
             digest=content,
             via=via,
@@ -143,8 +154,21 @@ class Scribe:
         return noted
 
     def _mapping(self, entity: str) -> str:
-        edition = self.edition(entity)
-        return f"{self.mapping_version}.{edition}" if edition else self.mapping_version
+        known = self._mappings.get(entity)
+        if known is None:
+            edition = self.edition(entity)
+            if len(self._mappings) == MOST_KINDS:
+                self._mappings.clear()
+            known = self._mappings[entity] = f"{self.mapping_version}.{edition}" if edition else self.mapping_version
+        return known
+
+    def _schema(self, entity: str) -> str | None:
+        if entity not in self._schemas:
+            shape = self.schema(entity)
+            if len(self._schemas) == MOST_KINDS:
+                self._schemas.clear()
+            self._schemas[entity] = None if shape is None else uri(shape)
+        return self._schemas[entity]
 
     def own(self, entity: str, change: str, id_: str, after: Json, traceparent: str | None = None) -> Note:
         """An event of the bridge's own about this source; a trace begins with it, unless it has one."""
@@ -160,7 +184,8 @@ class Scribe:
 
     def quarantine(self, error: Malformed, feed: str, traceparent: str | None = None) -> Note:
         """What could not be read, kept raw. The same bytes for the same reason are one event, however often met."""
-        reason = self.masker.mask(str(error))
+        # A kind of thing may be a vendor's own word, and hold half of a surrogate pair, which nothing can store.
+        feed, reason = _storable(feed), _storable(self.masker.mask(str(error)))
         said = (feed.encode(), str(error).encode("utf-8", "surrogatepass"), error.raw)
         identity = hashlib.sha256(b"\0".join(said)).hexdigest()[:32]
         # JSON spells one byte with six at worst, and the rest of the event needs its room too.
@@ -216,19 +241,23 @@ class Scribe:
         return self.quarantine(Malformed(f"{record.entity} {why}", raw=raw), record.entity, traceparent)
 
     def _draft(self, note: Note, change: str, head: Head | None, before: Json) -> Draft:
-        record = note.record
-        prefix = own.PREFIX if note.own else self.type_prefix
+        record, entity = note.record, note.key.entity
         version = record.version
         if record.gone and version is None and head is not None:
             # Absence names no version; the one that vanished is kept, so that it does not return as a late push.
             version = head.version
         # A vendor without versions does not say when it changed a record: then the time of observation is the truth.
         dated = version is not None or change not in ("updated", "deleted")
-        shape = own.announced(note.key.entity) if note.own else self.schema(note.key.entity)
+        prefix, schema = self.type_prefix, None
+        if note.own:
+            prefix, shape = own.PREFIX, own.announced(entity)
+            schema = None if shape is None else uri(shape)
+        else:
+            schema = self._schema(entity)
         return Draft(
             key=note.key,
             change=change,
-            ce_type=f"{prefix}.{note.key.entity}.{change}",
+            ce_type=f"{prefix}.{entity}.{change}",
             via=note.via,
             observed_ms=self.wall(),
             expected=0 if head is None or record.occurred else head.seq,
@@ -238,10 +267,10 @@ class Scribe:
             version=version,
             at_ms=record.at_ms if dated else None,
             # It was stored under the paths of its day: what is to be left out now must not return this way.
-            before=omit(before, self.omits) if self.omits else before,
+            before=omit(before, self.omits) if self.omits and before is not None else before,
             changed=changed_fields(before, record.after) if before is not None else (),
             raw=record.raw if self.keep_raw else None,
-            dataschema=None if shape is None else uri(shape),
+            dataschema=schema,
             traceparent=note.traceparent,
             lane=self.lane,
         )
@@ -250,6 +279,10 @@ class Scribe:
 def together(records: Sequence[Record], unreadable: Sequence[Malformed]) -> list[Record | Malformed]:
     """What was read and what could not be, for `Scribe.noting`."""
     return [*records, *unreadable]
+
+
+def _storable(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
 def _text(raw: bytes, truncated: bool) -> str | None:

@@ -44,7 +44,7 @@ class Sequencer:
         self._exclusive = Exclusive()
         self._once = Once()
         self._clerk = Clerk(book, scribe, self._heads, self._once, counts)
-        self._bulk = Bulk(book, self._clerk, counts, self._settle, self._exclusive)
+        self._bulk = Bulk(book, self._clerk, counts, self._once, self._exclusive)
         self.arrivals = Arrivals()
         self._belief = Belief(self.arrivals, self._heads)
         self._tainted: set[Key] = set()
@@ -254,10 +254,9 @@ class Sequencer:
         sealed = await self._clerk.news([note for note in notes if note.key not in known])
         while True:
             part, rest = cut(sealed, size)
-            last = not rest
             await self._clear_doubt_of(walk)
             place = self.cursor(walk)
-            value = cursor if last else part_cursor
+            value = part_cursor if rest else cursor
             if not part and (value == place.value or not cursor_alone):
                 return
             written = Cursor(value, place.seq)
@@ -290,7 +289,7 @@ class Sequencer:
             self._tainted -= keys
             self._book.memory.cursors[walk] = Cursor(value, receipt.cursor_seq)
             del self._unsure[walk]
-            if last:
+            if not rest:
                 return
             sealed = rest
 
@@ -312,17 +311,16 @@ class Sequencer:
         if event.change == "occurred":
             self.counts.duplicates += (found := event.key in self._once)
             return found
-        head = self._heads.get(event.key)
-        if head is None or head.ce_id != event.ce_id:
+        if (head := self._heads.get(event.key)) is None or head.ce_id != event.ce_id:
             return False
         self._settle(event, head.seq)
         return True
 
     async def _clear_doubts(self, notes: Iterable[Note]) -> None:
         """Look at the entities whose last write was cancelled on its way: it may have been stored all the same."""
-        doubtful = [note.key for note in notes if note.key in self._tainted]
-        await self._look_at(doubtful)
-        self._tainted.difference_update(doubtful)
+        if doubtful := [note.key for note in notes if note.key in self._tainted]:
+            await self._look_at(doubtful)
+            self._tainted.difference_update(doubtful)
 
     async def _clear_doubt_of(self, walk: str) -> None:
         """Look at a cursor whose last write was cancelled on its way: it may have been stored all the same."""
@@ -333,9 +331,11 @@ class Sequencer:
             del self._unsure[walk]
 
     async def _look_at(self, keys: Sequence[Key]) -> None:
+        if not keys:
+            return
+
         async def look(key: Key, _: None) -> None:
-            head = await self._book.head(key)
-            if head is not None and head.change == "occurred":
+            if (head := await self._book.head(key)) is not None and head.change == "occurred":
                 self._once.add([key])
             elif head is not None:
                 before = self._heads.get(key)

@@ -171,7 +171,10 @@ class _Holding:
             statistics.heard(size)
             self._size += size
             for move in machine.received(frame):
-                await self._make(move)
+                if type(move) is Happened:
+                    self._happen(move)
+                else:
+                    await self._make(move)
             if not machine.incomplete:
                 self._size = 0
 

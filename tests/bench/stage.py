@@ -20,7 +20,7 @@ from nats.js.client import JetStreamContext
 from bridge.core.omit import parse
 from bridge.core.secret import Masker
 from bridge.edge import process
-from bridge.edge.codec import encode
+from bridge.edge.codec import encode, spell
 from bridge.edge.ledger.ledger import JetStreamLedger
 from bridge.edge.ledger.shape import LedgerNames
 from bridge.edge.nats.connection import connect
@@ -107,6 +107,7 @@ def world(ledger: Ledger, http: Http) -> World:
         http=http,
         quotas=Quotas(),
         encode=encode,
+        spell=spell,
         wall=lambda: time.time_ns() // 1_000_000,
         roll=Random(0).random,
         masker=Masker(),
@@ -125,6 +126,7 @@ def scribe(adapter: BenchAdapter, limit: int) -> Scribe:
         omits=[parse(path) for path in adapter.omit],
         keep_raw=False,
         encode=encode,
+        spell=spell,
         limit=limit,
         wall=lambda: time.time_ns() // 1_000_000,
         masker=Masker(),

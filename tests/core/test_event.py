@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.event import Draft, Event, TooLarge, ce_id, header_size, percent_encode, seal, timestamp
+from bridge.core.headers import Headers
 from bridge.core.record import Json, Key
 
 KEY = Key("pcvisit", "acme", "session", "4711")
@@ -87,6 +88,32 @@ def test_the_version_identifies_before_the_digest_does() -> None:
 
 
 # Headers
+
+
+def test_the_headers_as_they_go_onto_the_wire() -> None:
+    """Every byte of them, in this order, with all there may be: for a plain id, and for one that has to be encoded."""
+    key, more = Key("v", "a b", "t.x", "4711"), {"version": "ü", "dataschema": "urn:x:y", "traceparent": TRACE}
+    plain = seal(draft(key=key, change="deleted", ce_type="de.x%.deleted", at_ms=0, **more), encode, ROOMY).headers
+    assert isinstance(plain, Headers)
+    lines = [
+        "ce-specversion: 1.0", f"ce-id: {ce_id(key, 'deleted', 'ü', 'before')}", "ce-source: /v/a%2520b",
+        "ce-type: de.x%25.deleted", "ce-time: 1970-01-01T00:00:00.000Z", "ce-datacontenttype: application/json",
+        "ce-via: catchup", "ce-observedtime: 2023-11-14T22:13:20.123Z", "Bridge-Digest: 1:00ff",
+        "Nats-Expected-Last-Subject-Sequence: 7",
+        "Nats-Expected-Last-Subject-Sequence-Subject: events.v.a=20b.t=2Ex.*.4711", "ce-subject: 4711",
+        "Bridge-Version: %C3%BC", "ce-dataschema: urn:x:y", f"ce-traceparent: {TRACE}", "KV-Operation: DEL",
+    ]  # fmt: skip
+    assert plain.text == "".join(f"{line}\r\n" for line in lines)
+    assert (plain.count, plain.whole) == (16, True)
+    for id_, subject, name in (
+        ("a b", "a=20b", "ce-subject: a%20b"),
+        ("=", "=3D", "ce-subject: ="),
+        ("a\r\nb", "a=0D=0Ab", "Bridge-Subject: a%0D%0Ab"),
+    ):
+        other = seal(draft(key=Key("v", "s", "t", id_)), encode, ROOMY).headers
+        assert isinstance(other, Headers)
+        assert other.text.endswith(f"-Subject: events.v.s.t.*.{subject}\r\n{name}\r\n")
+        assert (other.count, other.whole) == (12, True)
 
 
 def test_headers_of_an_event() -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import struct
 import time
+from collections.abc import Callable
 from types import MappingProxyType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.core.canonical import canonical, commonplace
 from bridge.core.errors import Malformed
 from bridge.core.record import Json
 from bridge.core.secret import Secret
-from bridge.edge.codec import DEEPEST, decode, encode
+from bridge.edge.codec import DEEPEST, decode, encode, spell
 
 
 def nested(depth: int) -> bytes:
@@ -126,3 +130,57 @@ def test_a_long_page_of_honest_records_passes() -> None:
     assert isinstance(found, list)
     assert len(found) == rows + 1
     assert decode(b"[" + b"[]," * 199_998 + b"[]]") == [[]] * 199_999
+
+
+def outcome(spelling: Callable[[Json], bytes], value: Json) -> bytes | str:
+    try:
+        return spelling(value)
+    except (TypeError, ValueError) as error:
+        return type(error).__name__
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.integers(-(2**70), 2**70) | st.floats() | st.floats(1e-5, 1e17)
+    | st.integers(-1000, 1000).map(float) | st.text(st.characters(codec=None)) | st.binary(max_size=2),
+    lambda inner: st.lists(inner, max_size=4)
+    | st.dictionaries(st.text(st.characters(codec=None)) | st.integers(), inner, max_size=4)
+    | st.lists(inner, max_size=2).map(tuple) | st.dictionaries(st.text(), inner, max_size=2).map(MappingProxyType),
+)  # fmt: skip
+
+
+@given(anything)
+def test_the_quick_spelling_is_the_canonical_one(value: Json) -> None:
+    """Whatever the value, one that is no JSON included: what digests are made over must never be spelled otherwise."""
+    assert outcome(spell, value) == outcome(canonical, value)
+
+
+@given(st.lists(st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("d", struct.pack("Q", bits))[0]), max_size=50))
+def test_any_float_is_spelled_canonically(numbers: list[float]) -> None:
+    """Of all there are, of whatever size; those that would be spelled with an exponent included."""
+    for number in numbers:
+        assert outcome(spell, {"n": number}) == outcome(canonical, {"n": number})
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"b": 20.5, "a": 20.0}, '{"a":20,"b":20.5}'),
+        ({"n": 0.0001, "m": -0.0001}, '{"m":-0.0001,"n":0.0001}'),
+        ([0.00001, -0.00001], "[1e-05,-1e-05]"),
+        ([1.5e-7, -0.0], "[1.5e-07,0]"),
+        ([123456789012345680.0, 1e22], "[123456789012345680,10000000000000000000000]"),
+        ([9007199254740991.5 / 2], "[4503599627370496]"),
+        ({"ä": 2**64, "a": "\x1f\x7f\u2028/"}, '{"a":"\\u001f\x7f\u2028/","ä":18446744073709551616}'),
+        ({"\U0001f600": 1, "\uffff": 2}, '{"\uffff":2,"\U0001f600":1}'),
+    ],
+)
+def test_the_quick_spelling_by_example(value: Json, text: str) -> None:
+    """Where writers of JSON differ: exponents, whole floats, big integers, control characters, the order of names."""
+    assert spell(value) == text.encode()
+
+
+def test_measurements_take_the_quick_way() -> None:
+    """Texts, whole numbers and usual fractions, however deep; not what writers of JSON spell each in its own way."""
+    assert commonplace({"a": [1, "x", None, True, {"t": 20.5, "h": -1013.25}], "b": {}})
+    for odd in (0.00001, 1e16, 2.0, math.nan, math.inf, b"", {1: 2}, (1,), {"a": {"b": [1e-9]}}):
+        assert not commonplace({"a": odd})

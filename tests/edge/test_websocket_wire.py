@@ -407,6 +407,23 @@ async def test_a_peer_that_breaks_the_protocol_is_a_broken_connection(data: byte
     assert (caught.value.code, caught.value.reason) == (1006, "the peer broke the rules of the protocol")
 
 
+async def test_frames_that_lie_ready_are_taken_as_they_came() -> None:
+    """Texts, bytes and a message in fragments with a ping between them, in one piece of TCP: in order, each whole."""
+    burst = b"\x81\x01a\x82\x01b\x01\x01c\x00\x01d\x89\x00\x80\x01e\x81\x02\xc3\xa4"
+    burst += b"\x01\x01\xc3\x80\x01\xa4\x81\x00\x81\x01\xff"
+
+    async def say(peer: Peer) -> None:
+        raw(peer).raw(burst)
+        await peer.receive()
+
+    async with graphql_server(say) as server, shared().connect(session(server.url())) as connected:
+        with anyio.fail_after(120):
+            assert [await connected.receive_raw() for _ in range(6)] == ["a", b"b", "cde", "ä", "ä", ""]
+            with pytest.raises(Disconnected) as caught:
+                await connected.receive_raw()
+    assert (caught.value.code, caught.value.reason) == (1006, "the peer broke the rules of the protocol")
+
+
 REST = b"\r\nConnection: close\r\nContent-type: text/html\r\nContent-Length: 52\r\n\r\n" + b"x" * 52
 """Read as a frame, HTTP announces 84 bytes: it breaks the rules once these have come."""
 HTTP = b"HTTP/1.1 400 Bad Request" + REST

@@ -74,3 +74,19 @@ def test_a_clock_that_is_set_back_costs_nothing() -> None:
     clock.ms -= 60 * MINUTE
     tape.store(event("a"), 3)
     assert list(tape.rate()) == [0] * 59 + [1]
+
+
+def test_a_batch_counts_as_its_events_do() -> None:
+    """However many there are, and over the turn of a minute: rows, numbers and rates are those of one after another."""
+    clock = Clock()
+    singly, together = Recent(), Recent()
+    one, all_ = Counts(tape=Tape(clock, singly)), Counts(tape=Tape(clock, together))
+    for size in (3, 50, 70, 1):
+        events = [event(f"{size}-{number}") for number in range(size)]
+        for number, each in enumerate(events):
+            one.store(each, number)
+        all_.store_all(events, range(size))
+        clock.ms += MINUTE
+    assert (all_.stored, all_.by_change, together.total) == (124, {"created": 124}, 124)
+    assert together.after(0) == singly.after(0)
+    assert list(all_.rate())[-5:] == list(one.rate())[-5:] == [3, 50, 70, 1, 0]

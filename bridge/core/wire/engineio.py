@@ -70,6 +70,7 @@ LONGEST_ECHO = 4096
 LONGEST_RAW = 4096
 """Bytes of what cannot be read that are kept for the quarantine."""
 
+_USUAL = "42["
 _MARK = b"\x04"
 _MIB = 2**20
 
@@ -138,6 +139,25 @@ class Engineio:
 
     def received(self, frame: str | bytes) -> list[Move]:
         """One frame. Never raises; nothing follows once the phase is over."""
+        if frame.__class__ is str and frame.startswith(_USUAL) and self._phase is Phase.READY:
+            found = self._usual(frame[1:])
+            if found is not None:
+                return [found]
+        return self._any(frame)
+
+    def _usual(self, text: str) -> Move | None:
+        """An event of `/` without attachments, as nearly every frame is one, found in few steps; None: it is not."""
+        if self._partial is not None or self._namespace != "/":
+            return None
+        try:
+            packet = self._codec.decode(text)
+        except Malformed as error:
+            return Unreadable(error)
+        data = packet.data if isinstance(packet, Packet) else None
+        # What begins like that has neither a namespace nor a number.
+        return Happened(data[0], data[1:]) if type(data) is list and data and type(data[0]) is str else None
+
+    def _any(self, frame: str | bytes) -> list[Move]:
         if self._phase is Phase.OVER:
             return []
         if self._phase is Phase.FRESH:

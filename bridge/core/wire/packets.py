@@ -14,6 +14,7 @@ from typing import Protocol
 
 from bridge.core.errors import Malformed
 from bridge.core.record import Json
+from bridge.core.value import value
 from bridge.core.wire.moves import Beat, Close, Odd, Phase, Ready
 
 
@@ -33,7 +34,7 @@ class Heartbeat:
     timeout_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Happened:
     """One event of our namespace. `args` are JSON; attachments stand in them as `{"base64": text}`.
 

@@ -22,6 +22,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from bridge.core.errors import Away
+from bridge.core.headers import Headers
 from bridge.edge.nats import wire
 from bridge.edge.nats.client import SteadyClient
 
@@ -297,12 +298,13 @@ class Publisher:
 
 def _command(message: Outgoing, reply: str) -> bytes:
     """The protocol's HPUB. Raises ValueError for a header that would be two."""
-    lines = "\r\n".join(("NATS/1.0", *map(": ".join, message.headers.items())))
-    if not lines.count("\r") == lines.count("\n") == len(message.headers):
+    headers, payload = Headers.of(message.headers), message.payload
+    if not headers.whole:
         raise ValueError("a header holds a line break")
-    block = f"{lines}\r\n{message.more}\r\n".encode()
-    start = f"HPUB {message.subject} {reply} {len(block)} {len(block) + len(message.payload)}\r\n"
-    return b"".join((start.encode(), block, message.payload, b"\r\n"))
+    block = f"NATS/1.0\r\n{headers.text}{message.more}\r\n"
+    size = len(block) if block.isascii() else len(block.encode())
+    start = f"HPUB {message.subject} {reply} {size} {size + len(payload)}\r\n{block}"
+    return b"%b%b\r\n" % (start.encode(), payload)
 
 
 def _answer(data: bytes, *, status: bool) -> Answer:

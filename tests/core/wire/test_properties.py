@@ -14,6 +14,7 @@ from bridge.core.facts import Subprotocol
 from bridge.core.record import Json
 from bridge.core.wire.machines import make
 from bridge.core.wire.moves import Beat, Close, Confirmed, Ended, Machine, Move, Next, Phase, Send
+from tests.support.thorough import tries
 from tests.support.utterances import DIALECTS, OPERATION, SUBPROTOCOLS, identifier, session
 
 IDS = ("1", "2", "a")
@@ -222,7 +223,9 @@ class AnyServer(RuleBasedStateMachine):
 
 TestAnyServer = AnyServer.TestCase
 # Not made smaller: that would take longer than a test may, and its steps would never be shown.
-TestAnyServer.settings = settings(max_examples=60, stateful_step_count=30, phases=[Step.explicit, Step.generate])
+TestAnyServer.settings = settings(
+    max_examples=tries(20, 60), stateful_step_count=30, phases=[Step.explicit, Step.generate]
+)
 
 
 @given(st.sampled_from(SUBPROTOCOLS), st.sampled_from(["fresh", "greeting", "ready"]), st.lists(frames() | real))
