@@ -14,7 +14,7 @@ from bridge.cli.plain import plain
 from bridge.core.errors import Away
 from bridge.core.micro import joined
 from bridge.core.report.ages import age, span
-from bridge.core.report.contract import VERSION
+from bridge.core.report.version import VERSION
 from bridge.edge.nats.connection import NatsConnection
 from bridge.edge.operator.instances import WHO, Found, Instances, Unanswered
 

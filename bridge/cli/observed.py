@@ -14,6 +14,7 @@ from bridge.cli import status_alerts
 from bridge.cli.broker import ledger_names
 from bridge.cli.visit import hindrances
 from bridge.core.errors import BridgeError
+from bridge.core.event import timestamp
 from bridge.core.lease import Claim
 from bridge.core.report.intervals import Intervals
 from bridge.core.report.overview import Overview
@@ -44,7 +45,19 @@ class Observed:
         if self._config is None:
             return []
         intervals = {settings.name: Intervals(self._config.adapter(settings)) for settings, _, _ in self._views}
-        return [describe(view, intervals[one.name], now, one, claim) for one, view, claim in self._views]
+        return [
+            describe(view, intervals[one.name], now, one, claim) | {"holder": holder(claim)}
+            for one, view, claim in self._views
+        ]
+
+
+def holder(claim: Claim | None) -> Json | None:
+    """Who holds a source's lease, as JSON; None: nobody does, or none is needed."""
+    if claim is None:
+        return None
+    who = claim.tenant
+    about = {"instance": who.instance, "host": who.host, "pid": who.pid, "build": who.build}
+    return {**about, "since": timestamp(claim.since_ms)}
 
 
 async def observe(connection: NatsConnection, config: Config, wanted: Sequence[BaseSettings]) -> Observed:

@@ -20,7 +20,7 @@ from bridge.cli.visit import visiting
 from bridge.core.config import STATUS_LISTEN
 from bridge.core.report import tempo
 from bridge.core.report.ages import age, span
-from bridge.core.report.fleet import merged, only
+from bridge.core.report.fleet import merged, only, spread
 from bridge.core.report.overview import NEVER
 from bridge.core.report.problems import owned_since
 from bridge.core.report.session import told
@@ -75,6 +75,7 @@ async def _ask(args: argparse.Namespace, config: Config) -> int:
         "nats": server,
         "stream": read.stream or told.stream,
         "instances": instances,
+        "spread": spread(sources),
         "sources": sources,
         "alerts": alerts,
     }
@@ -91,6 +92,9 @@ async def _ask(args: argparse.Namespace, config: Config) -> int:
 def _show(report: Json, now: datetime) -> None:
     stream, nats = report["stream"], report["nats"]
     show(report["instances"], now)
+    if len(report["spread"]) > 1:
+        counts = ", ".join(f"{name or 'nobody'} {count:,}" for name, count in report["spread"].items())
+        output.say(plain(f"  who works for how many sources: {counts}"))
     if stream is not None:
         size = f"{stream['messages']} messages, {_bytes(stream['bytes'])}"
         output.say(plain(f"{stream['name']} at {nats['server']} (nats-server {nats['version']}): {size}"))

@@ -17,6 +17,7 @@ from enum import StrEnum
 from typing import Any
 
 from bridge.core.errors import Away
+from bridge.core.member import Member, read_member
 from bridge.core.record import Json
 from bridge.core.vitals import Vitals, read_vitals
 
@@ -28,6 +29,10 @@ MARGIN = 0.1
 
 class LeaseLost(Away):
     """The source's lease has run out or is another's: write nothing more, and stand by."""
+
+
+class LeaseGiven(LeaseLost):
+    """The source is to be another instance's, so that all hold about as many: nothing is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +58,25 @@ class Claim:
 
     `session`: what its live sessions have measured, for people only; None for a source that is polled, and of a build
     that does not tell. It says nothing of whose claim this is, so it is no part of what makes two claims equal.
+
+    `at`: the place of its holder among the instances that share (`bridge/core/member.py`); the claim ends with it.
+    "" where it stands for itself. `member`: such a place's own claim, and what its holder tells of itself.
     """
 
     tenant: Tenant
     since_ms: int
     lease_s: float
     session: Vitals | None = field(default=None, compare=False)
+    at: str = ""
+    member: Member | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Json]:
         """As it is stored."""
         told: dict[str, Json] = {} if self.session is None else {"session": self.session.to_json()}
+        if self.at:
+            told["at"] = self.at
+        if self.member is not None:
+            told["member"] = self.member.to_json()
         return {**asdict(self.tenant), "since_ms": self.since_ms, "lease_s": self.lease_s, **told}
 
 
@@ -78,7 +92,15 @@ def read_claim(value: Json) -> Claim | None:
         return None
     if not 0 < lease_s < math.inf:
         return None
-    return Claim(Tenant(**texts, **numbers), since_ms, lease_s, read_vitals(value.get("session")))
+    at = value.get("at")
+    return Claim(
+        Tenant(**texts, **numbers),
+        since_ms,
+        lease_s,
+        read_vitals(value.get("session")),
+        at if isinstance(at, str) else "",
+        read_member(value.get("member")),
+    )
 
 
 def _is(kind: type[Any], value: Json) -> Any:
@@ -97,6 +119,14 @@ class Seen:
     seq: int = 0
     held: bool = False
     claim: Claim | None = None
+
+
+def holder(seen: Seen) -> str:
+    """Whose claim it is that was `seen`, for people."""
+    if seen.claim is None:
+        return "somebody whose claim cannot be read"
+    tenant = seen.claim.tenant
+    return f"instance {tenant.instance} (process {tenant.pid} on {tenant.host})"
 
 
 class Verdict(StrEnum):

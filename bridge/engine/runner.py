@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 import anyio
 import anyio.lowlevel
 
 from bridge.adapter import Token, Walk
 from bridge.core.backoff import Backoff
 from bridge.core.errors import Away, Refused, Retry, Unauthorized
-from bridge.core.lease import LeaseLost
+from bridge.core.lease import LeaseGiven, LeaseLost
 from bridge.core.lifecycle import Signal, State
 from bridge.core.omit import fingerprint, parse
 from bridge.core.report.facts import SourceFacts
@@ -95,7 +93,7 @@ class Runner:
                     self._outage.over()
                     self._refusals.forget()
                     if self.status.state is not State.AWAY:
-                        self._bulletin.signal(Signal.LEASE_LOST, str(error))
+                        self._bulletin.signal(Signal.LEASE_LOST, "" if isinstance(error, LeaseGiven) else str(error))
                         continue
                 await self._away(error)
 
@@ -343,8 +341,9 @@ class Runner:
             wall=world.wall,
             masker=world.masker,
             schema=adapter.schema,
-            edition=cache(adapter.edition),
+            edition=adapter.edition,
             structured=world.structured,
             trace=world.trace if self._reader.tracer is None else self._reader.tracer.notice,
             whole=adapter.hook is not None,
+            spell=world.spell,
         )

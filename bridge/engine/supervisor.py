@@ -43,12 +43,21 @@ class Supervisor:
 
     async def run(self) -> None:
         """Hold all sources. Never returns; is cancelled."""
+        ended = anyio.Event()
         try:
-            async with anyio.create_task_group() as group:
-                self._group = group
-                for seat in self._seats.values():
-                    group.start_soon(seat.hold)
-                await anyio.sleep_forever()
+            async with anyio.create_task_group() as beside:
+                try:
+                    if self._world.sharing is not None:
+                        self._enrol()
+                        await beside.start(self._world.sharing.run, ended)
+                    async with anyio.create_task_group() as group:
+                        self._group = group
+                        for seat in self._seats.values():
+                            group.start_soon(seat.hold)
+                        await anyio.sleep_forever()
+                finally:
+                    # Our place among the instances is given up when the last lease has been.
+                    ended.set()
         finally:
             self._group = None
             for status in self.statuses():
@@ -91,6 +100,7 @@ class Supervisor:
                 former[source.name] = self._runners[source.name]
             if (left := self._begin(source, runners[source.name])) is not None:
                 leaving[source.name] = left
+        self._enrol()
         names = {name: None for name in order if name in self._runners} | dict.fromkeys(self._runners)
         self._runners = {name: self._runners[name] for name in names}
         with anyio.move_on_after(END_S):
@@ -113,6 +123,11 @@ class Supervisor:
     def has(self, name: str) -> bool:
         """Whether there is such a source; one that is ending is none."""
         return name in self._sources
+
+    def _enrol(self) -> None:
+        """These are the sources to be shared with other instances."""
+        if self._world.sharing is not None:
+            self._world.sharing.roster(name for name, source in self._sources.items() if not source.shared)
 
     def _begin(self, source: Source, runner: Runner) -> anyio.Event | None:
         """Returns what is set when its predecessor has ended; None where there is none."""

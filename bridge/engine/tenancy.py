@@ -1,23 +1,24 @@
 """Holds a source's lease around its runner: waits for it, renews it, gives it back, and refuses writes after it.
 
-All sources that wait share one look at the bucket; there is no task of its own behind this.
+All sources that wait share one look at the bucket; there is no task of its own behind this. Where the instances share
+their sources (`bridge/engine/sharing.py`), it is said there whose turn it is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 import structlog
 
-from bridge.core.errors import Away, BridgeError
+from bridge.core.errors import Away
 from bridge.core.event import Event
-from bridge.core.lease import Claim, LeaseLost, Seen, Tenant, Term, Verdict, Watch, judge, patience
+from bridge.core.lease import Claim, Seen, Tenant, Term, Verdict, Watch, holder, judge, patience
 from bridge.core.meter import Meter
 from bridge.core.record import Head, Json, Key
-from bridge.core.vitals import Vitals
+from bridge.engine.held import ANSWER_S, HeldLease, Tie
+from bridge.engine.held import Measure as Measure
 from bridge.engine.ports import Book, Cursor, Leases, Outcome, Receipt, Wall
 from bridge.engine.pulse import SILENT, STORE_S, Beat
 from bridge.engine.tracing import Tracer
@@ -26,13 +27,9 @@ POLL_S = 0.25
 """Between two looks at the claims of others: a release is noticed after half of it on average."""
 JITTER_S = 0.2
 """Before a free lease is claimed, at most: instances that start together then share the sources."""
-ANSWER_S = 3.0
-"""A claim and a release are given so long, also when we are told to stop: half-done they would block others."""
-AGAIN_S = 0.2
-"""Between attempts to renew while NATS does not answer."""
 
-Measure = Callable[[], Vitals | None]
-"""What the source's live sessions have measured by now; None if it has none. Returns at once."""
+if TYPE_CHECKING:
+    from bridge.engine.sharing import Sharing
 
 log = structlog.get_logger()
 
@@ -105,7 +102,9 @@ class LeaseOffice:
         roll: Callable[[], float],
         alive: Callable[[Tenant], bool],
         clock: Callable[[], float] = anyio.current_time,
+        sharing: Sharing | None = None,
     ) -> None:
+        self._sharing = sharing
         self._leases = leases
         self._me = me
         self._lease_s = lease_s
@@ -120,6 +119,10 @@ class LeaseOffice:
 
     async def take(self, source: str, held: Callable[[str], None], measure: Measure | None = None) -> Lease:
         """See `Tenancies.take`."""
+        sharing = self._sharing
+        while sharing is not None and sharing.shares(source):
+            if (lease := await self._take_in_turn(sharing, source, held, measure)) is not None:
+                return lease
         self._waiting[source] = None
         try:
             while True:
@@ -127,7 +130,7 @@ class LeaseOffice:
                 unchanged_s = self._clock() - watch.since
                 verdict = judge(watch.seen, self._me, unchanged_s=unchanged_s, lease_s=self._lease_s, alive=self._alive)
                 if verdict is Verdict.TAKEN:
-                    held(_holder(watch.seen))
+                    held(holder(watch.seen))
                     await anyio.sleep(min(POLL_S, patience(watch.seen, self._lease_s) - unchanged_s))
                     continue
                 if verdict is Verdict.FREE:
@@ -140,6 +143,20 @@ class LeaseOffice:
                 await anyio.sleep(POLL_S)
         finally:
             del self._waiting[source]
+
+    async def _take_in_turn(
+        self, sharing: Sharing, source: str, held: Callable[[str], None], measure: Measure | None
+    ) -> Lease | None:
+        """None: somebody was faster, or nobody shares any more."""
+        turn = await sharing.turn(source, held)
+        if turn is None:
+            return None
+        lease: HeldLease | None = None
+        try:
+            lease = await self._claim(source, *turn, measure, sharing)
+        finally:
+            sharing.claimed(source, lease)
+        return lease
 
     async def _look(self, source: str) -> Watch:
         """What lies under the source's name, not older than `POLL_S`. Whoever asks first asks for all who wait."""
@@ -154,115 +171,20 @@ class LeaseOffice:
                     self._looked[name] = now
             return self._watches[source]
 
-    async def _claim(self, source: str, seen: Seen, verdict: Verdict, measure: Measure | None) -> Lease | None:
-        claim = Claim(self._me, self._wall(), self._lease_s)
+    async def _claim(
+        self, source: str, seen: Seen, verdict: Verdict, measure: Measure | None, sharing: Sharing | None = None
+    ) -> HeldLease | None:
+        tie = None if sharing is None or sharing.place is None else Tie(sharing, sharing.place)
+        claim = Claim(self._me, self._wall(), self._lease_s, at="" if tie is None else tie.place.name)
         sent = self._clock()
         # Told to stop meanwhile, we still learn whether we hold it, and can give it back.
         with anyio.move_on_after(ANSWER_S, shield=True):
             seq = await self._leases.put(source, claim, seen.seq)
             if seq is None:
                 return None
-            log.info("lease.taken", source=source, was=str(verdict), before=_holder(seen) if seen.held else "")
-            return HeldLease(self._leases, source, claim, seq, Term(self._lease_s, sent), self._clock, measure)
+            log.info("lease.taken", source=source, was=str(verdict), before=holder(seen) if seen.held else "")
+            return HeldLease(self._leases, source, claim, seq, Term(self._lease_s, sent), self._clock, measure, tie)
         raise Away(f"the lease of source {source} was claimed, and NATS has not answered within {ANSWER_S:g} s")
-
-
-class HeldLease:
-    """See `Lease`."""
-
-    def __init__(
-        self,
-        leases: Leases,
-        source: str,
-        claim: Claim,
-        seq: int,
-        term: Term,
-        clock: Callable[[], float],
-        measure: Measure | None = None,
-    ) -> None:
-        self._leases = leases
-        self._source = source
-        self._claim = claim
-        self._seq = seq
-        self._term = term
-        self._clock = clock
-        self._measure = measure
-        self._lost = ""
-        self._trouble = ""
-
-    def check(self) -> None:
-        """See `Lease.check`."""
-        if not self._lost and self._term.over(self._clock()):
-            late_s = self._clock() - self._term.due
-            self._lost = (
-                f"the lease of source {self._source} ran out: it was to be renewed {late_s:.1f} s ago"
-                f"{self._trouble or ', and this process stood still'}; it is claimed anew"
-            )
-        if self._lost:
-            raise LeaseLost(self._lost)
-
-    async def keep(self) -> None:
-        """See `Lease.keep`."""
-        while True:
-            await anyio.sleep(max(0.0, self._term.due - self._clock()))
-            while self._clock() >= self._term.due:
-                self.check()
-                try:
-                    with anyio.fail_after(max(0.0, self._term.ends - self._clock())):
-                        await self._renew()
-                except (Away, TimeoutError) as error:
-                    self._trouble = f", but NATS has not answered ({error})" if str(error) else ", but NATS is silent"
-                    await anyio.sleep(min(AGAIN_S, max(0.0, self._term.ends - self._clock())))
-
-    async def release(self) -> None:
-        """See `Lease.release`."""
-        if self._lost:
-            return
-        self._lost = f"the lease of source {self._source} was given back"
-        with anyio.move_on_after(ANSWER_S, shield=True):
-            try:
-                while not await self._leases.drop(self._source, self._seq):
-                    # A renewal that was on its way may have been stored.
-                    seen = await self._seen()
-                    if not self._is_ours(seen) or seen.seq == self._seq:
-                        return
-                    self._seq = seen.seq
-                log.info("lease.released", source=self._source)
-            except BridgeError as error:
-                log.info("lease.left_to_run_out", source=self._source, reason=str(error))
-
-    async def _renew(self) -> None:
-        sent = self._clock()
-        seq = await self._leases.put(self._source, self._measured(), self._seq)
-        if seq is not None:
-            self._seq, self._term.sent, self._trouble = seq, sent, ""
-            return
-        seen = await self._seen()
-        if not self._is_ours(seen):
-            holder = _holder(seen) if seen.held else "nobody: it was removed, or has run out"
-            self._lost = f"the lease of source {self._source} is no longer ours: it is held by {holder}"
-            self.check()
-        # An earlier renewal was stored and its answer lost. When it was sent is not known any more: renew again.
-        self._seq = seen.seq
-        await anyio.sleep(min(AGAIN_S, max(0.0, self._term.ends - self._clock())))
-
-    def _measured(self) -> Claim:
-        """Our claim, with what was measured."""
-        if self._measure is None:
-            return self._claim
-        try:
-            return replace(self._claim, session=self._measure())
-        except Exception:
-            # A source must not be lost for a number that is only shown. Told once; the renewals go on without.
-            self._measure = None
-            log.exception("lease.unmeasured", source=self._source)
-            return self._claim
-
-    async def _seen(self) -> Seen:
-        return (await self._leases.look([self._source])).get(self._source, Seen())
-
-    def _is_ours(self, seen: Seen) -> bool:
-        return seen.claim is not None and seen.claim.tenant.boot == self._claim.tenant.boot
 
 
 class LeasedBook:
@@ -335,10 +257,3 @@ class LeasedBook:
     async def telemetry(self) -> Book:
         """See `Book.telemetry`."""
         return LeasedBook(await self._book.telemetry(), self._lease, self._meter, self._beat, self._tracer)
-
-
-def _holder(seen: Seen) -> str:
-    if seen.claim is None:
-        return "somebody whose claim cannot be read"
-    tenant = seen.claim.tenant
-    return f"instance {tenant.instance} (process {tenant.pid} on {tenant.host})"

@@ -13,6 +13,7 @@ import anyio.lowlevel
 
 from bridge.core.errors import Away
 from bridge.core.lease import Claim, Seen, Tenant, time_to_live
+from bridge.core.member import Member
 
 
 class Bucket:
@@ -103,6 +104,8 @@ def tenant(instance: str, *, boot: str = "", place: str = "here", pid: int = 1, 
     return Tenant(instance=instance, boot=boot, host="h", place=place, pid=pid, started=started, build="1")
 
 
-def claim(instance: str = "a", *, lease_s: float = 10.0, since_ms: int = 1, **life: str | int) -> Claim:
+def claim(
+    instance: str = "a", *, lease_s: float = 10.0, since_ms: int = 1, member: Member | None = None, **life: str | int
+) -> Claim:
     """A claim of a life of an instance."""
-    return Claim(tenant(instance, **life), since_ms, lease_s)  # type: ignore[arg-type]
+    return Claim(tenant(instance, **life), since_ms, lease_s, member=member)  # type: ignore[arg-type]

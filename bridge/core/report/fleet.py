@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,8 +15,9 @@ FRESHER = ("freshness", "session", "quota")
 
 _NOTHING: Json = {
     **dict.fromkeys((
-        "adapter", "owner", "takes", "since", "failing_since", "again", "seen", "last_quarantine", "last_event",
-        "freshness", "session", "quota", "state", "state_since", "state_reason", "token", "inbox", "counts", "rate",
+        "adapter", "owner", "holder", "takes", "since", "failing_since", "again", "seen", "last_quarantine",
+        "last_event", "freshness", "session", "quota", "state", "state_since", "state_reason", "token", "inbox",
+        "counts", "rate",
     )),
     **dict.fromkeys(("vendor", "condition", "reason", "half"), ""),
     "here": False,
@@ -49,6 +51,18 @@ def merged(told: Sequence[tuple[str, Mapping[str, Any]]], described: Iterable[Js
         idle.pop(telling[0][1]["name"], None)
         found.append(_overlaid(telling[0][1], telling))
     return found + [_overlaid({**source, "state": None}, []) for source in idle.values()]
+
+
+def spread(sources: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """How many sources each instance works for, by name; "" for those that nobody does. What comes by webhook is taken
+    by all of them, and counts nowhere.
+    """
+    found: Counter[str] = Counter()
+    for source in sources:
+        if not source.get("takes"):
+            telling = source.get("told_by") or [(source.get("holder") or {}).get("instance", "")]
+            found[telling[0]] += 1
+    return dict(sorted(found.items(), key=lambda one: (one[0] == "", one[0])))
 
 
 def only(told: Sequence[tuple[str, Mapping[str, Any]]]) -> set[str]:

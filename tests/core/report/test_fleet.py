@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridge.core.report.fleet import merged, only
+from bridge.core.report.fleet import merged, only, spread
 
 
 def source(name: str = "acme", **more: Any) -> dict[str, Any]:
@@ -85,3 +85,15 @@ def test_a_report_that_is_none_is_passed_over() -> None:
     assert merged([("a", {}), ("b", {"sources": [1, {}]}), ("c", {"sources": None})], [source()]) == [
         source(told_by=[])
     ]
+
+
+def test_who_works_for_how_many() -> None:
+    """Who tells it counts, else who holds its lease, else nobody; what all of them take in counts nowhere."""
+    sources = [
+        source("a", told_by=["north"], holder={"instance": "south"}),
+        source("b", told_by=[], holder={"instance": "west"}),
+        source("c", told_by=["north"]),
+        source("d", told_by=[], holder=None),
+        source("e", told_by=["north", "south"], takes="/hooks/e"),
+    ]
+    assert list(spread(sources).items()) == [("north", 2), ("west", 1), ("", 1)]

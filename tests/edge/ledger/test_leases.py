@@ -21,11 +21,12 @@ from bridge.core.vitals import Reserves, Tempo, Vitals
 from bridge.edge.ledger.layout import LayoutDiffers, LayoutMissing, LedgerNames, lease_config
 from bridge.edge.ledger.leases import JetStreamLeases
 from bridge.edge.nats.connection import NatsConnection, connect
-from bridge.edge.nats.jetstream import ApiError, JetStream
+from bridge.edge.nats.jetstream import JetStream
 from bridge.edge.nats.options import NatsOptions
 from bridge.edge.process import monotonic
 from bridge.engine.ports import Leases
 from bridge.engine.tenancy import LeaseOffice
+from tests.support.emptying import remove_streams
 from tests.support.memory_leases import MemoryLeases, claim, tenant
 from tests.support.nats_server import NatsServer, nats_server, nats_server_blocking
 from tests.support.waiting import wait_until
@@ -47,11 +48,12 @@ async def connected(url: str) -> AsyncIterator[tuple[NatsConnection, JetStreamLe
     """A connection as the daemon has it, and the bucket over it."""
     buckets: list[JetStreamLeases] = []
     async with connect(NatsOptions(urls=(url,)), on_disconnect=lambda: buckets[0].disconnected()) as connection:
-        buckets.append(JetStreamLeases(connection.client))
+        # A guard, never a measure: where nobody listens, that is heard at once.
+        buckets.append(JetStreamLeases(connection.client, deadline_s=30))
         yield connection, buckets[0]
 
 
-@pytest.fixture(params=["real-asyncio", "twin-asyncio", "twin-trio"])
+@pytest.fixture(params=["real-asyncio", pytest.param("twin-asyncio", marks=pytest.mark.chaos), "twin-trio"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -68,16 +70,13 @@ async def leases(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Lea
         return
     server: NatsServer = request.getfixturevalue("server")
     async with connected(server.url) as (connection, bucket):
-        await remove(connection)
+        await remove(connection, server)
         yield bucket
 
 
-async def remove(connection: NatsConnection) -> None:
-    """No bucket: as on a server the bridge has never seen."""
-    try:
-        await JetStream(connection.client).call(f"STREAM.DELETE.{BUCKET}")
-    except ApiError:
-        return
+async def remove(connection: NatsConnection, server: NatsServer) -> None:
+    """No bucket, and no files of a former one: as on a server the bridge has never seen."""
+    await remove_streams(JetStream(connection.client, deadline_s=30), (BUCKET,), server.folder)
 
 
 async def seen(leases: Leases, source: str = "acme") -> Seen:
@@ -121,9 +120,9 @@ async def test_a_claim_is_refused_to_who_has_not_seen_the_last(leases: Leases) -
 
 async def test_renewing_keeps_it_alive(leases: Leases) -> None:
     """Each renewal gives the lease its whole time again: it outlives a longer one that nobody renews."""
-    mine = claim("a", lease_s=2.0)
+    mine = claim("a", lease_s=8.0)
     # Its end is the clock.
-    assert await leases.put("other", claim("b", lease_s=3.0), 0)
+    assert await leases.put("other", claim("b", lease_s=10.0), 0)
     seq = await leases.put("acme", mine, 0)
 
     async def outlived() -> bool:
@@ -222,27 +221,27 @@ async def test_a_dead_ones_lease_is_taken_over_in_time(leases: Leases) -> None:
     """A contender gets it within the lease and a second."""
     start = anyio.current_time()
     assert await leases.put("acme", claim("dead", lease_s=1.0), 0)
-    with anyio.fail_after(20):
+    with anyio.fail_after(90):
         await office(leases, "b").take("acme", lambda _: None)
     assert anyio.current_time() - start >= 0.9
 
 
 async def test_a_released_lease_is_taken_over_at_once(leases: Leases) -> None:
     """Who stands by has it within half a second."""
-    seq = await leases.put("acme", claim("a", lease_s=30.0), 0)
+    seq = await leases.put("acme", claim("a", lease_s=600.0), 0)
     assert seq
     waits: list[str] = []
     async with anyio.create_task_group() as group:
 
         async def contend() -> None:
-            await office(leases, "b", 30.0).take("acme", waits.append)
+            await office(leases, "b", 600.0).take("acme", waits.append)
 
         group.start_soon(contend)
         await wait_until(lambda: waits, 60, "the contender to stand by")
         released = anyio.current_time()
         assert await leases.drop("acme", seq)
-    # Half a second of its own, and much for a machine that is busy: the lease itself would last thirty.
-    assert anyio.current_time() - released < 15
+    # Half a second of its own, and much for a machine that is busy: the lease itself would last ten minutes.
+    assert anyio.current_time() - released < 300
     assert waits[0] == "instance a (process 1 on h)"
 
 
@@ -260,7 +259,7 @@ real = pytest.mark.parametrize("kind", ["real-asyncio"])
 @pytest.fixture
 async def bucket(kind: str, server: NatsServer) -> AsyncIterator[tuple[NatsConnection, JetStreamLeases]]:
     async with connected(server.url) as (connection, bucket):
-        await remove(connection)
+        await remove(connection, server)
         yield connection, bucket
 
 
@@ -293,7 +292,7 @@ async def test_taken_over_by_observation_where_the_server_removes_nothing(bucket
     start = anyio.current_time()
     await connection.client.publish(NAMES.lease_subject("acme"), body)
     await wait_until(lambda: seen(leases), 60)
-    with anyio.fail_after(20):
+    with anyio.fail_after(90):
         await office(leases, "b").take("acme", lambda _: None)
     assert anyio.current_time() - start >= 1.0
     found = await seen(leases)
@@ -315,22 +314,22 @@ async def test_what_somebody_else_wrote_is_outwaited(bucket: Side, body: bytes) 
     await wait_until(there, 60)
     assert (await seen(leases)).claim is None
     waits: list[str] = []
-    with anyio.fail_after(20):
+    with anyio.fail_after(90):
         await office(leases, "b").take("acme", waits.append)
     assert waits[0] == "somebody whose claim cannot be read"
 
 
 @real
-async def test_a_bucket_that_is_removed_is_made_anew(bucket: Side) -> None:
+async def test_a_bucket_that_is_removed_is_made_anew(bucket: Side, server: NatsServer) -> None:
     """Without the bucket NATS counts as away; the next look makes it again."""
     connection, leases = bucket
     seq = await leases.put("acme", claim("a"), 0) if not await leases.look(["acme"]) else None
     assert seq
-    await remove(connection)
+    await remove(connection, server)
     with pytest.raises(Away):
         await leases.put("acme", claim("a"), seq)
     assert await leases.look(["acme"]) == {}
-    await remove(connection)
+    await remove(connection, server)
     with pytest.raises(Away):
         await leases.look(["acme"])
     assert await leases.look(["acme"]) == {}
@@ -372,7 +371,7 @@ async def test_a_lost_connection_is_heard_at_once(kind: str, tmp_path_factory: p
         assert await leases.put("acme", claim("a", lease_s=60.0), seq)
         await server.kill()
         await wait_until(lambda: not connection.connected, 60, "the connection to break")
-        with anyio.fail_after(20), pytest.raises(Away):
+        with anyio.fail_after(90), pytest.raises(Away):
             await leases.put("acme", claim("a"), seq)
-        with anyio.fail_after(20), pytest.raises(Away):
+        with anyio.fail_after(90), pytest.raises(Away):
             await leases.look(["acme"])
