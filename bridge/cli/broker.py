@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bridge.core.config import NatsSettings, TlsSettings
 from bridge.edge.config.loader import Config
-from bridge.edge.embedded.server import read_embedded_options
+from bridge.edge.embedded.server import embedded_nats, read_embedded_options
 from bridge.edge.ledger.shape import LedgerNames
 from bridge.edge.nats.options import NatsOptions
 
@@ -47,7 +49,23 @@ def nats_options(nats: NatsSettings) -> NatsOptions:
         password=nats.password,
         token=nats.token,
         inbox_prefix=nats.inbox_prefix,
+        plaintext=nats.plaintext,
     )
+
+
+@asynccontextmanager
+async def reached(config: Config, meanwhile: Callable[[], object] = lambda: None) -> AsyncIterator[NatsOptions]:
+    """How the daemon reaches its NATS, which is not connected yet. An embedded one runs until the block ends.
+
+    `meanwhile`: work of ours that is done while that one starts. Raises EmbeddedNatsFailed.
+    """
+    if config.nats.embedded:
+        folder = Path(config.daemon.state_dir)
+        async with embedded_nats(folder, sync_always=config.nats.sync_always, meanwhile=meanwhile) as server:
+            yield server.options
+    else:
+        meanwhile()
+        yield nats_options(config.nats)
 
 
 def visitor_options(config: Config) -> NatsOptions:

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import anyio
@@ -17,9 +16,10 @@ from anyio.abc import TaskGroup
 
 from bridge import __version__
 from bridge.cli.admission import Admission
-from bridge.cli.broker import ledger_names, nats_options
+from bridge.cli.broker import ledger_names, reached
 from bridge.cli.entrance import Entrance
-from bridge.cli.making import make_alerts, make_hooks, make_tracing, take_webhooks
+from bridge.cli.leasing import make_leasing
+from bridge.cli.making import LateSockets, make_alerts, make_hooks, make_tracing, take_webhooks
 from bridge.cli.reloading import FINISH_S, Reloading
 from bridge.cli.services import serve
 from bridge.cli.sessions import Sessions
@@ -27,24 +27,22 @@ from bridge.core.lease import Tenant
 from bridge.core.reload import Change, ReloadResult
 from bridge.core.secret import Masker, Secret
 from bridge.edge import process
-from bridge.edge.codec import encode
+from bridge.edge.codec import encode, spell
 from bridge.edge.config.loader import Config
-from bridge.edge.embedded.server import embedded_nats
 from bridge.edge.http import HttpClient
 from bridge.edge.ledger.leases import JetStreamLeases
 from bridge.edge.ledger.ledger import JetStreamLedger
 from bridge.edge.nats.connection import NatsConnection, unopened
-from bridge.edge.websocket import WebSockets
 from bridge.engine.pulse import Pulse
 from bridge.engine.quota import Quotas
 from bridge.engine.readiness import Readiness
 from bridge.engine.seat import Seat
 from bridge.engine.source import World
 from bridge.engine.supervisor import Supervisor
-from bridge.engine.tenancy import LeaseOffice
 
 if TYPE_CHECKING:
     from bridge.edge.ledger.post import JetStreamPost
+    from bridge.edge.nats.options import NatsOptions
     from bridge.edge.otlp import SpanExporter
     from bridge.engine.alerts import Alerts
     from bridge.engine.hooks import Hooks
@@ -145,6 +143,11 @@ class Daemon:
         """
         return await self._reloading.reload()
 
+    @property
+    def reload_refused(self) -> bool:
+        """Whether the last reload was refused: what runs is not what the files say."""
+        return self._reloading.refused
+
     def ask_reload(self) -> None:
         """Reload as soon as may be, after the start if need be. Asked again meanwhile, it is done once more."""
         self._reloading.ask()
@@ -222,11 +225,12 @@ async def daemon(
     load: Callable[[], Config] | None = None,
     handed: Handed = lambda _: (),
     pulse: Pulse | None = None,
+    nats: NatsOptions | None = None,
 ) -> AsyncIterator[Daemon]:
     """Everything made, nothing running yet, and NATS not connected, though an embedded one runs.
 
     `load` reads the configuration anew, for a reload; it may take its time. `pulse`: where loops say what must end in
-    time. Raises EmbeddedNatsFailed.
+    time. `nats`: what `reached` has yielded, where it was entered before. Raises EmbeddedNatsFailed.
     """
     made: Daemon | None = None
 
@@ -249,13 +253,7 @@ async def daemon(
             made.ledger.reconnected()
 
     async with AsyncExitStack() as stack:
-        if config.nats.embedded:
-            server = await stack.enter_async_context(
-                embedded_nats(Path(config.daemon.state_dir), sync_always=config.nats.sync_always)
-            )
-            options = server.options
-        else:
-            options = nats_options(config.nats)
+        options = await stack.enter_async_context(reached(config)) if nats is None else nats
         for secret in options.secrets():
             masker.add(secret)
         connection = await stack.enter_async_context(
@@ -270,24 +268,19 @@ async def daemon(
         me = process.tenant(config.daemon.instance or "", __version__)
         tracing, spans = make_tracing(config, me)
         roll = random.SystemRandom().random
+        office, sharing = make_leasing(config, leases, me, roll)
         world = World(
             ledger=ledger,
             http=http,
             quotas=Quotas(process.wall),
             encode=encode,
+            spell=spell,
             wall=process.wall,
             roll=roll,
             masker=masker,
             owner=_owner(me),
-            tenancies=LeaseOffice(
-                leases,
-                me,
-                lease_s=config.daemon.lease_s,
-                wall=process.wall,
-                roll=roll,
-                alive=process.alive,
-                clock=process.monotonic,
-            ),
+            tenancies=office,
+            sharing=sharing,
             structured=config.nats.content_mode == "structured",
             trace=process.trace if tracing is None else tracing.begin,
             pulse=pulse or Pulse(),
@@ -295,7 +288,7 @@ async def daemon(
         )
         adapters = [config.adapter(settings) for settings in config.sources]
         hooks = make_hooks(config, ledger) if take_webhooks(adapters) else None
-        sessions = Sessions(WebSockets(agent=f"bridged/{__version__}"), roll, hooks)
+        sessions = Sessions(LateSockets(f"bridged/{__version__}"), roll, hooks)
         made = Daemon(
             config=config,
             masker=masker,

@@ -48,6 +48,7 @@ def instance_facts(daemon: Daemon, conditions: Sequence[Condition]) -> InstanceF
         dropped=connection.slow_consumer_drops,
         bugs=daemon.supervisor.bugs + (0 if alerts is None else alerts.bugs),
         strays=0 if daemon.hooks is None else daemon.hooks.strays,
+        reload_refused=daemon.reload_refused,
         decided=0 if alerts is None else alerts.decider.decided,
         missing={} if alerts is None else dict(alerts.decider.missing),
         channels=[

@@ -1,4 +1,4 @@
-"""What commands say: lines for people or JSON for programs on stdout, complaints on stderr."""
+"""What commands say: lines for people or JSON for programs on stdout, complaints on stderr; none steers a terminal."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from bridge.cli.plain import escaped, plain
+
 WIDTH = 100
 
 
 def say(text: str = "") -> None:
-    """One line for people."""
-    print(text)
+    """A line for people, or several."""
+    print(_harmless(text))
 
 
 def complain(text: str) -> None:
-    """One line about something wrong, on stderr."""
-    print(text, file=sys.stderr)
+    """A line about something wrong, or several, on stderr."""
+    print(_harmless(text), file=sys.stderr)
 
 
 def emit(value: Any) -> None:
     """One JSON value for programs."""
-    print(json.dumps(value, ensure_ascii=False, indent=2, default=str))
+    # JSON lets pass what comes behind ASCII, the terminal's other controls among it.
+    print("\n".join(map(escaped, json.dumps(value, ensure_ascii=False, indent=2, default=str).split("\n"))))
 
 
 def columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
@@ -41,3 +44,7 @@ def columns(rows: Iterable[Sequence[str]], indent: str = "  ") -> None:
 def compact(value: Any) -> str:
     """A value in one short piece, as JSON."""
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _harmless(text: str) -> str:
+    return text if text.isprintable() else "\n".join(map(plain, text.split("\n")))

@@ -42,6 +42,8 @@ class Reloading:
         self._aside: Aside[Config] = Aside()
         self._turn = anyio.Lock()
         self._asked = anyio.Event()
+        self.refused = False
+        """Whether the last one was."""
 
     def ask(self) -> None:
         """Reload as soon as may be. Returns at once."""
@@ -65,6 +67,7 @@ class Reloading:
             for tell in daemon.on_reload:
                 tell("begin")
             result = await self._reload()
+            self.refused = not result.ok
             for tell in daemon.on_reload:
                 tell(("end", result))
         return result

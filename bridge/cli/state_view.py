@@ -72,7 +72,7 @@ def print_whole(entry: Entry) -> None:
     text = Text("\n").join([
         Text(plain(head), "bold"),
         Text(plain(facts), COLOURS.get(event.change, "")),
-        *(Text(escaped(line)) for line in body.splitlines()),
+        *(Text(escaped(line)) for line in body.split("\n")),
     ])  # fmt: skip
     if sys.stdout.isatty():
         Console(highlight=False).print(text, soft_wrap=True)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MOST_CONNECTIONS = 300
 """Pages that are open hold one or two each; more connections than this are no people."""
+RESERVED = 20
+"""So many more are taken from this machine: who holds all the others open does not have its health checks fail."""
 
 log = structlog.get_logger()
 
@@ -62,7 +64,7 @@ async def status_page(daemon: Daemon, reporting: Reporting) -> Never:
         raise
     ingress = IngressSettings(listen=listen, max_connections=MOST_CONNECTIONS, body_timeout_s=10.0)
     async with (
-        listening(ingress, answer, sockets=sockets, table="status") as listener,
+        listening(ingress, answer, sockets=sockets, table="status", reserve=RESERVED) as listener,
         anyio.create_task_group() as group,
     ):
         group.start_soon(news.run)

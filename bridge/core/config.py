@@ -52,6 +52,11 @@ class NatsSettings:
         doc='"embedded" runs a private nats-server; else one address or several: nats://, tls://, ws:// or wss://',
     )
     tls: TlsSettings | None = option(None, doc="encryption; a table with ca, cert, key, hostname, handshake_first")
+    plaintext: bool = option(
+        False,
+        doc="let credentials and events travel unencrypted to servers on other machines: only within a network where "
+        "nobody else listens, such as a container's",
+    )
     creds: str | None = option(None, doc="credentials file of a NATS account (JWT and seed)", path="file")
     nkey: Secret | None = option(None, doc="seed of an NKey")
     user: str | None = option(None, doc="user name; needs `password`")
@@ -114,6 +119,11 @@ class DaemonSettings:
         10.0,
         doc="how long a daemon that died or stands still keeps its sources (seconds); another takes over after that",
         at_least=1,
+    )
+    share: bool = option(
+        True,
+        doc="whether sources are spread evenly over all instances that share them; false: this one keeps what it has "
+        "and takes what nobody holds, as for a pair of which one stands by",
     )
 
 

@@ -34,8 +34,8 @@ class InstanceFacts:
 
     `conditions`: what must hold for it to be `ready`, by name. `connections`: how often it was connected to NATS, and
     `dropped`: messages it was too slow for. `bugs`: how often an error of ours ended a source or the alerts. `strays`:
-    webhooks for which there is no source. `decided`: alerts that were decided; `missing`: by alert, how often a
-    template named a field that an event lacked.
+    webhooks for which there is no source. `reload_refused`: the last one was. `decided`: alerts that were
+    decided; `missing`: by alert, how often a template named a field that an event lacked.
     """
 
     version: str
@@ -48,6 +48,7 @@ class InstanceFacts:
     dropped: int = 0
     bugs: int = 0
     strays: int = 0
+    reload_refused: bool = False
     decided: int = 0
     missing: Mapping[str, int] = field(default_factory=dict)
     channels: Sequence[ChannelFacts] = ()
@@ -89,6 +90,9 @@ INSTANCE: Sequence[tuple[Metric, Read]] = (
          lambda facts: float(facts.dropped)),
     _row("bridged_webhook_strays_total", "counter", "HTTP requests at the door for webhooks that no source takes.",
          lambda facts: float(facts.strays)),
+    _row("bridged_reload_refused", "gauge",
+         "1 where the last reload was refused, so that what runs is not what the files say, else 0.",
+         lambda facts: float(facts.reload_refused)),
     _row("bridged_alerts_decided_total", "counter", "Alerts that were decided and stored by this instance.",
          lambda facts: float(facts.decided)),
     _row("bridged_alerts_delivered_total", "counter", "Alerts that a channel has taken.",

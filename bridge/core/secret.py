@@ -76,7 +76,9 @@ class Secret:
         raise TypeError("a Secret cannot be pickled or copied to another process")
 
 
-_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*")
+# All that may be a JWT, and what stands around it. One pattern for the JWT itself would look through the rest of the
+# text at each `eyJ`, and a vendor may write a million of them.
+_JWTS = re.compile(r"[A-Za-z0-9_.-]{15,}")
 
 
 class Masker:
@@ -128,7 +130,7 @@ class Masker:
     def mask(self, text: str) -> str:
         """`text` without any known secret, and without anything that looks like a JWT: some come from others."""
         if "eyJ" in text:
-            text = _JWT.sub(MASK, text)
+            text = _JWTS.sub(_without_jwts, text)
         for value, disguises in self._longest_first:
             if value in text:
                 text = text.replace(value, MASK)
@@ -186,6 +188,22 @@ class Masker:
         few = len(long) <= FEW
         self._each = [*self._in_json, *short, *(long if few else ())]
         self._learned_blocks = set() if few else {block for one in long for block in _blocks(one)}
+
+
+def _without_jwts(found: re.Match[str]) -> str:
+    """Without `eyJ` and five more letters of base64url, five of them, and any number, with dots between the three."""
+    parts, kept = found[0].split("."), []
+    number = 0
+    while number < len(parts):
+        part = parts[number]
+        at = part.find("eyJ")
+        if at < 0 or number + 2 >= len(parts) or len(part) - at < 8 or len(parts[number + 1]) < 5:
+            kept.append(part)
+            number += 1
+        else:
+            kept.append(part[:at] + MASK)
+            number += 3
+    return ".".join(kept)
 
 
 def _maskable(value: str) -> bool:

@@ -21,9 +21,8 @@ from anyio.abc import TaskGroup
 
 from bridge.core.config import IngressSettings
 from bridge.edge.ingress import tls
-from bridge.edge.ingress.conversation import Conversation
 from bridge.edge.ingress.house import Counts, House
-from bridge.edge.ingress.sockets import bound, inherited, label
+from bridge.edge.ingress.sockets import bound, inherited, is_loopback, label
 from bridge.edge.ingress.wire import CLOSE_S, Wire
 from bridge.engine.ports import Answer
 
@@ -40,13 +39,16 @@ _BROKEN = (errno.EBADF, errno.EINVAL, errno.ENOTSOCK, errno.EOPNOTSUPP)
 class Listener:
     """A door that is open. `addresses`: where really, such as `127.0.0.1:40123`; `counts`: what came."""
 
-    def __init__(self, house: House, sockets: Sequence[socket.socket], context: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, house: House, sockets: Sequence[socket.socket], context: ssl.SSLContext | None, reserve: int = 0
+    ) -> None:
         self.addresses: Sequence[str] = tuple(label(one) for one in sockets)
         self.counts: Counts = house.counts
         self._house = house
         self._sockets = sockets
         self._context = context
         self._open: set[socket.socket] = set()
+        self._reserve = reserve
         # Shielded: whoever leaves the block because it is cancelled still lets requests finish.
         self._scope = anyio.CancelScope(shield=True)
         self._accepting = anyio.CancelScope()
@@ -86,7 +88,7 @@ class Listener:
         loop = asyncio.get_running_loop()
         while True:
             try:
-                client, _ = await loop.sock_accept(listening)
+                client, peer = await loop.sock_accept(listening)
             except OSError as error:
                 if error.errno in _BROKEN:
                     raise
@@ -101,7 +103,7 @@ class Listener:
                 )
                 await anyio.sleep(BREATH_S)
                 continue
-            if len(self._open) >= self._house.settings.max_connections:
+            if len(self._open) >= self._house.settings.max_connections + (self._reserve if _is_near(peer) else 0):
                 client.close()
                 self.counts.refused += 1
                 self._house.say(
@@ -119,6 +121,9 @@ class Listener:
             await anyio.lowlevel.checkpoint()
 
     async def _serve(self, client: socket.socket) -> None:
+        # Nobody waits for what reads requests before there is one.
+        from bridge.edge.ingress.conversation import Conversation
+
         wire = Wire()
         try:
             if await self._meet(client, wire):
@@ -153,12 +158,18 @@ class Listener:
 
 @asynccontextmanager
 async def listening(
-    settings: IngressSettings, answer: Answer, *, sockets: Sequence[socket.socket] = (), table: str = "ingress"
+    settings: IngressSettings,
+    answer: Answer,
+    *,
+    sockets: Sequence[socket.socket] = (),
+    table: str = "ingress",
+    reserve: int = 0,
 ) -> AsyncIterator[Listener]:
     """Answer HTTP requests by `answer` while the block runs.
 
     `sockets`: already listening ones, inherited from whoever started us, in place of `settings.listen`; they are
-    closed at the end, too. `table`: of the configuration, whose door this is. Leaving the block takes nobody in any
+    closed at the end, too. `table`: of the configuration, whose door this is. `reserve`: so many connections more are
+    taken from this machine, so that others cannot keep its health checks out. Leaving the block takes nobody in any
     more, lets requests in flight finish within `STOP_S`, and has closed every connection when it returns. Needs the
     asyncio backend.
 
@@ -166,7 +177,7 @@ async def listening(
     """
     context = tls.context(settings.tls) if settings.tls is not None else None
     opened = inherited(sockets) if sockets else await bound(settings.listen)
-    listener = Listener(House(settings, answer, table), opened, context)
+    listener = Listener(House(settings, answer, table), opened, context, reserve)
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(listener.hold)
@@ -176,6 +187,11 @@ async def listening(
                 listener.stop()
     finally:
         listener.close()
+
+
+def _is_near(peer: object) -> bool:
+    """Whether an address, as `accept` tells it, is this machine's own. A Unix socket's is."""
+    return not isinstance(peer, tuple) or is_loopback(str(peer[0]).removeprefix("::ffff:"))
 
 
 def _peer(wire: Wire) -> str:

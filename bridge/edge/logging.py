@@ -39,6 +39,9 @@ _CHATTY = ("aiohttp.access", "asyncio", "nats")
 _PRIORITIES = {"debug": "<7>", "info": "<6>", "warning": "<4>", "error": "<3>", "critical": "<2>"}
 
 _KEEP_LINES = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160)) if code not in (9, 10)}
+# What breaks lines elsewhere, and what turns the writing's direction: text may not look like another one.
+_TURNS = (0x61C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+_KEEP_LINES |= {code: f"\\u{code:04x}" for code in _TURNS}
 _ONE_LINE = {**_KEEP_LINES, 9: "\\t", 10: "\\n"}
 
 

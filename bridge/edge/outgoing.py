@@ -31,7 +31,7 @@ def tls(ca_file: str | None) -> ssl.SSLContext:
     """
     if ca_file is None:
         return _system()
-    context = ssl.create_default_context()
+    context = _fresh()
     try:
         context.load_verify_locations(ca_file)
     except (OSError, ssl.SSLError) as error:
@@ -41,7 +41,14 @@ def tls(ca_file: str | None) -> ssl.SSLContext:
 
 @functools.cache
 def _system() -> ssl.SSLContext:
-    return ssl.create_default_context()
+    return _fresh()
+
+
+def _fresh() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    # Also where Python or the system's OpenSSL are set up to go lower.
+    context.minimum_version = max(context.minimum_version, ssl.TLSVersion.TLSv1_2)
+    return context
 
 
 def revealed(value: Json) -> Json:

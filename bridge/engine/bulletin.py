@@ -29,7 +29,7 @@ _ATTEMPT = (Signal.FAILED, Signal.NATS_LOST, Signal.RETRY, Signal.OPENED, Signal
 _FAILURES = ("lost", "blocked")
 _PARTS = ("reading", "deletes")
 """The halves that are blocked while everything else goes on."""
-_PLACE = re.compile(r"[a-z][a-z0-9+.-]*://\S+|\bwalk \S+|\bpage \d+", re.IGNORECASE)
+_PLACE = re.compile(r"[a-z][a-z0-9+.-]{0,30}://\S+|\bwalk \S+|\bpage \d+", re.IGNORECASE)
 """What tells one complaint from another of the same kind: an address, a walk's name, the number of its page."""
 
 log = structlog.get_logger()
@@ -65,6 +65,7 @@ class Bulletin:
         """What the stream says counts."""
         self.change = self.half = ""
         self._held = self._named = ()
+        self._status.deletes_held = 0
 
     async def recall(self, sequencer: Sequencer, book: Book) -> None:
         """Learn from the stream what was announced last and still waits for somebody. Raises Away."""
@@ -79,6 +80,7 @@ class Bulletin:
         self._refusals.recall(after)
         if head.change == "blocked" and after.get("half") in _PARTS:
             self.change, self.half, self._held = "blocked", after["half"], _held(after.get("held"))
+            self._status.deletes_held = sum(one.count for one in self._held)
             # Before anybody was asked anew these are those of the event.
             self._named = _named(self._refusals)
 
@@ -106,6 +108,7 @@ class Bulletin:
 
     async def well(self, sequencer: Sequencer, held: Sequence[HeldBack] = ()) -> None:
         """Everything that is not refused was read: publish that, or what is refused or held back. Raises Away."""
+        self._status.deletes_held = sum(one.count for one in held)
         async with self._turn:
             why = [departures.reason(held, self._status.name)] if held else []
             if self._refusals.names:

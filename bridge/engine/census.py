@@ -64,6 +64,7 @@ def take_facts(source: Source, status: Status, reader: Reader, vitals: Vitals | 
         completed_ms=dict(status.completed_ms),
         requests=reader.requests,
         renewals=reader.keeper.renewals,
+        deletes_held=status.deletes_held,
         rate=counts.rate(),
         meter=source.meter,
     )  # fmt: skip

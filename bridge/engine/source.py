@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridge.adapter import Adapter, Token
+from bridge.core.canonical import Spell, canonical
 from bridge.core.event import Encode
 from bridge.core.lifecycle import Signal, State, move
 from bridge.core.meter import Meter
@@ -22,6 +23,9 @@ from bridge.engine.tenancy import Freehold, Tenancies
 from bridge.engine.tracing import Tracer, Tracing
 from bridge.engine.vigil import SessionStatistics
 
+if TYPE_CHECKING:
+    from bridge.engine.sharing import Sharing
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
@@ -29,8 +33,9 @@ class World:
 
     `tenancies`: where sources get their leases from; without any, every source is ours. `structured`: the content mode
     of what is published. `trace` begins a trace (`bridge/core/trace.py`); None: events carry none. `recent`:
-    what all of them stored last. `pulse`: where loops say what must end in time. `tracing`: where spans are told;
-    None: nowhere, and then nothing of it costs anything.
+    what all of them stored last. `sharing`: how sources are shared with other instances; None: who has one keeps it.
+    `pulse`: where loops say what must end in time. `tracing`: where spans are told; None: nowhere, and then nothing of
+    it costs anything. `spell`: what digests are made over.
     """
 
     ledger: Ledger
@@ -47,6 +52,8 @@ class World:
     recent: Recent = field(default_factory=Recent)
     pulse: Pulse = field(default_factory=Pulse)
     tracing: Tracing | None = None
+    sharing: Sharing | None = None
+    spell: Spell = canonical
 
     def tracer(self, source: Source) -> Tracer | None:
         """Tells of spans of this source, if anybody is to be told."""
@@ -102,6 +109,8 @@ class Status:
     shut_ms: int | None = None
     requests: int = 0
     renewals: int = 0
+    deletes_held: int = 0
+    """Deletes that wait for an operator, as of the last complete look."""
 
     def signal(self, signal: Signal, now_ms: int, reason: str = "") -> bool:
         """Move by the table. Returns whether the state changed."""

@@ -19,8 +19,8 @@ MOST_SESSIONS = 100
 """Of more the oldest ends."""
 TRIES = 10
 TRY_EVERY_S = 3.0
-"""So many wrong tokens in a row are answered at once, and one more every so many seconds: of each address, or whoever
-guesses would keep out who knows. Who has a session is not concerned."""
+"""So many wrong tokens in a row are answered at once, and one more every so many seconds, of each address. The right
+one always opens: many may stand behind one address, a proxy's, and who guesses there must not keep out who knows."""
 MOST_PEERS = 1000
 """Of more addresses that guess the oldest is forgotten: what keeps guessers out is a token of some length."""
 MOST_BODY = 4096
@@ -48,12 +48,7 @@ class Login:
         scheme, _, value = given.partition(" ")
         if scheme.lower() != "bearer" or not value:
             return _unauthorized("a token is needed: Authorization: Bearer, or log in on the page")
-        if (wait := self._wait(request.peer)) > 0:
-            return _too_often(wait)
-        if self._is_token(value.strip()):
-            return None
-        self._note(request.peer)
-        return _unauthorized("that is not the token")
+        return None if self._is_token(value.strip()) else self._wrong_one(request.peer)
 
     def open(self, request: Incoming) -> Reply:
         """The answer to `POST /login` with `token=…` as a form: a cookie that no script can read and no other site
@@ -61,15 +56,12 @@ class Login:
         """
         if self._token is None:
             return Reply(204)
-        if (wait := self._wait(request.peer)) > 0:
-            return _too_often(wait)
         try:
             form = parse_qs(request.body.decode("utf-8"), max_num_fields=10, strict_parsing=bool(request.body))
         except ValueError:
             return Reply(400, "expected a form with the field token")
         if not self._is_token(form.get("token", [""])[0]):
-            self._note(request.peer)
-            return _unauthorized("that is not the token")
+            return self._wrong_one(request.peer)
         name = secrets.token_urlsafe(32)
         now = anyio.current_time()
         self._sessions = {one: until for one, until in self._sessions.items() if until > now}
@@ -90,6 +82,12 @@ class Login:
 
     def _is_token(self, text: str) -> bool:
         return self._token is not None and hmac.compare_digest(text.encode("utf-8"), self._token)
+
+    def _wrong_one(self, peer: str) -> Reply:
+        if (wait := self._wait(peer)) > 0:
+            return _too_often(wait)
+        self._note(peer)
+        return _unauthorized("that is not the token")
 
     def _wait(self, peer: str) -> float:
         """How long it may not try now, in seconds."""

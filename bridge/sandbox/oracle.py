@@ -62,6 +62,8 @@ class Report:
     latencies_ms: list[int] = field(default_factory=list)
     findings: list[str] = field(default_factory=list)
     """The first errors in words, at most `MOST_FINDINGS`. They name ids, not contents."""
+    lost: list[tuple[str, int]] = field(default_factory=list)
+    """What is missing: the entity's id, or what happened once, and when it was made, in ms. As many as `missing`."""
 
     @property
     def faithful(self) -> bool:
@@ -206,8 +208,10 @@ def _account(
         missing |= _unheard(states, contents, lambda state: state.served)
     if strict_pushed:
         missing |= _unheard(states, contents, lambda state: state.pushed)
+    made_ms = {state.seq: state.at_ms for state in states}
     for seq in sorted(missing):
         report.found(f"{id_}: change {seq} is missing")
+        report.lost.append((id_, made_ms[seq]))
     report.missing += len(missing)
     report.lapsed += len(unheard - missing)
     report.superseded += sum(not state.published and state.seq not in unheard | missing for state in states)
@@ -242,6 +246,7 @@ def total(reports: Iterable[Report]) -> Report:
         for name in ("changes", "events", "superseded", "lapsed", "missing", "duplicates", "out_of_order", "invented"):
             setattr(whole, name, getattr(whole, name) + getattr(report, name))
         whole.latencies_ms += report.latencies_ms
+        whole.lost += report.lost
         for finding in report.findings:
             whole.found(finding)
     return whole

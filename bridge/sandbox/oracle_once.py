@@ -81,4 +81,5 @@ def once(issued: Iterable[Issued], events: Iterable[Once], *, carries: Carries |
         else:
             report.missing += 1
             report.found(f"{'.'.join(key)}: is missing")
+            report.lost.append((key[1], origin.at_ms))
     return report

@@ -11,7 +11,7 @@ import pytest
 from bridge.cli.daemon import Daemon, Phase
 from bridge.cli.reloading import Reloading
 from bridge.core.reload import Change
-from bridge.edge.config.loader import Config
+from bridge.edge.config.loader import Config, ConfigErrors
 from bridge.engine.readiness import Readiness
 
 pytestmark = pytest.mark.anyio
@@ -45,3 +45,25 @@ async def test_a_stop_while_the_file_is_read_wins() -> None:
     assert (result.ok, result.text) == (False, "this instance is stopping: nothing is reloaded now")
     assert reloading.taken == []
     assert told == ["begin", ("end", result)]
+
+
+async def test_a_refusal_is_remembered_until_a_reload_succeeds() -> None:
+    """For the metric: what runs is not what the files say, and a restart would not come up with them."""
+    started = anyio.Event()
+    started.set()
+    good = False
+
+    def load() -> Config:
+        if not good:
+            raise ConfigErrors([])
+        return cast("Config", SimpleNamespace(warnings=()))
+
+    daemon = SimpleNamespace(started=started, readiness=Readiness([]), on_reload=[])
+    reloading = Applied(cast("Daemon", cast("Any", daemon)), load)
+    reloading.taken = []
+    assert reloading.refused is False
+    assert (await reloading.reload()).ok is False
+    assert reloading.refused is True
+    good = True
+    assert (await reloading.reload()).ok is True
+    assert reloading.refused is False

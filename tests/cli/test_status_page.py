@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import anyio
 import pytest
 
@@ -148,9 +149,14 @@ async def test_health_is_about_us_and_never_about_a_vendor(tmp_path: Path, serve
             assert (report["ok"], report["stream"]) == (False, None)
             await server.start()
             await live(daemon)
-            assert (await client.ask("/readyz?verbose"))[1] == (
-                "[+]nats ok\n[+]status ok\n[+]ledger ok\nreadyz check passed\n"
-            )
+
+            async def ready() -> bool:
+                return await client.status("/readyz") == 200
+
+            # A broker that a busy machine holds up for seconds counts as away, for as long.
+            await wait_until(ready, what="the daemon to be ready")
+            verdict = ["[+]nats ok", "[+]status ok", "[+]ledger ok", "readyz check passed"]
+            assert (await client.ask("/readyz?verbose"))[1].splitlines() == verdict
             # The vendor goes.
             vendor.close()
 
@@ -159,7 +165,7 @@ async def test_health_is_about_us_and_never_about_a_vendor(tmp_path: Path, serve
                 return source["state"] == "waiting" and "refused the connection" in source["state_reason"]
 
             await wait_until(troubled, what="the source to be in trouble")
-            assert await client.status("/readyz") == 200
+            await wait_until(ready, what="the daemon to be ready all the same")
             assert await client.status("/livez") == 200
             # NATS goes, and comes back.
             await server.stop()
@@ -174,10 +180,6 @@ async def test_health_is_about_us_and_never_about_a_vendor(tmp_path: Path, serve
             assert await client.status("/readyz?exclude=ledger") == 200
             assert await client.status("/livez") == 200
             await server.start()
-
-            async def ready() -> bool:
-                return await client.status("/readyz") == 200
-
             await wait_until(ready, what="the daemon to be ready again")
             # At a stop the port still answers while what is under way is brought to its end: here NATS stands still.
             server.pause()
@@ -185,10 +187,15 @@ async def test_health_is_about_us_and_never_about_a_vendor(tmp_path: Path, serve
                 daemon._living().terminate()
 
                 async def stopping() -> bool:
-                    return await client.status("/readyz") == 503
+                    try:
+                        status, text, _ = await client.ask("/readyz?verbose")
+                    except aiohttp.ClientConnectionError:
+                        # On a machine that stands still for seconds it may be over before anybody looks.
+                        return True
+                    assert status == 200 or text.startswith("[-]shutdown failed: it stops"), text
+                    return status == 503
 
                 await wait_until(stopping, what="the daemon to be unready while it stops")
-                assert (await client.ask("/readyz?verbose"))[1].startswith("[-]shutdown failed: it stops")
                 server.resume()
                 # Whether it comes to tell anything before that or not, the stream ends in order.
                 with suppress(EOFError):
@@ -223,11 +230,12 @@ async def test_a_token_keeps_others_out(tmp_path: Path, server: NatsServer) -> N
             assert {"HttpOnly", "SameSite=Strict"} <= set(headers["Set-Cookie"].split("; "))
             async with browser.events() as events:
                 assert faults(await events.next("report")) == []
-            # From an address that guesses, even the right one has to wait.
+            # From an address that guesses nobody is answered soon but who knows.
             tries = [await browser.status("/login", method="POST", data={"token": f"wrong {n}"}) for n in range(12)]
             assert tries[0] == 401
             assert tries[-1] == 429
             assert await browser.status("/status.json") == 200, "who is in stays in"
+            assert faults(await client.report(headers=right)) == [], "who knows comes in"
             assert TOKEN not in "\n".join(browser.heard) + "\n".join(client.heard) + daemon.text()
 
 

@@ -166,8 +166,9 @@ def test_short_values_are_not_masked() -> None:
     assert masker.mask("the token abcde") == "the token abcde"
 
 
-def test_tokens_never_push_out_configured_secrets() -> None:
+def test_tokens_never_push_out_configured_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many tokens were learned, the configured secrets stay known, and so do the newest tokens."""
+    monkeypatch.setattr(Masker, "MOST_LEARNED", 64)
     masker = Masker([Secret("configured")])
     masker.add(Secret("configured"))
     for number in range(Masker.MOST_LEARNED + 50):
@@ -250,13 +251,15 @@ def test_found_in_knows_every_token_that_was_learned() -> None:
     assert not masker.found_in(b"x" * 2000)
 
 
-def test_found_in_forgets_what_masking_forgets() -> None:
+def test_found_in_forgets_what_masking_forgets(monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest token beyond the bound; one that was learned again is no longer the oldest."""
+    assert Masker.MOST_LEARNED == 1024
+    monkeypatch.setattr(Masker, "MOST_LEARNED", 64)
     masker = Masker()
     masker.add(Secret("the-oldest-token-of-all"))
     masker.add(Secret("the-second-oldest-token"))
     masker.add(Secret("the-oldest-token-of-all"))
-    for number in range(1023):
+    for number in range(63):
         masker.add(Secret(f"renewed-token-{number:05d}"))
     assert masker.found_in(b"the-oldest-token-of-all")
     assert masker.mask("the-oldest-token-of-all") == MASK
@@ -277,8 +280,9 @@ def test_a_very_long_secret_is_masked_and_costs_no_time(spell: Callable[[str], s
     assert masker.mask(f"before {spell(LONG)} after") == f"before {MASK} after"
 
 
-def test_secrets_given_anew_are_masked_and_so_are_those_before_them() -> None:
+def test_secrets_given_anew_are_masked_and_so_are_those_before_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """A rotated one stays masked for as long as tokens do; one that is still given is never pushed out."""
+    monkeypatch.setattr(Masker, "MOST_LEARNED", 64)
     masker = Masker([Secret("old-secret-1"), Secret("kept-secret")])
     masker.renew([Secret("new-secret-1"), Secret("kept-secret")])
     text = "old-secret-1 kept-secret new-secret-1"

@@ -261,7 +261,7 @@ def test_many_sessions_are_not_kept() -> None:
 
 
 def test_guessing_is_slow() -> None:
-    """After ten wrong ones even the right one waits its turn, by the form and by the header; a session does not."""
+    """After ten wrong ones another waits its turn, by form and by header; the right one and a session do not."""
 
     async def script() -> None:
         house = House(TOKEN)
@@ -269,17 +269,18 @@ def test_guessing_is_slow() -> None:
         statuses = [(await house.log_in("wrong")).status for _ in range(5)]
         statuses += [(await house.ask("/metrics", authorization="Bearer wrong")).status for _ in range(5)]
         assert statuses == [401] * 10
-        for reply in (await house.log_in(TOKEN), await house.ask("/metrics", authorization=f"Bearer {TOKEN}")):
+        for reply in (await house.log_in("wrong"), await house.ask("/metrics", authorization="Bearer wrong")):
             assert reply.status == 429
             assert int(reply.headers["Retry-After"]) == 4
+        assert (await house.log_in(TOKEN)).status == 204, "who knows may stand behind the same proxy as who guesses"
+        assert (await house.ask("/metrics", authorization=f"Bearer {TOKEN}")).status == 200
         assert (await house.ask("/metrics", cookie=cookie)).status == 200
         other = await house.ask("/metrics", peer="192.0.2.1", authorization=f"Bearer {TOKEN}")
         assert other.status == 200, "who knows is not kept out by who guesses elsewhere"
         await anyio.sleep(4)
         assert (await house.log_in("wrong")).status == 401
-        assert (await house.log_in(TOKEN)).status == 429
+        assert (await house.log_in("wrong")).status == 429
         await anyio.sleep(4)
-        assert (await house.log_in(TOKEN)).status == 204
         tries = 0
         with anyio.move_on_after(600):
             while True:
@@ -363,7 +364,7 @@ def test_why_it_is_not_ready_is_not_told_to_everybody() -> None:
             assert "nats.inside:4222" in str(told.body)
         for _ in range(12):
             await house.ask("/readyz?verbose", peer="192.0.2.1", authorization="Bearer guessed")
-        reply = await house.ask("/readyz?verbose", peer="192.0.2.1", authorization=f"Bearer {TOKEN}")
+        reply = await house.ask("/readyz?verbose", peer="192.0.2.1", authorization="Bearer guessed")
         assert "inside" not in str(reply.body)
         assert (await House().ask("/readyz?verbose", peer="192.0.2.1")).status == 200
 

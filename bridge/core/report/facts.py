@@ -64,8 +64,8 @@ class SourceFacts:
     `state`: a `bridge.core.lifecycle.State`. `here`: this process works for it. `shared`: every instance does at once.
     `vitals`: what its live session measures, what is read when and with which quota; None: nothing is measured yet.
     `completed_ms`: when the last complete pass of each walk began, as far as this process knows. `requests` and
-    `renewals` (of the token): since the start. `rate`: events stored per minute, 60 numbers, the oldest first, the last
-    of the minute under way. `meter`: the source's own, which goes on.
+    `renewals` (of the token): since the start. `deletes_held`: wait for an operator. `rate`: events stored per minute,
+    60 numbers, the oldest first, the last of the minute under way. `meter`: the source's own, which goes on.
     """
 
     name: str
@@ -84,6 +84,7 @@ class SourceFacts:
     completed_ms: Mapping[str, int] = field(default_factory=dict)
     requests: int = 0
     renewals: int = 0
+    deletes_held: int = 0
     rate: Sequence[int] = ()
     meter: Meter = field(default_factory=Meter)
 

@@ -13,7 +13,7 @@ from bridge.edge.config.schema import default_of
 
 _OF = {
     # [nats], [nats.tls]
-    "NatsSettings.url": '["nats://nats-1:4222", "nats://nats-2:4222"]',
+    "NatsSettings.url": '["tls://nats-1:4222", "tls://nats-2:4222"]',
     "tls": '{ cert = "/etc/bridged/door.pem", key = "/etc/bridged/door.key" }',
     "NatsSettings.tls": '{ ca = "/etc/bridged/ca.pem" }',
     "creds": '"/etc/bridged/bridge.creds"',

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bridge.core import url as core_url
 from bridge.core.config import EMBEDDED, NatsSettings
 from bridge.core.oauth import OAuthSettings
 from bridge.core.settings import BaseSettings, GraphqlSettings, Subscription
@@ -19,7 +20,7 @@ SCHEMES = ("nats", "tls", "ws", "wss")
 # One way to log in; each may be used alone.
 _LOGINS = ("creds", "nkey", "user", "token")
 # What only a server elsewhere can need.
-_REMOTE = ("tls", *_LOGINS, "password", "domain", "api_prefix")
+_REMOTE = ("tls", "plaintext", *_LOGINS, "password", "domain", "api_prefix")
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,200}\Z")
 _PREFIX = re.compile(r"[A-Za-z0-9_$-]+(\.[A-Za-z0-9_$-]+)*\Z")
@@ -62,10 +63,24 @@ def _check_urls(converter: Converter, nats: NatsSettings) -> None:
     if isinstance(nats.url, list) and not nats.url:
         converter.fail(("nats", "url"), f'expected at least one address, or "{EMBEDDED}"')
     for index, url in enumerate(nats.urls):
+        path: Path = ("nats", "url") if isinstance(nats.url, str) else ("nats", "url", index)
         problem = url_problem(url, SCHEMES)
+        if not problem and (shown := _shown_on_the_way(nats, url)):
+            converter.fail(path, shown)
         if problem:
-            path = ("nats", "url") if isinstance(nats.url, str) else ("nats", "url", index)
             converter.fail(path, f'expected "{EMBEDDED}" or an address such as nats://host:4222 (nats, tls, ws, wss)')
+
+
+def _shown_on_the_way(nats: NatsSettings, url: str) -> str:
+    """Why `url` must not be connected to unencrypted; "" if it may, or is not."""
+    scheme, host, tls = url.partition("://")[0].lower(), core_url.host_of(url), nats.tls
+    encrypted = scheme in ("tls", "wss") or (tls and (tls.ca or tls.cert or tls.hostname or tls.handshake_first))
+    if encrypted or nats.plaintext or core_url.is_loopback(host):
+        return ""
+    return (
+        f"{scheme}:// would show credentials and events to everyone on the way to {host}; use tls:// or [nats.tls], or "
+        "allow it by plaintext = true"
+    )
 
 
 def check_addresses(converter: Converter, cls: AdapterClass, settings: BaseSettings, path: Path) -> None:

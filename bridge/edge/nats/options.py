@@ -26,7 +26,8 @@ class NatsOptions:
     """How to reach NATS. Durations in seconds; TLS files in PEM.
 
     `urls` may hold user and password (or a token): they move to `user`, `password`, `token`. `creds` is a NATS
-    credentials file, read again at every connect. `reconnect_wait_s` is the longest pause between two rounds of
+    credentials file, read again at every connect. `plaintext`: servers on other machines that a server announces are
+    connected to also without TLS. `reconnect_wait_s` is the longest pause between two rounds of
     attempts. Raises NatsMisconfigured, never naming a secret.
     """
 
@@ -43,6 +44,7 @@ class NatsOptions:
     token: Secret | None = None
     name: str = "bridged"
     inbox_prefix: str = "_INBOX"
+    plaintext: bool = False
     connect_timeout_s: float = 5.0
     reconnect_wait_s: float = 5.0
     ping_interval_s: float = 10.0

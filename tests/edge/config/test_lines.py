@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.edge.config.lines import DEEPEST, Path, find_lines
+from tests.support.thorough import tries
 
 
 def paths_of(value: Any, prefix: Path = ()) -> set[Path]:
@@ -101,14 +102,14 @@ def documents(draw: st.DrawFn) -> str:
     return spell_table(draw, draw(TREES), [])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(30, 150), deadline=None)
 @given(documents())
 def test_agrees_with_the_parser_about_which_keys_exist(text: str) -> None:
     """Whatever a document says and however it is spelled, the keys with lines are those the parser returns."""
     assert set(find_lines(text)) == paths_of(tomllib.loads(text))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=tries(30, 150), deadline=None)
 @given(documents())
 def test_a_keys_line_is_where_the_document_first_has_it(text: str) -> None:
     """Cut off before a key's line, the document no longer has the key, if it still is a document at all."""
@@ -117,7 +118,7 @@ def test_a_keys_line_is_where_the_document_first_has_it(text: str) -> None:
             assert path not in paths_of(tomllib.loads("\n".join(text.split("\n")[: line - 1])))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=tries(60, 300), deadline=None)
 @given(st.text(st.sampled_from(list("ab.=[]{},\"'\\#\n\r\t 1-é\0")), max_size=60) | st.text(max_size=60))
 def test_never_raises_and_never_contradicts_the_parser(text: str) -> None:
     """For any text the scan ends; where the parser accepts it, they agree."""

@@ -68,10 +68,10 @@ def test_drop_ins_replace_keys_and_add_sources(tmp_path: Path) -> None:
     """Files of the drop-in folder are read by name; their keys win, their sources are added; other files are not."""
     config = loaded(
         tmp_path,
-        '[nats]\nurl = "nats://a"\nuser = "u"\npassword = { env = "ACME_TOKEN" }\n' + SOURCE,
-        drop_ins={"20-b": SOURCE.replace('"one"', '"two"'), "10-a": '[nats]\nurl = "nats://b"\n', ".#x": "broken ="},
+        '[nats]\nurl = "tls://a"\nuser = "u"\npassword = { env = "ACME_TOKEN" }\n' + SOURCE,
+        drop_ins={"20-b": SOURCE.replace('"one"', '"two"'), "10-a": '[nats]\nurl = "tls://b"\n', ".#x": "broken ="},
     )
-    assert config.nats.urls == ("nats://b",)
+    assert config.nats.urls == ("tls://b",)
     assert config.nats.user == "u"
     assert [source.name for source in config.sources] == ["one", "two"]
     assert [file.name for file in config.files] == ["bridged.toml", "10-a.toml", "20-b.toml"]
@@ -83,7 +83,7 @@ def test_a_drop_in_replaces_a_secret_reference_as_a_whole(tmp_path: Path) -> Non
     (tmp_path / "password").chmod(0o600)
     config = loaded(
         tmp_path,
-        '[nats]\nurl = "nats://a"\nuser = "u"\npassword = { env = "NOT_SET" }\n',
+        '[nats]\nurl = "tls://a"\nuser = "u"\npassword = { env = "NOT_SET" }\n',
         drop_ins={"late": '[nats]\npassword = { file = "password" }\n'},
     )
     assert config.nats.password is not None
@@ -256,7 +256,7 @@ WRONG: dict[str, tuple[str, list[tuple[str, str]]]] = {
         [('bridged.toml:4: source["one"].http_url:', "expected an address")],
     ),
     "bad nats addresses": (
-        '[nats]\nurl = [\n"nats://a",\n"http://b",\n"nats://c:99999",\n]\n',
+        '[nats]\nurl = [\n"tls://a",\n"http://b",\n"nats://c:99999",\n]\n',
         [
             ("bridged.toml:4: nats.url[1]:", 'expected "embedded" or an address such as nats://host:4222'),
             ("bridged.toml:5: nats.url[2]:", 'expected "embedded" or an address such as nats://host:4222'),
@@ -264,27 +264,27 @@ WRONG: dict[str, tuple[str, list[tuple[str, str]]]] = {
     ),
     "no nats address": ("[nats]\nurl = []\n", [("bridged.toml:2: nats.url:", "at least one address")]),
     "missing file": (
-        '[nats]\nurl = "nats://a"\ncreds = "no.creds"\n[nats.tls]\nca = ""\n',
+        '[nats]\nurl = "tls://a"\ncreds = "no.creds"\n[nats.tls]\nca = ""\n',
         [("bridged.toml:3: nats.creds:", "there is no file"), ("bridged.toml:5: nats.tls.ca:", "empty text")],
     ),
     "two ways to log in": (
-        '[nats]\nurl = "nats://a"\nnkey = { env = "ACME_TOKEN" }\ntoken = { env = "ACME_TOKEN" }\n',
+        '[nats]\nurl = "tls://a"\nnkey = { env = "ACME_TOKEN" }\ntoken = { env = "ACME_TOKEN" }\n',
         [("bridged.toml:4: nats.token:", "nkey is set already")],
     ),
     "user without password": (
-        '[nats]\nurl = "nats://a"\nuser = "u"\n',
+        '[nats]\nurl = "tls://a"\nuser = "u"\n',
         [("bridged.toml:3: nats.user:", "the key password is missing")],
     ),
     "password without user": (
-        '[nats]\nurl = "nats://a"\npassword = { env = "ACME_TOKEN" }\n',
+        '[nats]\nurl = "tls://a"\npassword = { env = "ACME_TOKEN" }\n',
         [("bridged.toml:3: nats.password:", "the key user is missing")],
     ),
     "certificate without key": (
-        '[nats]\nurl = "nats://a"\n[nats.tls]\ncert = "bridged.toml"\n',
+        '[nats]\nurl = "tls://a"\n[nats.tls]\ncert = "bridged.toml"\n',
         [("bridged.toml:3: nats.tls:", "cert and key belong together")],
     ),
     "domain and prefix": (
-        '[nats]\nurl = "nats://a"\ndomain = "hub"\napi_prefix = "JS.hub.API"\n',
+        '[nats]\nurl = "tls://a"\ndomain = "hub"\napi_prefix = "JS.hub.API"\n',
         [("bridged.toml:4: nats.api_prefix:", "domain is set already")],
     ),
     "embedded with a login": (

@@ -115,7 +115,7 @@ URL = f"https://user:{quote(SECRET, safe='')}@acme.example/x"
         (SOURCE + f"companies = ['{URL}']\n", 'bridged.toml:6: source["one"].companies[0]:'),
         (SOURCE + f"variables = {{ a = {{ b = '{URL}' }} }}\n", 'bridged.toml:6: source["one"].variables.a.b:'),
         (f"[nats]\nurl = '{URL.replace('https', 'nats')}'\n", "bridged.toml:2: nats.url:"),
-        (f"[nats]\nurl = ['nats://a',\n'nats://{SECRET[:6]}@b']\n", "bridged.toml:3: nats.url[1]:"),
+        (f"[nats]\nurl = ['tls://a',\n'tls://{SECRET[:6]}@b']\n", "bridged.toml:3: nats.url[1]:"),
     ],
 )
 def test_a_login_inside_an_address_is_a_literal_secret(tmp_path: Path, text: str, place: str) -> None:
@@ -151,6 +151,6 @@ def test_a_secret_in_the_wrong_place_is_not_repeated(tmp_path: Path, key: str) -
 def test_a_loaded_configuration_can_be_printed(tmp_path: Path) -> None:
     """Neither repr nor str of the whole configuration, nor of any part of it, shows a secret."""
     config: Config = loaded(
-        tmp_path, SOURCE + '[nats]\nurl = "nats://a"\nuser = "u"\npassword = { env = "ACME_TOKEN" }\n'
+        tmp_path, SOURCE + '[nats]\nurl = "tls://a"\nuser = "u"\npassword = { env = "ACME_TOKEN" }\n'
     )
     assert_hidden(f"{config} {config!r} {config.sources} {config.secrets} {config.nats} {vars(config)}")
