@@ -50,7 +50,7 @@ async def test_a_clock_that_steps_by_an_hour_confuses_nothing(tmp_path: Path) ->
     """Either way and back, under short tokens and a lease of a second: the other instance never gets the lease, nobody
     logs in more often for it, no source is lost for it, everything is stored once."""
     async with ordeal("clock", tmp_path, seed=71, sync_always=False) as scene:
-        daemon, other = scene.daemon("first"), scene.daemon("second")
+        daemon, other = scene.daemon("first", lease_s=1.0), scene.daemon("second", lease_s=1.0)
         clock = Clock(daemon)
         daemon.start()
         await lives(daemon)

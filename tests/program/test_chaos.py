@@ -1,4 +1,4 @@
-"""The long ordeal, for `make chaos`: blows of every kind for minutes, then the same judgement as in the short one.
+"""The long ordeal, for `make ordeals`: blows of every kind for minutes, then the same judgement as in the short one.
 
 `BRIDGED_CHAOS_MINUTES` (default 10) is the time for all cases together, `BRIDGED_CHAOS_SEED` repeats a run's blows.
 """

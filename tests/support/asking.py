@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import nats
+import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
@@ -36,3 +38,25 @@ async def plain_client(url: str, **options: Any) -> AsyncIterator[Client]:
         yield client
     finally:
         await client.close()
+
+
+@asynccontextmanager
+async def lasting_client(urls: Sequence[str]) -> AsyncIterator[Client]:
+    """A connection that comes back by itself, whatever befalls the servers and how often."""
+
+    async def quiet(_: Exception) -> None:
+        """It comes back by itself."""
+
+    client = await nats.connect(
+        [*urls],
+        error_cb=quiet,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.1,
+        ping_interval=1,
+        max_outstanding_pings=2,
+    )
+    try:
+        yield client
+    finally:
+        with contextlib.suppress(nats.errors.Error, OSError):
+            await client.close()

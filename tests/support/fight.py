@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-import nats
-import nats.errors
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bridge.core.errors import Away
 from bridge.edge.nats.jetstream import ApiError, JetStream
 from bridge.sandbox.oracle import Report
+from tests.support.asking import lasting_client
 from tests.support.fight_plan import AT_INSTANCES, AT_NATS, BOTH, INSTANCES, LEASE_S, OWNER, SOURCES, Blow, Plan
 from tests.support.nats_cluster import cluster_ready, leader, nats_cluster
 from tests.support.nats_server import NatsServer
@@ -407,22 +406,8 @@ async def fight(folder: Path, *, seed: int, rate: float = 6.0, one_bucket: bool 
 
 @asynccontextmanager
 async def _witness(servers: list[NatsServer]) -> AsyncIterator[Witness]:
-    async def quiet(_: Exception) -> None:
-        """It comes back by itself."""
-
-    client = await nats.connect(
-        [server.url for server in servers],
-        error_cb=quiet,
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=0.1,
-        ping_interval=1,
-        max_outstanding_pings=2,
-    )
-    try:
+    async with lasting_client([server.url for server in servers]) as client:
         yield Witness(client)
-    finally:
-        with contextlib.suppress(nats.errors.Error, OSError):
-            await client.close()
 
 
 def _daemon(

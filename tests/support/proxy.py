@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that misbehaves on purpose: refuses, delays, cuts, half-closes, swallows.
+"""A TCP proxy on loopback that misbehaves: refuses, delays, trickles, cuts, half-closes, swallows, also one way only.
 
 `async with proxy(server.port) as way:` then connect to `way.port`. Faults are counted, so that a test can prove that
 they happened.
@@ -22,6 +22,8 @@ from tests.support.nats_server import free_port
 class _Link:
     client: SocketStream
     server: SocketStream
+    ended: bool = False
+    """Whether the client was told that nothing more comes."""
 
 
 @dataclass
@@ -35,9 +37,18 @@ class Proxy:
     refusals: int = 0
     swallowed: int = 0
     delayed: int = 0
+    trickled: int = 0
+    """Pieces that were held up because all came in pieces."""
+    torn: int = 0
+    """Connections reset by `cut_after`."""
+    half_closed: int = 0
+    """Connections whose clients were told that the server's side has ended."""
+    held: dict[bool, int] = field(default_factory=lambda: {True: 0, False: 0})
+    """Chunks swallowed, by whether they were on their way up, to the server."""
     _delay_s: float = 0.0
+    _trickle: tuple[int, float] | None = None
     _cut_after: int | None = None
-    _open: anyio.Event = field(default_factory=anyio.Event)
+    _open: dict[bool, anyio.Event] = field(default_factory=lambda: {True: anyio.Event(), False: anyio.Event()})
     _links: set[_Link] = field(default_factory=set)
     _tasks: TaskGroup | None = None
     _listening: anyio.CancelScope | None = None
@@ -74,13 +85,23 @@ class Proxy:
 
     def blackhole(self) -> None:
         """Connections stay open, new ones are accepted, and nothing gets through."""
-        self._open = anyio.Event()
+        self._open = {True: anyio.Event(), False: anyio.Event()}
+
+    def partition(self, *, upwards: bool) -> None:
+        """Nothing gets through one way, up to the server or down from it; the other way is open."""
+        self._open[upwards] = anyio.Event()
+
+    def trickle(self, size: int, pause_s: float) -> None:
+        """Everything comes in pieces of `size` bytes, with a pause before each, in both directions."""
+        self._trickle = (size, pause_s)
 
     def heal(self) -> None:
         """Everything passes again, also what was held back."""
         self._delay_s = 0.0
+        self._trickle = None
         self._cut_after = None
-        self._open.set()
+        for way in self._open.values():
+            way.set()
 
     def cut(self) -> None:
         """Reset (RST) all connections, in both directions."""
@@ -95,7 +116,9 @@ class Proxy:
         """Tell the clients that the server's side has ended (FIN), and go on taking what they send."""
         for link in list(self._links):
             with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
+                link.ended = True
                 await link.client.send_eof()
+                self.half_closed += 1
 
     async def _listen(self, *, task_status: anyio.abc.TaskStatus[anyio.CancelScope]) -> None:
         listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=self.port, reuse_port=False)
@@ -113,7 +136,8 @@ class Proxy:
     async def _connect(self, client: SocketStream) -> None:
         self.connections += 1
         async with client:
-            await self._open.wait()
+            if not any(way.is_set() for way in self._open.values()):
+                await self._open[True].wait()
             try:
                 server = await anyio.connect_tcp("127.0.0.1", self.target_port)
             except OSError:
@@ -131,9 +155,10 @@ class Proxy:
         try:
             while True:
                 chunk = await source.receive()
-                if not self._open.is_set():
+                if not self._open[upwards].is_set():
                     self.swallowed += 1
-                    await self._open.wait()
+                    self.held[upwards] += 1
+                    await self._open[upwards].wait()
                 if self._delay_s:
                     self.delayed += 1
                     await anyio.sleep(self._delay_s)
@@ -141,15 +166,28 @@ class Proxy:
                     if len(chunk) >= self._cut_after:
                         await sink.send(chunk[: self._cut_after])
                         self._cut_after = None
+                        self.torn += 1
                         self._reset(link)
                         return
                     self._cut_after -= len(chunk)
-                await sink.send(chunk)
+                if upwards or not link.ended:
+                    await self._pass(link, chunk, sink, upwards)
         except anyio.EndOfStream:
             with contextlib.suppress(anyio.BrokenResourceError, anyio.ClosedResourceError, OSError):
                 await sink.send_eof()
         except (anyio.BrokenResourceError, anyio.ClosedResourceError):
             self._reset(link)
+
+    async def _pass(self, link: _Link, chunk: bytes, sink: SocketStream, upwards: bool) -> None:
+        while self._trickle is not None and chunk and (upwards or not link.ended):
+            size, pause_s = self._trickle
+            self.trickled += 1
+            await anyio.sleep(pause_s)
+            if upwards or not link.ended:
+                await sink.send(chunk[:size])
+            chunk = chunk[size:]
+        if chunk and (upwards or not link.ended):
+            await sink.send(chunk)
 
     def _reset(self, link: _Link) -> None:
         if link not in self._links:

@@ -81,15 +81,9 @@ class StreamReader:
         found = self._events[stream]
         with anyio.fail_after(DEADLINE_S) as scope:
             if stream not in self._consumers:
-                config = ConsumerConfig(
-                    ack_policy=AckPolicy.NONE,
-                    deliver_policy=DeliverPolicy.ALL,
-                    inactive_threshold=300,
-                    mem_storage=True,
-                )
-                self._consumers[stream] = await self._js.pull_subscribe(subjects, stream=stream, config=config)
-            consumer = self._consumers[stream]
-            while pending := (await consumer.consumer_info()).num_pending:
+                self._consumers[stream] = await self._consumer(stream, subjects)
+            while pending := await self._pending(stream, subjects):
+                consumer = self._consumers[stream]
                 for message in await consumer.fetch(min(pending, PORTION), timeout=DEADLINE_S):
                     meta = message.metadata
                     at_ms = round(meta.timestamp.timestamp() * 1000)
@@ -101,6 +95,27 @@ class StreamReader:
                 scope.deadline = anyio.current_time() + DEADLINE_S
         self._watch.must_be_content()
         return list(found)
+
+    async def _consumer(self, stream: str, subjects: str) -> Any:
+        found = self._events[stream]
+        config = ConsumerConfig(
+            ack_policy=AckPolicy.NONE,
+            deliver_policy=DeliverPolicy.BY_START_SEQUENCE if found else DeliverPolicy.ALL,
+            opt_start_seq=found[-1].seq + 1 if found else None,
+            inactive_threshold=300,
+            mem_storage=True,
+        )
+        return await self._js.pull_subscribe(subjects, stream=stream, config=config)
+
+    async def _pending(self, stream: str, subjects: str) -> int:
+        """How many events there are that were not read."""
+        try:
+            info = await self._consumers[stream].consumer_info()
+        except NotFoundError:
+            # Nobody has asked for minutes, or the server was restarted: it is gone, what was read is not.
+            self._consumers[stream] = await self._consumer(stream, subjects)
+            info = await self._consumers[stream].consumer_info()
+        return int(info.num_pending or 0)
 
     async def view(self) -> dict[str, Any]:
         """The KV bucket: what it holds by key."""
