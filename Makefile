@@ -2,7 +2,8 @@
 # `make demo ARGS="--seconds 20 --json"` passes options on; `PYTHON=python3.12` chooses who makes .venv.
 
 VENV ?= .venv
-WORKERS ?= 5
+WORKERS ?= 4
+PROGRAMS ?= 3
 ARGS ?=
 
 BIN := $(VENV)/bin
@@ -12,16 +13,20 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13)
 # Bytecode is kept whatever the environment says: without it each of some hundred processes compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test browser tests lint interop chaos bench systemd clean
+.PHONY: help demo test browser tests lint interop chaos ordeals thorough bench simulate systemd audit clean
 
 help:
 	@echo 'make demo    watch events flow: NATS, a played vendor and the bridge, all on this machine'
 	@echo 'make test    lint, types and the tests; some fifteen minutes on two cores'
 	@echo 'make lint    ruff and mypy alone'
 	@echo 'make interop our live sessions against npm packages and Rails: servers and official clients'
-	@echo 'make chaos   the long fault suite: kills at random moments, then compares'
+	@echo 'make chaos   ten minutes of every fault at everything, then a verdict: ARGS="--minutes 2 --seed 7 --replicas 3 --report FOLDER"'
+	@echo 'make simulate  a minute of stories in virtual time, thousands of them: ARGS="--minutes 10", or "--seed 7 -v"'
+	@echo 'make thorough  the tests of the layers with many times the examples, seeds and virtual days'
+	@echo 'make ordeals the long tests: kills at random moments, fights, weeks of changes; then they compare'
 	@echo 'make container  the image, built and run by Docker or Podman'
 	@echo 'make bench   figures of this machine'
+	@echo 'make audit   asks the package index whether anything pinned is known to be vulnerable'
 	@echo 'make systemd the units on a booted machine with a real systemd; as root, and minutes the first time'
 	@echo 'make clean   removes .venv and every cache'
 
@@ -32,11 +37,19 @@ demo: $(READY)
 test: $(READY) browser
 	@$(MAKE) --no-print-directory -j2 lint tests
 
-# More workers than processors, for the same reason; see tests/conftest.py for who runs what. What pytest makes of the
-# tests' asserts is made once before, and not by each worker.
+# More workers than processors, for the same reason. Those tests that start whole programs run apart and fewer at a time,
+# so that none starves another: see tests/conftest.py. Both parts are run, whatever the first comes to, and either failing
+# fails both; where ARGS choose among the tests, one part may be left with none, which pytest calls 5. What pytest makes
+# of the tests' asserts is made once before, and not by each worker.
 tests: $(READY)
 	@$(BIN)/python -m pytest --collect-only -q > /dev/null 2>&1 || true
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	@failed=0; none=0; \
+	for part in 'light -n $(WORKERS)' 'processes -n $(PROGRAMS)'; do \
+	    echo "$(BIN)/python -m pytest --part $$part --dist worksteal" $(ARGS); \
+	    $(BIN)/python -m pytest --part $$part --dist worksteal $(ARGS); \
+	    case $$? in 0) ;; 5) none=$$((none + 1)) ;; *) failed=1 ;; esac; \
+	done; \
+	[ "$$failed" = 0 ] && { [ "$$none" = 0 ] || [ "$$none" -lt $(if $(strip $(ARGS)),2,1) ]; }
 
 # The status page is tested in a real Chromium, the system's own. Where it is missing and cannot be installed, those tests
 # are skipped and say so.
@@ -63,7 +76,18 @@ interop: $(READY)
 	BRIDGED_INTEROP=required $(BIN)/python -m pytest tests/interop $(ARGS)
 
 chaos: $(READY)
+	$(BIN)/python -m tests.chaos $(ARGS)
+
+ordeals: $(READY)
 	$(BIN)/python -m pytest -m chaos --timeout 3600 $(ARGS)
+
+# The engine on a virtual clock, against vendors and servers drawn from seeds; see tests/simulation/README.md.
+simulate: $(READY)
+	$(BIN)/python -m tests.simulation $(ARGS)
+
+# What `make tests` tries with few examples, seeds and virtual days, with all of them; see tests/support/thorough.py.
+thorough: $(READY)
+	BRIDGED_THOROUGH=1 $(BIN)/python -m pytest --timeout 3600 tests/core tests/edge tests/engine tests/sandbox tests/adapters $(ARGS)
 
 # The image, built and run by Docker or Podman, where there is one; here what is missing is an error.
 container: $(READY)
@@ -74,6 +98,13 @@ bench: $(READY)
 
 systemd: $(READY)
 	$(BIN)/python -m pytest -m systemd tests/systemd $(ARGS)
+
+# Whether anything we pin is known to be vulnerable: asks the package index, so it needs the network. What asks has an
+# environment of its own: nothing of it is wanted in ours.
+audit: $(READY)
+	@test -x $(VENV)/audit/bin/pip-audit || { $(BIN)/python -m venv $(VENV)/audit && \
+	    PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/audit/bin/pip install --quiet pip-audit; }
+	$(VENV)/audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --progress-spinner off $(ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -27,6 +27,7 @@ from bridge.core.subject import event_subject
 from tests.support.answers import answer, raw_answer
 from tests.support.conformance import conforms, published
 from tests.support.contract import Contract
+from tests.support.thorough import tries
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,8 @@ def wrong_answers(case: Case) -> Iterator[Response]:
                 yield answer({"data": dict.fromkeys(case.fields, value)}, status, headers)
 
 
-EXAMPLES = 40
-"""For each of a dozen adapters and kinds of record: together several hundred."""
+EXAMPLES = tries(10, 40)
+"""For each of a dozen adapters and kinds of record: together some hundred, in a thorough run several."""
 
 
 def json_values() -> st.SearchStrategy[Json]:

@@ -1,4 +1,4 @@
-"""`bridged alert`: what it lists, what a test tells of each channel, how it ends; as a process, without NATS."""
+"""`bridged alert`: what it lists, what a test tells of each channel, how it ends; without NATS."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import pytest
 from aiohttp import web
 from standardwebhooks import Webhook
 
-from tests.support.command import Done, bridged
+from tests.support.command import Done
+from tests.support.inside import within
 from tests.support.web import serving
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +47,7 @@ preset = "health"
 
 async def alert(folder: Path, port: int, *arguments: str, url: str = "json://me:{0}@127.0.0.1:{1}/ops") -> Done:
     environ = {"OPS_CHANNEL": url.format(PASSWORD, port), "DESK_KEY": KEY}
-    done = await bridged("alert", *arguments, "--config", str(write(folder, port)), environ=environ)
+    done = await within("alert", *arguments, "--config", str(write(folder, port)), environ=environ)
     assert PASSWORD not in done.out + done.err
     assert KEY not in done.out + done.err
     return done
@@ -112,7 +113,7 @@ async def test_a_url_that_does_not_parse(tmp_path: Path) -> None:
 
 async def test_the_list(tmp_path: Path) -> None:
     """Every alert with what it is about and whom it tells, by name; also where no secret can be read."""
-    done = await bridged("alert", "list", "--config", str(write(tmp_path, 9)))
+    done = await within("alert", "list", "--config", str(write(tmp_path, 9)))
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines()[0] == "new-session: events.*.*.session.created.>"
     assert "nobody; it is only stored" in done.out

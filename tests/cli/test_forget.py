@@ -1,11 +1,10 @@
-"""`bridged forget`: what it shows, what it asks, how it ends; as a process, against a real server."""
+"""`bridged forget`: what it shows, what it asks, how it ends, against a real server."""
 
 from __future__ import annotations
 
 import json
 import os
 import pty
-import subprocess
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,7 +13,9 @@ import anyio
 import pytest
 
 from bridge.edge.ledger.layout import stream_config
+from tests.support.command import Done
 from tests.support.configuration import ENVIRON, SOURCE, write
+from tests.support.inside import within
 from tests.support.nats_server import NatsServer, nats_server
 from tests.support.source_rig import SourceRig, source_rig
 
@@ -37,17 +38,12 @@ async def server(tmp_path: Path) -> AsyncIterator[NatsServer]:
 
 def arguments(folder: Path, url: str, *more: str, nats: str = "") -> list[str]:
     config = write(folder, f'[nats]\nurl = "{url}"\n{nats}{SOURCE}')
-    return [sys.executable, "-m", "bridge.cli.main", "forget", "--config", str(config), *more]
+    return ["forget", "--config", str(config), *more]
 
 
-async def program(folder: Path, url: str, *more: str, nats: str = "") -> subprocess.CompletedProcess[bytes]:
-    with anyio.fail_after(120):
-        return await anyio.run_process(
-            arguments(folder, url, *more, nats=nats),
-            stdin=subprocess.DEVNULL,
-            check=False,
-            env={**os.environ, **ENVIRON},
-        )
+async def program(folder: Path, url: str, *more: str, nats: str = "") -> Done:
+    """Run it where nobody can be asked."""
+    return await within(*arguments(folder, url, *more, nats=nats), environ={**ENVIRON, "NATS_P": "p"})
 
 
 async def on_a_terminal(folder: Path, url: str, answer: str, *more: str) -> tuple[int, str]:
@@ -57,7 +53,10 @@ async def on_a_terminal(folder: Path, url: str, answer: str, *more: str) -> tupl
         os.write(ours, answer.encode())
         with anyio.fail_after(120):
             result = await anyio.run_process(
-                arguments(folder, url, *more), stdin=theirs, check=False, env={**os.environ, **ENVIRON}
+                [sys.executable, "-m", "bridge.cli.main", *arguments(folder, url, *more)],
+                stdin=theirs,
+                check=False,
+                env={**os.environ, **ENVIRON},
             )
     finally:
         os.close(ours)
@@ -81,7 +80,7 @@ async def test_on_a_terminal_it_shows_asks_and_erases(tmp_path: Path, server: Na
     """Counts and times are shown, never id or content; only `y` erases."""
     async with source_rig(server.url) as rig:
         await known(rig)
-        for answer in ("\n", "n\n", "\x04"):
+        for answer in ("\n", "\x04"):
             code, text = await on_a_terminal(tmp_path, server.url, answer, ENTITY)
             assert (code, "nothing was erased" in text) == (1, True), text
             assert "2 events: 1 snapshot, 1 updated; from 20" in text
@@ -101,12 +100,12 @@ async def test_without_a_terminal_it_wants_yes(tmp_path: Path, server: NatsServe
         await known(rig)
         for more in ((), ("--json",)):
             result = await program(tmp_path, server.url, ENTITY, *more)
-            assert result.returncode == 64
-            assert b"add --yes" in result.stderr
+            assert result.code == 64
+            assert "add --yes" in result.err
         assert await events(rig) == 3
         result = await program(tmp_path, server.url, ENTITY, "--json", "--yes")
-        assert result.returncode == 0
-        told = json.loads(result.stdout)
+        assert result.code == 0
+        told = json.loads(result.out)
         first, last = told["held"].pop("first"), told["held"].pop("last")
         assert first < last
         assert told == {
@@ -118,8 +117,8 @@ async def test_without_a_terminal_it_wants_yes(tmp_path: Path, server: NatsServe
             "entries": 1,
         }
         result = await program(tmp_path, server.url, ENTITY, "--json", "--yes")
-        assert (result.returncode, json.loads(result.stdout)["erased"]) == (1, False)
-        assert b"check its spelling" in result.stderr
+        assert (result.code, json.loads(result.out)["erased"]) == (1, False)
+        assert "check its spelling" in result.err
 
 
 async def test_an_id_that_means_two_entities_is_asked_back(tmp_path: Path, server: NatsServer) -> None:
@@ -130,18 +129,18 @@ async def test_an_id_that_means_two_entities_is_asked_back(tmp_path: Path, serve
         async with rig.running():
             pass
         result = await program(tmp_path, server.url, "sim.acme.thing.a=2Eb", "--yes")
-        assert (result.returncode, b"means two entities" in result.stderr) == (64, True)
+        assert (result.code, "means two entities" in result.err) == (64, True)
         for sure in ("a=3D2Eb", "a.b"):
             result = await program(tmp_path, server.url, f"sim.acme.thing.{sure}", "--yes")
-            assert result.returncode == 0, result.stderr
+            assert result.code == 0, result.err
 
 
 @pytest.mark.parametrize("entity", ["sim.acme.thing.*", "sim.acme.>", "sim.acme..1", "sim.acme.thing"])
 async def test_wildcards_are_a_wrong_command_line(tmp_path: Path, entity: str) -> None:
     """Exit 64, before anything is asked of NATS."""
     result = await program(tmp_path, "nats://127.0.0.1:1", entity, "--yes")
-    assert result.returncode == 64
-    assert b"error: argument VENDOR.SOURCE.ENTITY.ID" in result.stderr
+    assert result.code == 64
+    assert "error: argument VENDOR.SOURCE.ENTITY.ID" in result.err
 
 
 async def test_a_missing_permission_is_named(tmp_path: Path, server: NatsServer) -> None:
@@ -149,13 +148,9 @@ async def test_a_missing_permission_is_named(tmp_path: Path, server: NatsServer)
     async with source_rig(server.url) as rig:
         await known(rig)
         login = 'user = "daemon"\npassword = { env = "NATS_P" }\n'
-        os.environ["NATS_P"] = "p"
-        try:
-            result = await program(tmp_path, server.url, ENTITY, "--yes", nats=login)
-        finally:
-            del os.environ["NATS_P"]
-        assert result.returncode == 77
-        assert b"denies this user publish on $JS.API.STREAM.PURGE.BRIDGE" in result.stderr
+        result = await program(tmp_path, server.url, ENTITY, "--yes", nats=login)
+        assert result.code == 77
+        assert "denies this user publish on $JS.API.STREAM.PURGE.BRIDGE" in result.err
         assert await events(rig) == 3
 
 
@@ -165,4 +160,4 @@ async def test_a_stream_that_cannot_be_purged_is_a_setting(tmp_path: Path, serve
         await known(rig)
         await rig.js.call("STREAM.UPDATE.BRIDGE", {**stream_config(rig.names), "sealed": True})
         result = await program(tmp_path, server.url, ENTITY, "--yes")
-        assert (result.returncode, b"refuses to be purged" in result.stderr) == (78, True)
+        assert (result.code, "refuses to be purged" in result.err) == (78, True)

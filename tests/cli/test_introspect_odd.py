@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from tests.support.command import Done, Setup
+from tests.support.inside import inside
 from tests.support.web import serving
 
 pytestmark = pytest.mark.anyio
@@ -28,7 +29,7 @@ async def introspected(tmp_path: Path, schema: Any, *more: str) -> Done:
         setup = Setup(tmp_path, nats='url = "nats://127.0.0.1:1"')
         setup.text = setup.text.replace("http://127.0.0.1:9/graphql", f"http://127.0.0.1:{port}/graphql")
         setup.write()
-        return await setup.run("introspect", "acme", *more, hurry=True)
+        return await inside(setup, "introspect", "acme", *more, give_up_s=1.0)
 
 
 def schema() -> Any:

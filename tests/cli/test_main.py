@@ -153,12 +153,16 @@ def test_a_wrong_configuration_is_exit_78_with_one_line_per_error(tmp_path: Path
 
 
 @pytest.mark.parametrize("line", ["trouble = 'bug'", "trouble = 'adapter'", "token = 'x'", "raw = 1", ""])
-def test_no_outcome_shows_a_secret(tmp_path: Path, line: str) -> None:
+def test_no_outcome_shows_a_secret(
+    tmp_path: Path, line: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """Whatever `check` finds, the secret it read is not in what it prints."""
+    for name, value in ENVIRON.items():
+        monkeypatch.setenv(name, value)
     path = write(tmp_path, SOURCE + line + "\n")
-    for option in ("--json", "--config"):
-        arguments = ["check", "--config", str(path)] + ([option] if option == "--json" else [])
-        result = program(*arguments)
-        assert result.returncode == (78 if line else 0)
-        assert SECRET[:6] not in result.stdout + result.stderr
-        assert "W\\u00f6rt" not in result.stdout + result.stderr
+    for more in ([], ["--json"]):
+        assert main(["check", "--config", str(path), *more]) == (78 if line else 0)
+        shown = capfd.readouterr()
+        assert shown.out + shown.err
+        assert SECRET[:6] not in shown.out + shown.err
+        assert "W\\u00f6rt" not in shown.out + shown.err

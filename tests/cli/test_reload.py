@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Setup
+from tests.support.inside import inside
 from tests.support.nats_server import NatsServer, nats_server
 from tests.support.played_instance import played_instance, reloaded
 
@@ -36,9 +37,9 @@ async def test_all_agree(server: NatsServer, tmp_path: Path) -> None:
         played_instance(server.url, "south", reload=reloaded()) as south,
         played_instance(server.url, "south", reload=reloaded(), id_="another") as twin,
     ):
-        done = await setup.run("reload")
+        done = await inside(setup, "reload")
         assert (north, south, twin) == (["reload"], ["reload"], ["reload"])
-        one = await setup.run("reload", "--instance", "south", "--json")
+        one = await inside(setup, "reload", "--instance", "south", "--json")
         assert (north, south, twin) == (["reload"], ["reload"] * 2, ["reload"] * 2)
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines() == [
@@ -70,8 +71,8 @@ async def test_one_refuses(server: NatsServer, tmp_path: Path) -> None:
         played_instance(server.url, "south", reload=REFUSED),
         played_instance(server.url, "west"),
     ):
-        done = await setup.run("reload")
-        told = await setup.run("reload", "--json")
+        done = await inside(setup, "reload")
+        told = await inside(setup, "reload", "--json")
     assert (done.code, told.code) == (78, 78)
     assert done.out.splitlines()[-4:] == [
         "! instance south (h, pid 7, build 0.1.0) refused it and goes on as before: 2 problems",
@@ -87,20 +88,20 @@ async def test_one_refuses(server: NatsServer, tmp_path: Path) -> None:
 async def test_nobody_answers(server: NatsServer, tmp_path: Path) -> None:
     """69 where nobody runs, or nobody of that name; 75 where one runs and does not answer, or answers nonsense."""
     setup = Setup(tmp_path, nats=f'url = "{server.url}"')
-    done = await setup.run("reload")
+    done = await inside(setup, "reload")
     assert (done.code, done.out) == (69, "")
     assert done.err == f"bridged: no instance answers at 127.0.0.1:{server.port}: is `bridged run` running there?\n"
     async with played_instance(server.url, "west"):
-        other = await setup.run("reload", "--instance", "east", "--json")
-        silent = await setup.run("reload")
+        other = await inside(setup, "reload", "--instance", "east", "--json")
+        silent = await inside(setup, "reload")
     assert (other.code, other.json) == (69, {"ok": False, "instances": []})
     assert "no instance east answers" in other.err
     assert (silent.code, "did not say" in silent.out) == (75, True)
     async with played_instance(server.url, "odd", reload={"ok": "yes"}):
-        odd = await setup.run("reload")
+        odd = await inside(setup, "reload")
     assert (odd.code, "its answer cannot be read" in odd.out) == (75, True)
     await server.kill()
-    away = await setup.run("reload", hurry=True)
+    away = await inside(setup, "reload", give_up_s=1.0)
     assert (away.code, away.out) == (69, "")
 
 
@@ -119,7 +120,7 @@ async def test_a_consumer_cannot_have_anything_loaded(tmp_path: Path) -> None:
         async with played_instance(admin, "north", reload=CHANGED) as asked:
             for user in ("finder", "consumer", "admin"):
                 nats = f'url = "{server.url}"\nuser = "{user}"\npassword = {{ env = "P" }}'
-                told.append(await Setup(tmp_path, nats=nats, name=user).run("reload", environ={"P": "p"}))
+                told.append(await inside(Setup(tmp_path, nats=nats, name=user), "reload", environ={"P": "p"}))
                 assert asked == (["reload"] if user == "admin" else [])
     assert [(one.code, one.err) for one in told] == [
         (77, "bridged: NATS denies this user publish on bridge.srv.north.reload; grant it and ask again\n"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,16 +16,6 @@ from tests.support.waiting import wait_until
 pytestmark = pytest.mark.anyio
 
 ALERT = '[[alert]]\nname = "health"\npreset = "health"\nnotify = [{ env = "OPS" }]\n'
-
-
-@pytest.fixture
-async def vendor(tmp_path: Path) -> AsyncIterator[PlayedVendor]:
-    played = PlayedVendor(tmp_path, rate=0, seed=1)
-    try:
-        await played.begin()
-        yield played
-    finally:
-        played.close()
 
 
 async def test_alerts_whose_consumers_are_missing_do_not_end_the_sources(tmp_path: Path, vendor: PlayedVendor) -> None:

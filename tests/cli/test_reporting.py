@@ -101,7 +101,6 @@ async def test_a_report_of_a_thousand_sources_stays_within_limits(monkeypatch: p
     view = Overview("x", "sim", condition="connected", owner={"instance": "north"})
     for name in reporting.names():
         reporting._lookout._seen[name] = Seen(replace(view, name=name), anyio.current_time(), wall() + 1000)
-    reporting.report(0)
     begun = time.process_time()
     report = reporting.report(0)
     data = reporting.encode(report)
@@ -113,10 +112,10 @@ async def test_a_report_of_a_thousand_sources_stays_within_limits(monkeypatch: p
     # A tenth of that on a quiet machine: a guard against what grows with the square.
     assert spent_s < 3.0
     begun = time.process_time()
-    for _ in range(10):
+    for _ in range(3):
         reporting.sources(reporting.names()[:100])
         reporting.head()
-    assert time.process_time() - begun < 3.0
+    assert time.process_time() - begun < 1.0
 
 
 async def test_a_source_that_a_reload_takes_away_is_not_told_of() -> None:
@@ -136,7 +135,10 @@ async def test_a_source_that_a_reload_takes_away_is_not_told_of() -> None:
 
 
 async def test_a_report_has_the_conditions_of_readyz() -> None:
-    """The ledger is among them: out of reach for longer than a hiccup, all is not well, and it says why."""
+    """The ledger is among them: out of reach for longer than a hiccup, all is not well, and it says why.
+
+    While it stops, that comes first.
+    """
     made = daemon(1)
     reporting = Reporting(made)
     nats, ledger = {"name": "nats", "holds": True, "why": ""}, {"name": "ledger", "holds": True, "why": ""}
@@ -147,6 +149,9 @@ async def test_a_report_has_the_conditions_of_readyz() -> None:
     head = reporting.head()
     assert head["conditions"] == [nats, {"name": "ledger", "holds": False, "why": made.connection.problem}]
     assert not head["ok"]
+    made.readiness.stop()
+    stops = {"name": "shutdown", "holds": False, "why": "it stops; nothing is to be sent here any more"}
+    assert reporting.head()["conditions"][0] == stops
 
 
 async def test_a_configuration_that_was_refused_is_told_until_one_is_taken_over() -> None:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +17,9 @@ from bridge.core.facts import Ask, Response
 from bridge.core.record import Json
 from bridge.edge.operator.resync import Cursors
 from bridge.engine.ports import Cursor
+from tests.support.command import Done
 from tests.support.configuration import ENVIRON, write
+from tests.support.inside import within
 from tests.support.nats_server import NatsServer, nats_server
 from tests.support.sim_vendor import SimAdapter, wall
 from tests.support.source_rig import SourceRig, source_rig
@@ -66,13 +65,9 @@ def windows(rig: SourceRig, walk: str) -> list[int]:
     return [round((wall() - start) / 86_400_000) for start in found]
 
 
-async def program(
-    folder: Path, server: NatsServer, *more: str, command: str = "resync"
-) -> subprocess.CompletedProcess[bytes]:
+async def program(folder: Path, server: NatsServer, *more: str, command: str = "resync") -> Done:
     config = write(folder, f'[nats]\nurl = "{server.url}"\n{SOURCE}')
-    line = [sys.executable, "-m", "bridge.cli.main", command, "--config", str(config), *more]
-    with anyio.fail_after(120):
-        return await anyio.run_process(line, check=False, env={**os.environ, **ENVIRON})
+    return await within(command, "--config", str(config), *more, environ=ENVIRON)
 
 
 def days_ago(days: int) -> str:
@@ -103,7 +98,7 @@ async def test_what_changed_outside_of_all_windows_is_found(tmp_path: Path, runn
                 await resynced(tmp_path, server, rig)
         if not running:
             result = await program(tmp_path, server, "acme", "--since", days_ago(20))
-            assert result.returncode == 0, result.stderr
+            assert result.code == 0, result.err
             async with rig.running():
                 await resynced(tmp_path, server, rig)
         told = rig.told()
@@ -123,11 +118,11 @@ async def test_what_changed_outside_of_all_windows_is_found(tmp_path: Path, runn
 async def resynced(folder: Path, server: NatsServer, rig: SourceRig) -> None:
     """First the last 20 days, then everything."""
     result = await program(folder, server, "acme", "--since", days_ago(20))
-    assert result.returncode == 0, result.stderr
+    assert result.code == 0, result.err
     await wait_until(lambda: ("10d-old", "created") in rig.told(), what="the record of ten days ago")
     assert ("90d-older", "created") not in rig.told()
     result = await program(folder, server, "acme", "--json")
-    assert json.loads(result.stdout) == {"source": "acme", "walks": ["fast", "slow"], "since": None}
+    assert json.loads(result.out) == {"source": "acme", "walks": ["fast", "slow"], "since": None}
     await wait_until(lambda: ("90d-older", "created") in rig.told(), what="the record of ninety days ago")
     await settled(rig)
     # Once each: afterwards the windows are the usual ones.
@@ -156,7 +151,7 @@ async def test_one_slow_walk_is_noticed_with_the_next_fast_pass(tmp_path: Path) 
         async with rig.running():
             rig.vendor.put("10d-old", "1")
             result = await program(tmp_path, server, "acme", "--walk", "slow", "--since", days_ago(20))
-            assert result.returncode == 0, result.stderr
+            assert result.code == 0, result.err
             await wait_until(lambda: ("10d-old", "created") in rig.told(), what="the record of ten days ago")
             await settled(rig)
         assert set(windows(rig, "fast")) == {0}
@@ -232,14 +227,14 @@ async def test_unknown_names_are_answered_with_the_nearest(tmp_path: Path) -> No
     """Source or walk: exit 64, and what may have been meant. A source that was never read needs no resync."""
     async with nats_server(tmp_path) as server, source_rig(server.url) as rig:
         result = await program(tmp_path, server, "acne")
-        assert (result.returncode, result.stderr) == (64, b"there is no source acne; did you mean acme?\n")
+        assert (result.code, result.err) == (64, "there is no source acne; did you mean acme?\n")
         result = await program(tmp_path, server, "acme")
-        assert (result.returncode, b"has no cursor yet" in result.stderr) == (1, True)
+        assert (result.code, "has no cursor yet" in result.err) == (1, True)
         rig.vendor.put("a", "1")
         async with rig.running():
             pass
         result = await program(tmp_path, server, "acme", "--walk", "thing")
-        assert (result.returncode, result.stderr) == (64, b"there is no walk thing; did you mean things?\n")
+        assert (result.code, result.err) == (64, "there is no walk thing; did you mean things?\n")
 
 
 @pytest.mark.parametrize("since", ["yesterday", "2999-01-01", "1969-07-20T00:00:00Z", "-1d", ""])
@@ -280,12 +275,12 @@ async def test_accepted_deletes_are_published(tmp_path: Path, running: bool) -> 
             assert len(rig.told()) == 40
             if running:
                 result = await program(tmp_path, server, "acme", "--accept-deletes", "--follow")
-                assert (result.returncode, result.stderr) == (0, b"")
-                assert b"things: 15 deletes" in result.stdout
-                assert result.stdout.splitlines()[-1] == b"  things: done"
+                assert (result.code, result.err) == (0, "")
+                assert "things: 15 deletes" in result.out
+                assert result.out.splitlines()[-1] == "  things: done"
         if not running:
             result = await program(tmp_path, server, "acme", "--accept-deletes", "--json")
-            assert json.loads(result.stdout) == {"source": "acme", "accepted": {"things": 15}}
+            assert json.loads(result.out) == {"source": "acme", "accepted": {"things": 15}}
             assert (await cursor(rig, "things"))["accepted"] == 15
             async with rig.running():
                 await wait_until(lambda: len(rig.told()) == 55, what="the deletes")
@@ -305,14 +300,14 @@ async def test_nothing_is_accepted_where_nothing_is_held(tmp_path: Path) -> None
             pass
         before = await cursor(rig, "things")
         result = await program(tmp_path, server, "acme", "--accept-deletes")
-        text = b"source acme: no deletes are held back, nothing was changed\n"
-        assert (result.returncode, result.stdout, result.stderr) == (1, b"", text)
+        text = "source acme: no deletes are held back, nothing was changed\n"
+        assert (result.code, result.out, result.err) == (1, "", text)
         assert await cursor(rig, "things") == before
         async with rig.running():
             await held_back(rig, 15)
         result = await program(tmp_path, server, "acme", "--accept-deletes", "--walk", "things-slow")
-        text = b"source acme: no deletes are held back by walk things-slow, nothing was changed; walk things holds 15\n"
-        assert (result.returncode, result.stderr) == (1, text)
+        text = "source acme: no deletes are held back by walk things-slow, nothing was changed; walk things holds 15\n"
+        assert (result.code, result.err) == (1, text)
         assert "accepted" not in await cursor(rig, "things")
 
 
@@ -323,7 +318,7 @@ async def test_status_says_what_is_held_back(tmp_path: Path) -> None:
         async with rig.running():
             await held_back(rig, 15)
         result = await program(tmp_path, server, "--json", command="status")
-        (source,) = json.loads(result.stdout)["sources"]
+        (source,) = json.loads(result.out)["sources"]
         assert (source["condition"], source["half"]) == ("blocked", "deletes")
         assert source["reason"].startswith("walk things: 15 of entity thing are gone at once")
         (problem,) = [text for text in source["problems"] if text.startswith("deletes are held back")]
@@ -337,10 +332,10 @@ async def test_following_ends_with_its_deadline(tmp_path: Path) -> None:
         async with rig.running():
             pass
         result = await program(tmp_path, server, "acme", "--follow", "--deadline", "1s")
-        assert (result.returncode, result.stdout.splitlines()[-1]) == (75, b"  things: waiting")
-        assert b"not done after 1 s: things" in result.stderr
+        assert (result.code, result.out.splitlines()[-1]) == (75, "  things: waiting")
+        assert "not done after 1 s: things" in result.err
         result = await program(tmp_path, server, "acme", "--follow", "--deadline", "1s", "--json")
-        assert json.loads(result.stdout)["left"] == ["things"]
+        assert json.loads(result.out)["left"] == ["things"]
 
 
 async def test_following_shows_the_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

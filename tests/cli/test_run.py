@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,16 +16,6 @@ from tests.support.program import Child, PlayedVendor
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def vendor(tmp_path: Path) -> AsyncIterator[PlayedVendor]:
-    played = PlayedVendor(tmp_path, rate=0, seed=1)
-    try:
-        await played.begin()
-        yield played
-    finally:
-        played.close()
 
 
 async def live(daemon: Child, source: str = SOURCE) -> None:
@@ -60,38 +49,28 @@ def gone(pid: int) -> bool:
 
 
 async def test_it_runs_with_embedded_nats_until_sigterm(tmp_path: Path, vendor: PlayedVendor) -> None:
-    """It starts NATS and reads the vendor, logs JSON only, ends by SIGTERM with 0, and leaves no child behind."""
-    daemon = Setup(tmp_path, vendor, nats='url = "embedded"').daemon()
+    """It starts NATS and reads the vendor, logs JSON only, ends by SIGTERM with 0, and leaves no child behind. A second
+    instance on the same folder is refused meanwhile, with 69: it names the process that is there, which goes on."""
+    setup = Setup(tmp_path, vendor, nats='url = "embedded"')
+    daemon, second = setup.daemon(), setup.daemon("second")
     daemon.start()
     try:
         await live(daemon)
         (started,) = daemon.said("nats_server.started")
         assert not gone(started["pid"])
+        code, said = await last_words(second)
+        assert code == 69
+        assert f"process {daemon.pid}" in said
+        assert str(setup.state_dir) in said
         assert await daemon.terminate() == 0
     finally:
         daemon.close()
+        second.close()
     assert gone(started["pid"])
     assert daemon.out() == ""
     assert all({"timestamp", "level", "event"} <= line.keys() for line in daemon.lines())
     assert daemon.lines()[-1]["event"] == "bridged.stopped"
     assert not [line for line in daemon.lines() if line["level"] in ("error", "critical")]
-
-
-async def test_a_second_instance_on_the_same_folder_is_refused(tmp_path: Path, vendor: PlayedVendor) -> None:
-    """Exit 69; it names the process that is there, which goes on undisturbed."""
-    setup = Setup(tmp_path, vendor, nats='url = "embedded"')
-    first, second = setup.daemon("first"), setup.daemon("second")
-    first.start()
-    try:
-        await live(first)
-        code, said = await last_words(second)
-        assert code == 69
-        assert f"process {first.pid}" in said
-        assert str(setup.state_dir) in said
-        assert await first.terminate() == 0
-    finally:
-        first.close()
-        second.close()
 
 
 async def test_a_wrong_configuration_names_file_and_line(tmp_path: Path) -> None:

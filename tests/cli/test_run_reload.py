@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -16,16 +15,6 @@ from tests.support.reloads import reloads, sighup
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def vendor(tmp_path: Path) -> AsyncIterator[PlayedVendor]:
-    played = PlayedVendor(tmp_path, rate=0, seed=1)
-    try:
-        await played.begin()
-        yield played
-    finally:
-        played.close()
 
 
 async def live(daemon: Child, source: str = SOURCE) -> None:

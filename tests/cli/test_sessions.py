@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, ClassVar
 
+import anyio
 import pytest
 
 from adapters.webhook import Adapter as WebhookAdapter
@@ -19,7 +21,7 @@ from bridge.engine.quota import Quotas
 from tests.support.dialects import Peer
 from tests.support.engine import on_virtual_clock
 from tests.support.engineio_peer import Engine
-from tests.support.holding import holding
+from tests.support.holding import Taken, holding
 from tests.support.hook_rig import settings as hook_settings
 from tests.support.memory_socket import memory_sockets, refused
 from tests.support.sim_vendor import SimAdapter, SimVendor, wall
@@ -145,5 +147,31 @@ def test_every_live_source_may_hand_over(hands_over: bool) -> None:
             assert source.hands_over is hands_over
             assert source.feed is not None
             assert source.session is not None
+
+    on_virtual_clock(main)
+
+
+def test_many_sources_of_one_vendor_knock_in_turn() -> None:
+    """Forty sessions that open together, at the start and after the vendor's restart: ten at once, fifty a second."""
+
+    async def main() -> None:
+        async with memory_sockets(serve) as sockets:
+            sessions = Sessions(sockets, lambda: 0.0)
+            sources = [sessions.source(Listening(STREAM)) for _ in range(40)]
+            for restart in range(2):
+                await anyio.sleep(60)
+                async with anyio.create_task_group() as group:
+                    for source in sources:
+                        assert source.feed is not None
+                        held = partial(source.feed(TOKEN).hold, task_status=anyio.TASK_STATUS_IGNORED)
+                        group.start_soon(held, Taken())
+                    await anyio.sleep(10)
+                    group.cancel_scope.cancel()
+                attempts = sockets.attempts[restart * 40 :]
+                assert len(attempts) == 40
+                knocked = [at - attempts[0] for at in attempts]
+                assert knocked[:10] == pytest.approx([0.0] * 10, abs=1e-9)
+                # So evenly that in no second, wherever it begins, there are more than fifty.
+                assert knocked[10:] == pytest.approx([number / 41 for number in range(1, 31)])
 
     on_virtual_clock(main)

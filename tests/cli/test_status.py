@@ -23,6 +23,7 @@ from tests.support.command import Setup
 from tests.support.configuration import SOURCE, loaded
 from tests.support.handmade import HandmadeStream, handmade_stream
 from tests.support.hook_rig import settings as hook_settings
+from tests.support.inside import inside
 from tests.support.memory_leases import claim
 from tests.support.nats_server import NatsServer, free_port, nats_server
 
@@ -64,7 +65,7 @@ async def stream(server: NatsServer) -> AsyncIterator[HandmadeStream]:
 async def test_a_stream_without_events(server: NatsServer, stream: HandmadeStream, tmp_path: Path) -> None:
     """The shape is all there, the source has never been read, and that is a problem."""
     setup = Setup(tmp_path, nats=f'url = "{server.url}"')
-    done = await setup.run("status", "--json")
+    done = await inside(setup, "status", "--json")
     assert (done.code, done.err) == (0, "")
     report = done.json
     (source,) = report["sources"]
@@ -73,7 +74,7 @@ async def test_a_stream_without_events(server: NatsServer, stream: HandmadeStrea
     assert report["stream"].keys() == SHAPE["stream"]
     assert source.keys() == SHAPE["source"]
     assert (report["ok"], source["condition"], source["walks"]) == (False, "never connected", [])
-    done = await setup.run("status")
+    done = await inside(setup, "status")
     assert done.code == 0
     assert "! acme (pcvisit): never connected" in done.out
     assert "start `bridged run`" in done.out
@@ -93,7 +94,7 @@ async def test_a_source_in_trouble(server: NatsServer, stream: HandmadeStream, t
     await stream.event(f"bridge.acme.gap.opened.{gap.id}", gap.data())
     await stream.event("bridge.acme.quarantine.occurred.q1", {"reason": "`id` is no text"}, now - 4 * hour)
     setup = Setup(tmp_path, nats=f'url = "{server.url}"')
-    done = await setup.run("status")
+    done = await inside(setup, "status")
     assert (done.code, done.err) == (0, "")
     words = " ".join(done.out.split())
     for text in (
@@ -110,7 +111,7 @@ async def test_a_source_in_trouble(server: NatsServer, stream: HandmadeStream, t
     ):
         assert text in words, done.out
     assert all(text.isprintable() for text in done.out.splitlines())
-    report = (await setup.run("status", "--json")).json
+    report = (await inside(setup, "status", "--json")).json
     (source,) = report["sources"]
     assert not report["ok"]
     assert all(walk.keys() == SHAPE["walk"] for walk in source["walks"])
@@ -123,19 +124,19 @@ async def test_a_source_in_trouble(server: NatsServer, stream: HandmadeStream, t
 async def test_nobody_there(server: NatsServer, tmp_path: Path) -> None:
     """An embedded server that is not running, or has never been, and a stream that is missing: 69 and a sentence."""
     setup = Setup(tmp_path, nats='url = "embedded"')
-    done = await setup.run("status")
+    done = await inside(setup, "status")
     assert (done.code, done.out) == (69, "")
     assert "no embedded NATS server has been started" in done.err
     setup = Setup(tmp_path, nats='url = "embedded"', status="enabled = true")
     setup.state_dir.mkdir()
     identity = {"url": f"nats://127.0.0.1:{free_port()}", "user": "u", "password": "no-secret"}
     (setup.state_dir / "nats.json").write_text(json.dumps(identity))
-    done = await setup.run("status", "--json", deadline_s=60)
+    done = await inside(setup, "status", "--json")
     assert (done.code, done.out) == (69, "")
     assert f"the embedded NATS server of {setup.state_dir} is not running" in done.err
     assert "`bridged run`" in done.err
     assert "what it knows without NATS is at http://127.0.0.1:8790" in done.err
-    done = await Setup(tmp_path, nats=f'url = "{server.url}"', name="other").run("status")
+    done = await inside(Setup(tmp_path, nats=f'url = "{server.url}"', name="other"), "status")
     assert done.code == 69
     assert "stream BRIDGE does not exist yet" in done.err
 
@@ -148,16 +149,16 @@ async def test_without_the_vendors_secrets(
     setup = Setup(tmp_path, nats=f'url = "{server.url}"')
     setup.environ = {}
     await stream.event("pcvisit.acme.session.updated.4711", {}, time.time_ns() // 1_000_000)
-    done = await setup.run(*line.split())
+    done = await inside(setup, *line.split())
     assert (done.code, done.err.count("token")) == (0, 0), done.err
-    assert (await setup.run("check")).code == 78
+    assert (await inside(setup, "check")).code == 78
 
 
 async def test_a_missing_secret_of_nats_is_still_one(server: NatsServer, tmp_path: Path) -> None:
     """Without its own password the command cannot speak to NATS, and says so."""
     setup = Setup(tmp_path, nats=f'url = "{server.url}"\nuser = "b"\npassword = {{ env = "NATS_PASSWORD" }}')
     setup.environ = {}
-    done = await setup.run("status")
+    done = await inside(setup, "status")
     assert done.code == 78
     assert "NATS_PASSWORD" in done.err
 
@@ -263,7 +264,7 @@ document = "subscription {{ a {{ id }} }}"
     off = {"off": "2026-01-01T00:00:00.000Z", "off_ms": 1_767_225_600_000, "reason": "no such field"}
     await stream.put("cursor.acme.subscription-first", {"first_ms": now, "first": "2025-01-01T00:00:00.000Z", **off})
     await stream.put("cursor.acme.subscription-second", {"off_ms": 1_767_225_600_000})
-    report = (await setup.run("status", "--json")).json
+    report = (await inside(setup, "status", "--json")).json
     (source,) = report["sources"]
     assert not report["ok"]
     assert source["problems"] == [
@@ -273,7 +274,7 @@ document = "subscription {{ a {{ id }} }}"
     assert [(one["verified"], one["off"], one["reason"]) for one in source["subscriptions"]] == [
         (True, "2026-01-01T00:00:00.000Z", "no such field"), (False, "2026-01-01T00:00:00.000Z", ""), (False, None, "")
     ]  # fmt: skip
-    done = await setup.run("status")
+    done = await inside(setup, "status")
     assert (done.code, done.err) == (0, "")
     assert done.out.count("\n! acme (pcvisit): connected for") == 1
 
@@ -329,12 +330,12 @@ async def test_a_live_session_shows(server: NatsServer, stream: HandmadeStream, 
     held = claim("night:7", lease_s=600.0)
 
     async def words() -> str:
-        done = await setup.run("status")
+        done = await inside(setup, "status")
         assert (done.code, done.err) == (0, "")
         return " ".join(done.out.split())
 
     await stream.lease("acme", replace(held, session=live).to_json())
-    found = (await setup.run("status", "--json")).json["sources"][0]["session"]
+    found = (await inside(setup, "status", "--json")).json["sources"][0]["session"]
     assert found.keys() == SHAPE["session"]
     stamps = [round(datetime.fromisoformat(found[name]).timestamp() * 1000) for name in ("measured", "last_frame")]
     assert stamps == [now, now - 7_200_000]

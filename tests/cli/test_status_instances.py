@@ -13,6 +13,7 @@ from bridge.core.event import timestamp
 from bridge.edge.ledger.permissions import operator_permissions
 from tests.support.command import Setup
 from tests.support.handmade import HandmadeStream, handmade_stream
+from tests.support.inside import inside
 from tests.support.nats_server import NatsServer, nats_server
 from tests.support.played_instance import SINCE, played_instance, told_report, told_source
 
@@ -53,11 +54,11 @@ async def test_instances_come_first_and_each_source_once(
         played_instance(server.url, "sü d.>", report=south),
         played_instance(server.url, "slow"),
     ):
-        done = await setup.run("status")
-        told = (await setup.run("status", "--json")).json
-        alone = await setup.run("status", "--instance", "north")
-        none = await setup.run("status", "--instance", "sü d.>")
-        nobody = await setup.run("status", "--instance", "west")
+        done = await inside(setup, "status")
+        told = (await inside(setup, "status", "--json")).json
+        alone = await inside(setup, "status", "--instance", "north")
+        none = await inside(setup, "status", "--instance", "sü d.>")
+        nobody = await inside(setup, "status", "--instance", "west")
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
     assert lines[0].startswith("! instance north (h, pid 7, build 0.1.0), for ")
@@ -92,7 +93,7 @@ async def test_a_thousand_sources(server: NatsServer, stream: HandmadeStream, tm
     names = [f"s{number}" for number in range(1000)]
     sources = [told_source(name, reason="x" * 3000) for name in names]
     async with played_instance(server.url, "north", report=told_report("north", *sources)):
-        done = await setup.run("status", "--json")
+        done = await inside(setup, "status", "--json")
     assert (done.code, done.err) == (0, "")
     assert len(done.out) > 3_000_000
     assert [one["name"] for one in done.json["sources"]] == ["acme", *names]
@@ -118,7 +119,7 @@ async def test_who_may_only_ask_instances_is_told_by_them(tmp_path: Path) -> Non
         async with handmade_stream(admin) as stream, played_instance(admin, "north", report=report):
             await stream.make()
             one, two, three = [
-                await setup(user).run("status", environ={"P": "p"}) for user in ("operator", "consumer", "reader")
+                await inside(setup(user), "status", environ={"P": "p"}) for user in ("operator", "consumer", "reader")
             ]
     assert one.code == 0
     assert "instance north" in one.out
@@ -139,7 +140,7 @@ async def test_whatever_an_instance_answers(server: NatsServer, stream: Handmade
         played_instance(server.url, "next", report={"version": 2, "instance": {"name": "next"}}),
         played_instance(server.url, "bare", report={"version": 1, "instance": {}, "sources": [{"name": "x"}]}),
     ):
-        done = await setup.run("status")
+        done = await inside(setup, "status")
     assert done.code == 0, done.err
     assert "! instance list (h, pid 7, build 0.1.0): its answer is no report: it is another build" in done.out
     assert "! instance next (h, pid 7, build 0.1.0): its answer is no report: it is another build" in done.out

@@ -23,9 +23,9 @@ from bridge.cli.tail_line import line, shortened
 from bridge.cli.tail_telemetry import telemetry_hint
 from bridge.edge.config.loader import load
 from bridge.edge.operator.tail import Seen
-from tests.support.command import Setup, bridged
+from tests.support.command import Setup
 from tests.support.handmade import HandmadeStream, handmade_stream
-from tests.support.inside import inside
+from tests.support.inside import inside, within
 from tests.support.nats_server import NatsServer, nats_server
 from tests.support.program import Child
 from tests.support.terminal import on_terminal, without_colour
@@ -138,7 +138,7 @@ password = { env = "NOT_SET_HERE" }
 """
     setup.write(plant)
     for text in ("platform.plant.packet", "*.*.packet.occurred"):
-        done = await setup.run("tail", text, "--since", "1h", "--count", "1")
+        done = await inside(setup, "tail", text, "--since", "1h", "--count", "1")
         assert (done.code, len(done.out.splitlines())) == (0, 1)
         assert len(done.err.splitlines()) == 1
         assert "packet of plant is telemetry" in done.err
@@ -149,7 +149,7 @@ password = { env = "NOT_SET_HERE" }
 
 async def test_the_help_says_that_packets_are_not_shown() -> None:
     """Who looks for telemetry learns where it is."""
-    done = await bridged("tail", "--help")
+    done = await within("tail", "--help")
     assert done.code == 0
     assert "nats sub 'live.telemetry.>'" in " ".join(done.out.split())
 
@@ -252,7 +252,7 @@ async def test_what_is_stored_is_shown(stream: HandmadeStream, setup: Setup) -> 
     assert (done.code, done.err) == (0, "")
     assert [text.split()[-3] for text in done.out.splitlines()] == ["0", "1", "2"]
     assert all(text.isprintable() for text in done.out.splitlines())
-    done = await setup.run("tail", "--since", "1h", "--count", "5", "--json")
+    done = await inside(setup, "tail", "--since", "1h", "--count", "5", "--json")
     events = [json.loads(text) for text in done.out.splitlines()]
     assert [event["seq"] for event in events] == [1, 2, 3, 4, 5]
     assert events[0]["subject"] == "events.acme.a.thing.created.0"
@@ -420,10 +420,10 @@ async def test_a_reader_that_goes_away_ends_it(stream: HandmadeStream, setup: Se
 
 async def test_nothing_to_read_from(server: NatsServer, setup: Setup, tmp_path: Path) -> None:
     """No stream, no server, no permission: each a sentence and its exit code."""
-    done = await setup.run("tail")
+    done = await inside(setup, "tail")
     assert (done.code, done.out) == (69, "")
     assert "stream BRIDGE does not exist yet" in done.err
-    done = await Setup(tmp_path, nats='url = "embedded"', name="none").run("tail")
+    done = await inside(Setup(tmp_path, nats='url = "embedded"', name="none"), "tail")
     assert (done.code, done.out) == (69, "")
     assert "no embedded NATS server has been started" in done.err
 
@@ -436,7 +436,7 @@ async def test_a_missing_permission_is_named(tmp_path: Path) -> None:
         async with handmade_stream(server.url, user="root", password="pw") as stream:
             await stream.make()
         keys = f'url = "{server.url}"\nuser = "eye"\npassword = {{ env = "NATS_PASSWORD" }}'
-        done = await Setup(tmp_path, nats=keys).run("tail", environ={"NATS_PASSWORD": "pw"})
+        done = await inside(Setup(tmp_path, nats=keys), "tail", environ={"NATS_PASSWORD": "pw"})
     assert (done.code, done.out) == (77, "")
     assert "denies this user publish on $JS.API.DIRECT.GET.BRIDGE; grant it" in done.err
 

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from bridge.core.budget import Block, Budget, Limit
 from tests.support.blocks import BlockVendor, humans
+from tests.support.thorough import tries
 
-QUICK = settings(max_examples=30, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+QUICK = settings(max_examples=tries(10, 30), deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 """Each example takes a good part of a second: a failing one need not be made smaller."""
 
 
@@ -235,7 +236,7 @@ def test_nonsense_is_not_believed(nonsense: Block) -> None:
     assert believed.wait(0.0) < 60
 
 
-@settings(max_examples=200)
+@settings(max_examples=tries(40, 200))
 @given(
     st.lists(
         st.tuples(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bridge.core.facts import Walk
 from bridge.core.plan import Planned, Planner
 from bridge.core.schedule import SHARE, Schedule
+from tests.support.thorough import tries
 
 FAST, SLOW = Walk("fast", "thing", 10), Walk("slow", "thing", 100)
 
@@ -242,7 +243,7 @@ def test_everything_is_read_again_and_again(walks: list[tuple[float, int]], stre
     read = dict.fromkeys(cost, 0.0)
     done = dict.fromkeys(cost, 0)
     now, whole = 0.0, sum(cost.values())
-    while now < 2_000:
+    while now < tries(1_000, 2_000):
         walk = schedule.next(now)
         if walk is None:
             now += max(1e-6, schedule.wait(now))

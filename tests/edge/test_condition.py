@@ -19,6 +19,7 @@ from bridge.core.alerts.template import NAMES
 from bridge.edge import condition
 from bridge.edge.condition import BadCondition, ConditionFailed, compile_condition
 from tests.support.happenings import happening
+from tests.support.thorough import tries
 
 EVENT: dict[str, Any] = {
     **happening(7, changed=("name", "state")).variables(),
@@ -311,7 +312,7 @@ WORDS = st.sampled_from(
 )  # fmt: skip
 
 
-@hypothesis_settings(max_examples=150, deadline=None, derandomize=True)
+@hypothesis_settings(max_examples=tries(40, 150), deadline=None, derandomize=True)
 @given(st.lists(WORDS, max_size=14).map("".join), st.sampled_from(["", " "]))
 def test_any_text_is_refused_or_answers(text: str, more: str) -> None:
     """Nothing else is ever raised, whatever is written and whatever the event holds."""

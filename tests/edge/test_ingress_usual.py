@@ -18,6 +18,7 @@ from bridge.edge.ingress.target import check, read_headers
 from bridge.engine.ports import Reply
 from tests.support.knocking import Desk, post
 from tests.support.overheard import overheard
+from tests.support.thorough import tries
 
 HEAD = b"POST /hooks/a?b=c HTTP/1.1\r\nHost: here\r\nContent-Length: 2\r\nX-A: 1\r\nx-a:\t2 \r\n\r\n"
 
@@ -123,7 +124,7 @@ PIECES = st.lists(
 ).map(b"".join)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=tries(60, 300), deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(PIECES, PIECES, st.binary(max_size=8))
 def test_what_is_taken_h11_would_take_and_understand_the_same(line: bytes, fields: bytes, body: bytes) -> None:
     """Whatever bytes are inserted into a usual request: a request that is read here is the same one to h11."""

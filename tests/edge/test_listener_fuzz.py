@@ -17,6 +17,7 @@ from bridge.edge.ingress.house import House
 from bridge.engine.ports import Incoming, Reply
 from tests.support.knocking import Desk, door, knocking, post
 from tests.support.overheard import overheard
+from tests.support.thorough import tries
 
 LIMIT = 500
 
@@ -103,7 +104,7 @@ def fuzz(examples: int) -> Callable[[], None]:
 
 def test_no_bytes_are_a_bug() -> None:
     """Noise, near-requests and requests, in any order and cut anywhere, are refused or answered, the same each time."""
-    fuzz(400)()
+    fuzz(tries(100, 400))()
 
 
 @pytest.mark.chaos
@@ -116,7 +117,7 @@ def test_no_bytes_are_a_bug_at_length() -> None:
 # --- over a real connection ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=tries(20, 60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(STREAMS, min_size=1, max_size=10))
 def test_the_server_outlives_whatever_comes(streams: list[bytes]) -> None:
     """Every connection ends within its deadlines, none costs its place, and the next request is answered."""

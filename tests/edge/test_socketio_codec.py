@@ -17,6 +17,7 @@ from bridge.core.errors import Malformed
 from bridge.core.record import Json
 from bridge.core.wire.packets import Packet
 from bridge.edge.socketio_codec import SocketioCodec
+from tests.support.thorough import tries
 
 CODEC = SocketioCodec()
 
@@ -244,7 +245,7 @@ pieces = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=1_000)
+@settings(max_examples=tries(150, 1_000))
 @given(pieces | syntax | st.text() | st.binary().map(lambda data: data.decode("latin-1")), st.lists(st.binary()))
 @example("5", [])
 @example('51-[{"_placeholder":true,"num":0}]', [b"", b""])

@@ -193,7 +193,7 @@ async def test_a_frozen_peer_is_left_in_time(world: World) -> None:
         assert scope.cancelled_caught
         began = anyio.current_time()
         await socket.close()
-        assert anyio.current_time() - began < 5  # 1.5 s, and what a busy machine adds; the library alone takes ten
+        assert anyio.current_time() - began < 9  # 1.5 s, and what a busy machine adds; the library alone takes ten
         with anyio.fail_after(120), pytest.raises(Disconnected):
             await socket.receive()
 

@@ -18,6 +18,7 @@ from bridge.engine.reader import Reader
 from tests.support.engine import on_virtual_clock
 from tests.support.gcra import Gcra, LimitedAdapter, LimitedVendor
 from tests.support.sim_vendor import SimSettings, SimVendor, wall
+from tests.support.thorough import tries
 
 SPELLINGS: dict[str, Callable[[float], str]] = {
     "down": lambda seconds: str(math.floor(seconds)),
@@ -71,7 +72,7 @@ RARELY = {0.0: 0.005, 0.2: 0.02, 0.5: 0.06}
 
 
 # A failing example need not be made smaller: each takes a second.
-@settings(max_examples=16, deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
+@settings(max_examples=tries(6, 32), deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 @given(
     requests=st.sampled_from([100, 1_000, 5_000]),
     burst=st.integers(8, 40),

@@ -14,6 +14,7 @@ from tests.support.engine import on_virtual_clock
 from tests.support.hook_rig import Instance, order, settings, signed
 from tests.support.hook_storm import Told, deliveries, judge, rage
 from tests.support.memory_ledger import Fault, MemoryLedger
+from tests.support.thorough import tries
 
 
 class NoLeases:
@@ -58,7 +59,7 @@ def test_both_are_open_at_once_without_a_lease() -> None:
     on_virtual_clock(main)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(tries(2, 8)))
 def test_a_storm_over_two_instances(seed: int) -> None:
     """Shuffled, repeated, spread over both; answers and connections are lost: each once, the newest state last."""
 

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from tests.support import sim_vendor as sim
 from tests.support.engine import Bench, on_virtual_clock
 from tests.support.memory_ledger import Fault
+from tests.support.thorough import tries
 
-EXAMPLES = int(os.environ.get("BRIDGED_MODEL_EXAMPLES", "100"))
+EXAMPLES = int(os.environ.get("BRIDGED_MODEL_EXAMPLES", tries(15, 100)))
 
 edits = st.tuples(
     st.floats(0.0, 25.0),

@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 from tests.support import sim_collection as sim
 from tests.support.engine import on_virtual_clock
 from tests.support.sim_collection import CollectionBench
+from tests.support.thorough import tries
 
-EXAMPLES = int(os.environ.get("BRIDGED_WALK_EXAMPLES", "15"))
+EXAMPLES = int(os.environ.get("BRIDGED_WALK_EXAMPLES", tries(4, 15)))
 ALWAYS = 500
 """A row that is never deleted: where everything is gone at once the brake holds, which is tested elsewhere."""
 VALUES = ("1", "2")

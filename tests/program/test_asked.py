@@ -11,6 +11,7 @@ import pytest
 from bridge.edge.ledger.permissions import operator_permissions, permissions
 from bridge.edge.ledger.shape import LedgerNames
 from tests.support.command import Setup
+from tests.support.inside import inside
 from tests.support.nats_server import nats_server
 from tests.support.waiting import wait_until
 
@@ -50,52 +51,10 @@ def setup(folder: Path, url: str, user: str) -> Setup:
 
 
 async def test_asked_and_told_to_reload_under_accounts(tmp_path: Path) -> None:
-    """An operator with nothing but the listed rights sees and reloads it; a consumer of the stream sees the stream."""
-    async with nats_server(tmp_path, extra=accounts(ALLOWED)) as server:
-        bridge, operator, consumer = (setup(tmp_path, server.url, user) for user in ("bridge", "operator", "consumer"))
-        daemon = bridge.daemon()
-        daemon.start()
-        try:
-            await wait_until(lambda: daemon.said("bridged.started"), what=daemon.tail())
-            seen = await operator.run("status", "--json")
-            assert seen.code == 0, seen.err + daemon.tail()
-            (instance,) = seen.json["instances"]
-            assert (instance["name"], instance["pid"]) == ("büro.1", daemon.pid)
-            assert (instance["phase"], instance["problem"]) == ("ready", None)
-            (acme,) = seen.json["sources"]
-            assert (acme["name"], acme["told_by"], acme["here"]) == ("acme", ["büro.1"], True)
-            assert acme["state"] in ("opening", "connecting", "waiting")
-            bridge.write(SECOND)
-            done = await operator.run("reload", "--json")
-            assert done.code == 0, done.err
-            (told,) = done.json["instances"]
-            assert (told["details"]["added"], told["details"]["unchanged"]) == (["second"], ["acme"])
-            names = [one["name"] for one in (await operator.run("status", "--json")).json["sources"]]
-            assert names == ["acme", "second"]
-            bridge.write("\n[nonsense]\n")
-            refused = await operator.run("reload", "--instance", "büro.1")
-            assert refused.code == 78
-            line = 1 + bridge.path.read_text().splitlines().index("[nonsense]")
-            assert "refused it and goes on as before" in refused.out
-            assert f"{bridge.path}:{line}: " in refused.out
-            bridge.write(SECOND)
-            before = len(daemon.lines())
-            stranger = await consumer.run("reload")
-            assert stranger.code == 77
-            assert "denies this user publish on $SRV.INFO.bridged" in stranger.err
-            assert [line["event"] for line in daemon.lines()[before:] if "reload" in line["event"]] == []
-            seen = await consumer.run("status", "--json")
-            assert (seen.code, seen.json["instances"], seen.json["sources"][0]["told_by"]) == (0, [], [])
-            assert daemon.said("micro.denied") == daemon.said("nats.denied") == []
-            assert await daemon.terminate() == 0
-        finally:
-            daemon.close()
-
-
-async def test_without_the_permissions_it_runs_on(tmp_path: Path) -> None:
-    """It says once which are missing, reads and writes as ever, and is found when they are granted."""
+    """Without the permissions to be asked it says once which are missing, and runs on; granted, it is found. Then an
+    operator with nothing but the listed rights sees and reloads it; a consumer of the stream sees the stream."""
     async with nats_server(tmp_path, extra=accounts(permissions(LedgerNames()))) as server:
-        bridge, operator = (setup(tmp_path, server.url, user) for user in ("bridge", "operator"))
+        bridge, operator, consumer = (setup(tmp_path, server.url, user) for user in ("bridge", "operator", "consumer"))
         daemon = bridge.daemon()
         daemon.start()
         try:
@@ -104,13 +63,43 @@ async def test_without_the_permissions_it_runs_on(tmp_path: Path) -> None:
             (line,) = daemon.said("micro.denied")
             assert line["subscribe"][-2:] == ["bridge.srv.*.reload", "bridge.srv.*.status"]
             assert len(line["subscribe"]) == 11
-            assert (await operator.run("reload")).code == 69
+            assert (await inside(operator, "reload")).code == 69
+
             await server.kill()
             server.configure(accounts(ALLOWED))
             await server.start()
             await wait_until(lambda: len(daemon.said("nats.connected")) == 2, what=daemon.tail())
-            done = await operator.run("reload")
+            done = await inside(operator, "reload")
             assert (done.code, "nothing has changed" in done.out) == (0, True), done.err
+            seen = await inside(operator, "status", "--json")
+            assert seen.code == 0, seen.err + daemon.tail()
+            (instance,) = seen.json["instances"]
+            assert (instance["name"], instance["pid"]) == ("büro.1", daemon.pid)
+            assert (instance["phase"], instance["problem"]) == ("ready", None)
+            (acme,) = seen.json["sources"]
+            assert (acme["name"], acme["told_by"], acme["here"]) == ("acme", ["büro.1"], True)
+            assert acme["state"] in ("opening", "connecting", "waiting")
+            bridge.write(SECOND)
+            done = await inside(operator, "reload", "--json")
+            assert done.code == 0, done.err
+            (told,) = done.json["instances"]
+            assert (told["details"]["added"], told["details"]["unchanged"]) == (["second"], ["acme"])
+            names = [one["name"] for one in (await inside(operator, "status", "--json")).json["sources"]]
+            assert names == ["acme", "second"]
+            bridge.write("\n[nonsense]\n")
+            refused = await inside(operator, "reload", "--instance", "büro.1")
+            assert refused.code == 78
+            number = 1 + bridge.path.read_text().splitlines().index("[nonsense]")
+            assert "refused it and goes on as before" in refused.out
+            assert f"{bridge.path}:{number}: " in refused.out
+            bridge.write(SECOND)
+            before = len(daemon.lines())
+            stranger = await inside(consumer, "reload")
+            assert stranger.code == 77
+            assert "denies this user publish on $SRV.INFO.bridged" in stranger.err
+            assert [line["event"] for line in daemon.lines()[before:] if "reload" in line["event"]] == []
+            seen = await inside(consumer, "status", "--json")
+            assert (seen.code, seen.json["instances"], seen.json["sources"][0]["told_by"]) == (0, [], [])
             assert len(daemon.said("micro.denied")) == 1
             assert daemon.said("nats.denied") == []
             assert await daemon.terminate() == 0

@@ -1,4 +1,7 @@
-"""The whole program in both content modes: an operator switches, the daemon is killed, and nothing is told twice."""
+"""The whole program in both content modes: an operator switches, the daemon is killed, and nothing is told twice.
+
+`make test` has the same without kills in tests/edge/operator/test_content_modes.py.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from tests.support.stream import Stored
 
 TRACE = re.compile("00-[0-9a-f]{32}-[0-9a-f]{16}-01")
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.anyio, pytest.mark.chaos, pytest.mark.timeout(400)]
 
 
 def is_document(event: Stored) -> bool:

@@ -57,7 +57,7 @@ async def test_every_event_is_told_whatever_befalls_the_daemon(tmp_path: Path) -
     async with alert_receiver() as receiver, live_scene(tmp_path, {"plant": ("platform", PLANT)}, seed=SEED) as scene:
         await started(scene, receiver)
         (plant,) = scene.vendors
-        await plant.rate(15)
+        await plant.rate(8)
         dice = random.Random(SEED)
         for number in range(KILLS):
             await plant.changed(10)

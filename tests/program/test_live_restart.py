@@ -1,4 +1,7 @@
-"""A vendor that restarts under many live sessions: they come back in turn, not all at once, and nothing is missing."""
+"""A vendor that restarts under many live sessions: they come back in turn, not all at once, and nothing is missing.
+
+How many knock when is proved on a virtual clock in tests/cli/test_sessions.py; here with real processes.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ BUSY = 0.5
 """Where a machine stands still for a moment, what was to come one after the other comes together."""
 DOWN_S = 1.0
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.anyio, pytest.mark.chaos, pytest.mark.timeout(400)]
 
 
 class Doorkeeper:

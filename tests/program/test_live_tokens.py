@@ -27,6 +27,7 @@ UNDISTURBED_S = 60.0
 pytestmark = pytest.mark.anyio
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(400)
 async def test_handovers_under_a_stream_of_changes_lose_and_double_nothing(tmp_path: Path) -> None:
     """Three handovers of each source at 200 changes a second: every push is stored, once, in order, and no gap."""

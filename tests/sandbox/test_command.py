@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from bridge.cli import sandbox
 from bridge.sandbox.ledger import Change
 from tests.sandbox.client import GET_JWT, GET_WORK_HISTORY
 from tests.support.waiting import wait_until
@@ -143,10 +145,11 @@ def test_it_stops_by_itself_after_seconds() -> None:
         ("clock=1", "OPTION=VALUE"),
     ],
 )
-def test_a_wrong_option_is_explained(text: str, says: str) -> None:
+def test_a_wrong_option_is_explained(text: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 64 and a sentence that names what was expected."""
-    command = [sys.executable, "-c", ENTRY, "pcvisit", "--set", text]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 64
-    assert says in done.stderr
-    assert "Traceback" not in done.stderr
+    parser = argparse.ArgumentParser()
+    sandbox.configure(parser)
+    assert sandbox.run(parser.parse_args(["pcvisit", "--set", text])) == 64
+    said = capsys.readouterr().err
+    assert says in said
+    assert "Traceback" not in said

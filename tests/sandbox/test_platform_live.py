@@ -195,7 +195,7 @@ async def test_the_stream_is_pinged_by_the_server() -> None:
 async def test_what_a_token_that_expires_does_to_its_connection(path: str, on_expiry: str) -> None:
     """`keep`: nothing. `41`: the namespace is closed, the socket is not. `close`: both. A stream can only be closed."""
     async with platform_sandbox(Options(on_expiry=on_expiry)) as sandbox:
-        token = sandbox.tokens.issue(sandbox.login, "token", 0.5).text
+        token = sandbox.tokens.issue(sandbox.login, "token", 2.0).text
         async with listening(sandbox, path, Authorization=f"Bearer {token}") as link:
             if on_expiry == "keep":
                 await wait_until(lambda: expired(sandbox, token), 150, "its expiry")

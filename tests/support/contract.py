@@ -34,7 +34,7 @@ class Channel:
             for name, value in found.groupdict().items()
             if name in self.allowed and value not in self.allowed[name]
         ]
-        wrong += [f"headers{error.json_path[1:]}: {error.message}" for error in self.headers.iter_errors(headers)]
+        wrong += [f"headers{error.json_path[1:]}: {error.message}" for error in self.headers.iter_errors(dict(headers))]
         return wrong + [f"payload{error.json_path[1:]}: {error.message}" for error in self.payload.iter_errors(payload)]
 
 

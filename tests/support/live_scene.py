@@ -8,11 +8,11 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 
@@ -22,7 +22,8 @@ from bridge.sandbox.oracle import Report
 from bridge.sandbox.setup import Setup
 from bridge.sandbox.x_assist_ids import canonical
 from tests.support import live_agyletime, live_platform, live_prosonata
-from tests.support.command import Done, bridged
+from tests.support.command import Done
+from tests.support.inside import within
 from tests.support.nats_server import NatsServer
 from tests.support.program import Child, PlayedVendor
 from tests.support.stream import Stored, StreamReader, chain_faults, stream_reader
@@ -176,8 +177,8 @@ class LiveScene:
         self._more: dict[str, str] = {}
         self.daemon = Child(folder, "daemon", ["run", "--config", str(self.path)])
         self.reader: StreamReader
-        self.lease_s = 1.0
-        """Short, so that it lapses under blows. Who counts sessions on a busy machine wants more."""
+        self.lease_s = 30.0
+        """So long that a machine which stands still for seconds does not cost it. Who restarts takes its own back."""
 
     def listen(self, name: str, vendor: LiveVendor, **settings: Any) -> None:
         """One more source of the daemon, which does not run yet."""
@@ -230,7 +231,7 @@ class LiveScene:
 
     async def command(self, *arguments: str) -> Done:
         """One command of the program, with the daemon's configuration and secrets."""
-        return await bridged(*arguments, "--config", str(self.path), environ=self._more)
+        return await within(*arguments, "--config", str(self.path), environ=self._more)
 
     # --- what the log says ---
 
@@ -269,10 +270,11 @@ class LiveScene:
             for vendor in self.vendors:
                 tasks.start_soon(vendor.calm)
 
-    async def verdict(self, *, passes: int = 1, but: Iterable[str] = ()) -> Verdict:
+    async def verdict(self, *, passes: int = 1, but: Iterable[str] = (), settle_s: float = SETTLE_S) -> Verdict:
         """Let it settle and judge: until nothing is missing, and every walk was read so many times more.
 
         `but`: sources that are not held against the ledger here; what they stored is in the verdict all the same.
+        `settle_s`: how long at most until nothing is missing; who tells deletions by several passes needs more.
         """
         await self.calm()
         ledgers = {vendor.name: await vendor.ledger() for vendor in self.vendors}
@@ -287,34 +289,13 @@ class LiveScene:
 
         # What is still missing at the deadline is the verdict's to say.
         with contextlib.suppress(AssertionError):
-            await wait_until(complete, SETTLE_S)
+            await wait_until(complete, settle_s)
         for _ in range(passes):
-            await self._another_pass(set(judged_ones))
+            await read_once_more(self.reader, set(judged_ones), self.daemon.tail)
         reports = await judged()
         events = await self.reader.events()
         problems = [f"{name}: {finding}" for name, report in reports.items() for finding in report.findings]
         return Verdict(reports, [*problems, *chain_faults(events), *self._complaints()], events)
-
-    async def _another_pass(self, sources: set[str]) -> None:
-        """Every walk of these sources reads everything once more, which shows in its cursor."""
-        now_ms = time.time_ns() // 1_000_000
-        prefix = "bridge.cursor."
-
-        async def passed() -> bool:
-            cursors = await self.reader.cursors()
-            done = [
-                (subject.split(".")[2], cursor.get("completed_ms", 0) > now_ms)
-                for subject, cursor in cursors.items()
-                if subject.startswith(prefix) and not subject.split(".")[3].startswith(MEMORIES)
-            ]
-            return {name for name, _ in done} >= sources and all(late for name, late in done if name in sources)
-
-        try:
-            await wait_until(passed, SETTLE_S)
-        except AssertionError:
-            cursors = await self.reader.cursors()
-            late = {subject: cursor for subject, cursor in cursors.items() if cursor.get("completed_ms", 0) <= now_ms}
-            raise AssertionError(f"not read again in {SETTLE_S:g} s: {late}\n{self.daemon.tail()}") from None
 
     def _complaints(self) -> list[str]:
         """What no log may hold: bugs, tracebacks, secrets."""
@@ -324,7 +305,40 @@ class LiveScene:
         return [*found, *("a secret in the log" for secret in self._more.values() if secret in text)]
 
 
-def judge(changes: Sequence[Change], events: Iterable[Stored], source: str, vendor: LiveVendor) -> Report:
+async def read_once_more(reader: StreamReader, sources: Collection[str], tail: Callable[[], str] = str) -> None:
+    """Returns when every walk of these sources has read everything once more, which shows in its cursor."""
+    now_ms = time.time_ns() // 1_000_000
+    prefix = "bridge.cursor."
+
+    async def passed() -> bool:
+        cursors = await reader.cursors()
+        done = [
+            (subject.split(".")[2], cursor.get("completed_ms", 0) > now_ms)
+            for subject, cursor in cursors.items()
+            if subject.startswith(prefix) and not subject.split(".")[3].startswith(MEMORIES)
+        ]
+        return {name for name, _ in done} >= set(sources) and all(late for name, late in done if name in sources)
+
+    try:
+        await wait_until(passed, SETTLE_S)
+    except AssertionError:
+        cursors = await reader.cursors()
+        late = {subject: cursor for subject, cursor in cursors.items() if cursor.get("completed_ms", 0) <= now_ms}
+        raise AssertionError(f"not read again in {SETTLE_S:g} s: {late}\n{tail()}") from None
+
+
+class Played(Protocol):
+    """What judging a source needs to know of its vendor."""
+
+    vendor: str
+    stores: Sequence[str]
+    started_ms: list[int]
+
+    @property
+    def subject(self) -> str: ...
+
+
+def judge(changes: Sequence[Change], events: Iterable[Stored], source: str, vendor: Played) -> Report:
     """The vendor's ledger against one source's events of the entity that the ledger is about; the platform's of all."""
     if vendor.vendor == "platform":
         # Journals are read back for some time only; what happened before the vendor was played may be told, or not.

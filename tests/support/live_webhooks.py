@@ -155,7 +155,7 @@ def webhook_daemon(folder: Path, nats_url: str, *, name: str = "daemon", port: i
         "enabled = false",
         "[daemon]",
         f"instance = {json.dumps(name)}",
-        "lease_s = 1.0",
+        "lease_s = 30.0",
         f"state_dir = {json.dumps(str(daemon.state_dir))}",
         'log_format = "json"',
         "[ingress]",

@@ -108,6 +108,8 @@ class MemoryLedger:
         """The telemetry stream, once a source has asked for it."""
         self._last_seq = 0
         self._messages: dict[int, Entry] = {}
+        self._rolled_up: list[tuple[Entry, int]] = []
+        """What a later message of its subject has replaced, and at which sequence: a lost end has replaced nothing."""
         self._last: dict[str, int] = {}
         self._view: dict[str, Entry] = {}
         self._back: anyio.Event | None = None
@@ -246,6 +248,9 @@ class MemoryLedger:
         self.epoch += 1
         self._made_at, self._short = last_seq, self._aged
         kept = [entry for seq, entry in self._messages.items() if seq <= last_seq]
+        kept += [entry for entry, by in self._rolled_up if entry.seq <= last_seq < by]
+        kept.sort(key=lambda entry: entry.seq)
+        self._rolled_up = [(entry, by) for entry, by in self._rolled_up if by <= last_seq]
         self._last_seq, self._messages, self._last, self._view = last_seq, {}, {}, {}
         self._tell()
         for entry in kept:
@@ -302,9 +307,9 @@ class MemoryLedger:
     def _store(self, writes: Sequence[_Write]) -> list[int]:
         seqs = []
         for write in writes:
-            if write.rollup and (former := self._last.get(write.subject)) is not None:
-                del self._messages[former]
             self._last_seq += 1
+            if write.rollup and (former := self._last.get(write.subject)) is not None:
+                self._rolled_up.append((self._messages.pop(former), self._last_seq))
             entry = Entry(self._last_seq, write.subject, dict(write.headers), write.payload, anyio.current_time())
             self._keep(entry)
             seqs.append(entry.seq)
@@ -335,7 +340,7 @@ class MemoryLedger:
                 memory.cursors[untoken(entry.subject.removeprefix(walks)) or ""] = Cursor(entry.data, entry.seq)
         former = {walk for walk, cursor in memory.cursors.items() if cursor.seq <= self._made_at}
         memory.forgotten = former if self._short else set()
-        if former and len(former) == len(memory.cursors):
+        if len(former) == len(memory.cursors):
             memory.doubt = self._doubt or ("the view was made anew" if self._short else "")
 
 

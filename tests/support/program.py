@@ -22,7 +22,7 @@ from bridge.edge.embedded import parentlink
 from bridge.sandbox.ledger import Change
 from tests.support import published
 from tests.support.freezing import freeze
-from tests.support.waiting import wait_until
+from tests.support.waiting import wait_until, wait_until_blocking
 
 START_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 45.0
@@ -210,6 +210,15 @@ class PlayedVendor(Child):
         assert self.running, self.text()
         self.facts = json.loads(self.out())
 
+    def begin_blocking(self) -> None:
+        """The same for code without an event loop."""
+        self.start()
+        wait_until_blocking(
+            lambda: not self.running or self.out().endswith("\n"), START_DEADLINE_S, "the sandbox to serve"
+        )
+        assert self.running, self.text()
+        self.facts = json.loads(self.out())
+
     @property
     def secrets(self) -> tuple[str, str]:
         """An integrator token, and the token of a user who sees every company."""
@@ -257,12 +266,20 @@ SOURCE = "acme"
 
 
 def pcvisit_daemon(
-    folder: Path, name: str, vendor: PlayedVendor, nats_url: str, *, leases: str = "", **more: Any
+    folder: Path,
+    name: str,
+    vendor: PlayedVendor,
+    nats_url: str,
+    *,
+    leases: str = "",
+    lease_s: float = 30.0,
+    **more: Any,
 ) -> Child:
     """A daemon with one source that reads all of the played vendor's companies in two overlapping windows.
 
     Its secrets reach it through the environment only. `leases`: the bucket by which it agrees with other daemons on
-    who works; those that name different ones know nothing of each other. `more`: further keys of the source.
+    who works; those that name different ones know nothing of each other. `lease_s`: short only where it is to lapse; a
+    machine that stands still for seconds loses it. `more`: further keys of the source.
     """
     path = folder / f"{name}.toml"
     integrator, user = vendor.secrets
@@ -289,7 +306,7 @@ def pcvisit_daemon(
         "enabled = false",
         "[daemon]",
         f"instance = {json.dumps(name)}",
-        "lease_s = 1.0",
+        f"lease_s = {lease_s}",
         f"state_dir = {json.dumps(str(daemon.state_dir))}",
         'log_format = "json"',
         "[[source]]",

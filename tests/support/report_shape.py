@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import types
 import typing
+from functools import lru_cache
 from typing import Any, Literal, Union, is_typeddict
 
 from bridge.core.report.contract import Head, Report, Source
@@ -33,10 +34,13 @@ def faults(value: Any, expected: Any = Report, path: str = "") -> list[str]:
     return [] if fits else [f"{path}: {value!r} is no {expected}"]
 
 
+_hints = lru_cache(typing.get_type_hints)
+
+
 def _object(value: Any, expected: Any, path: str) -> list[str]:
     if not isinstance(value, dict):
         return [f"{path}: {value!r} is no object"]
-    hints = typing.get_type_hints(expected)
+    hints = _hints(expected)
     wrong = [f"{path}.{key}: is missing" for key in hints.keys() - value.keys()]
     wrong += [f"{path}.{key}: nobody knows it" for key in value.keys() - hints.keys()]
     for key in hints.keys() & value.keys():

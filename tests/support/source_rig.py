@@ -49,7 +49,7 @@ class SourceRig:
         self.client = client
         self.names = names
         self.js = JetStream(client, deadline_s=30)
-        self.ledger = JetStreamLedger(client, names, deadline_s=10, patience_s=30)
+        self.ledger = JetStreamLedger(client, names, deadline_s=30, patience_s=60)
         self.vendor = SimVendor()
         self.news: list[News] = []
         self.runner: Runner | None = None

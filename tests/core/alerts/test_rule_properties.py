@@ -18,6 +18,7 @@ from bridge.core.alerts.rule import Rule
 from bridge.core.alerts.settings import AlertSettings, QuietHours
 from bridge.events import Event
 from tests.support.happenings import HOUR, MINUTE, NOON_MS, Desk, happening, settings
+from tests.support.thorough import tries
 
 # The clocks in Berlin are put forward on 2024-03-31 at 02:00 and back on 2024-10-27 at 03:00.
 BEFORE_SPRING_MS = 1_711_821_600_000
@@ -74,7 +75,7 @@ def history(start_ms: int, steps: list[tuple[int, str, str, str]]) -> list[tuple
     return events
 
 
-@hypothesis_settings(max_examples=50)
+@hypothesis_settings(max_examples=tries(15, 50))
 @given(RULES, STEPS, STARTS)
 def test_every_event_is_counted_once(
     rule: AlertSettings, steps: list[tuple[int, str, str, str]], start_ms: int
@@ -94,7 +95,7 @@ def test_every_event_is_counted_once(
     assert desk.machine.next_ms(desk.state, start_ms + 100 * DAY) is None
 
 
-@hypothesis_settings(max_examples=50)
+@hypothesis_settings(max_examples=tries(15, 50))
 @given(RULES, STEPS, STARTS)
 def test_restarts_change_nothing(rule: AlertSettings, steps: list[tuple[int, str, str, str]], start_ms: int) -> None:
     """The state goes through JSON after every single step, and the decisions are the same."""
@@ -107,7 +108,7 @@ def test_restarts_change_nothing(rule: AlertSettings, steps: list[tuple[int, str
     assert broken.told == straight.told
 
 
-@hypothesis_settings(max_examples=50)
+@hypothesis_settings(max_examples=tries(15, 50))
 @given(RULES, STEPS, STARTS)
 def test_no_group_is_told_too_often(rule: AlertSettings, steps: list[tuple[int, str, str, str]], start_ms: int) -> None:
     """At most one message in the throttle's or digest's time; what follows quiet hours comes beside it."""
@@ -126,7 +127,7 @@ def test_no_group_is_told_too_often(rule: AlertSettings, steps: list[tuple[int, 
         assert all(later - earlier >= least for earlier, later in pairwise(at))
 
 
-@hypothesis_settings(max_examples=50)
+@hypothesis_settings(max_examples=tries(15, 50))
 @given(QUIET, STEPS, STARTS)
 def test_nothing_is_told_in_quiet_hours(
     quiet: QuietHours | None, steps: list[tuple[int, str, str, str]], start_ms: int
@@ -147,7 +148,7 @@ def test_nothing_is_told_in_quiet_hours(
             assert hours.on(at_ms - MINUTE)
 
 
-@hypothesis_settings(max_examples=50)
+@hypothesis_settings(max_examples=tries(15, 50))
 @given(RULES, STEPS, st.lists(st.integers(-DAY, DAY), min_size=25, max_size=25))
 def test_a_clock_that_jumps_loses_nothing(
     rule: AlertSettings, steps: list[tuple[int, str, str, str]], jumps: list[int]
@@ -170,7 +171,7 @@ def test_a_clock_that_jumps_loses_nothing(
 ODD = st.text(st.sampled_from('a.ä\ud800\x00\n\u202e"{}'), max_size=6)
 
 
-@hypothesis_settings(max_examples=100)
+@hypothesis_settings(max_examples=tries(25, 100))
 @given(st.lists(st.tuples(ODD, ODD, ODD, ODD), min_size=1, max_size=6), st.sampled_from(("throttle", "digest")))
 def test_what_is_told_and_remembered_can_be_stored(odd: list[tuple[str, str, str, str]], rhythm: str) -> None:
     """As JSON in UTF-8, whoever wrote the event: half pairs, control characters, anything."""

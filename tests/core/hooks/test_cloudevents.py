@@ -332,7 +332,7 @@ def test_nothing_else_is_ever_raised(headers: dict[str, str], body: bytes) -> No
 def test_a_content_type_that_never_ends_takes_no_time(mode: str) -> None:
     """Blanks may stand where parameters do: however many there are, they are looked at once."""
     endless = "a/b" + " " * 40_000 + "x"
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(Malformed, match="datacontenttype"):
         binary(content_type=endless) if mode == "header" else structured(datacontenttype=endless)
-    assert time.perf_counter() - begun < 4
+    assert time.process_time() - begun < 4

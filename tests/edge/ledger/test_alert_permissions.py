@@ -90,7 +90,7 @@ async def connected(server: NatsServer, user: str) -> AsyncIterator[NatsConnecti
         yield connection
 
 
-async def exercise(connection: NatsConnection, names: LedgerNames, admin: JetStream) -> None:
+async def exercise(connection: NatsConnection, names: LedgerNames, admin: JetStream, *, deadline_s: float = 2) -> None:
     """Everything that alerts do on the server. What is not allowed raises Away, Unfit, or is in `denied`."""
     post, trails = JetStreamPost(connection.client, names), JetStreamTrails(connection.client, names)
     config = consumer_config(*(PAIRS[0] if names.manage == "verify" else ("gone", "x")))
@@ -100,7 +100,7 @@ async def exercise(connection: NatsConnection, names: LedgerNames, admin: JetStr
         assert len(await post.retain(PAIRS)) == 1
         assert "bridged-alert-gone-x" not in (await admin.call("CONSUMER.NAMES.BRIDGE"))["consumers"]
     async with post.deliveries(*PAIRS[0]) as deliveries, trails.begin(["events.bridge.>"], None) as trail:
-        book = await JetStreamLedger(connection.client, names, deadline_s=2).open("bridge", "alerts", {})
+        book = await JetStreamLedger(connection.client, names, deadline_s=deadline_s).open("bridge", "alerts", {})
         await book.commit([sealed(Key("bridge", "ops", "alert", "1"), "occurred", {})], "decisions", None)
         assert len(await trail.take(wait_s=10)) == 1
         delivery = await deliveries.next(wait_s=10)
@@ -118,7 +118,7 @@ async def exercise(connection: NatsConnection, names: LedgerNames, admin: JetStr
 async def test_alerts_work_under_the_list(server: NatsServer, admin: JetStream, names: LedgerNames) -> None:
     """Whether an operator made the consumers or we do: nothing is denied."""
     async with connected(server, names.manage) as connection:
-        await exercise(connection, names, admin)
+        await exercise(connection, names, admin, deadline_s=30)
         await connection.client.flush()
         assert connection.denied == []
 

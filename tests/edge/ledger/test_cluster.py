@@ -1,6 +1,6 @@
 """Three replicas whose leader changes while many sources write: every event is there once, in order, and in the view.
 
-The contract suite runs here as well, with another leader before every single call: `make chaos`.
+The contract suite runs here as well, with another leader before every single call: `make ordeals`.
 """
 
 from __future__ import annotations

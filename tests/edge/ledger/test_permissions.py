@@ -85,9 +85,9 @@ async def connected(server: NatsServer, name: str) -> AsyncIterator[NatsConnecti
         yield connection
 
 
-async def exercise(connection: NatsConnection, names: LedgerNames, admin: JetStream) -> None:
-    """Everything that the bridge ever does on the server."""
-    ledger = JetStreamLedger(connection.client, names, deadline_s=2, patience_s=4)
+async def exercise(connection: NatsConnection, names: LedgerNames, admin: JetStream, *, deadline_s: float = 2) -> None:
+    """Everything that the bridge ever does on the server. `deadline_s`: so long what is denied is waited for."""
+    ledger = JetStreamLedger(connection.client, names, deadline_s=deadline_s, patience_s=2 * deadline_s)
     source = "main"
     await ledger.prepare()
     book = await ledger.open(VENDOR, source, {"instance": "test"})
@@ -105,7 +105,7 @@ async def exercise(connection: NatsConnection, names: LedgerNames, admin: JetStr
     assert len(book.memory.heads) == 3
     await admin.call("STREAM.PURGE.BRIDGE", {"filter": "events.>", "seq": outcome.seq + 1})
     assert await book.after(key("1"), head_at(first, outcome.seq)) == 1
-    leases = JetStreamLeases(connection.client, names, deadline_s=2)
+    leases = JetStreamLeases(connection.client, names, deadline_s=deadline_s)
     assert await leases.look([source]) == {}
     tenant = Tenant(instance="i", boot="b", host="h", place="p", pid=1, started=0)
     seq = await leases.put(source, Claim(tenant, 0, 10.0), 0)
@@ -130,7 +130,7 @@ async def test_the_bridge_works_under_the_list(server: NatsServer, admin: JetStr
     """An operator made everything; the bridge only verifies; nothing it does is denied."""
     await make(admin)
     async with connected(server, "bridge") as connection:
-        await exercise(connection, VERIFY, admin)
+        await exercise(connection, VERIFY, admin, deadline_s=30)
         await connection.client.flush()
         assert connection.denied == []
 

@@ -110,13 +110,19 @@ class Misled(JetStream):
 
 @asynccontextmanager
 async def ledger(
-    servers: list[NatsServer], user: str = "bridge", manage: Literal["create", "verify"] = "create"
+    servers: list[NatsServer],
+    user: str = "bridge",
+    manage: Literal["create", "verify"] = "create",
+    *,
+    deadline_s: float = 30,
+    patience_s: float = 60,
 ) -> AsyncIterator[tuple[JetStreamLedger, Misled, NatsConnection]]:
+    """`deadline_s`: for an answer, also to what is denied. `patience_s`: for a view that stands still."""
     urls = tuple(server.url.replace("://", f"://{user}:p@") for server in servers)
     async with connect(NatsOptions(urls=urls)) as connection:
         names = LedgerNames(replicas=3, manage=manage)
-        made = JetStreamLedger(connection.client, names, deadline_s=5, patience_s=6)
-        js = Misled(connection.client, deadline_s=5)
+        made = JetStreamLedger(connection.client, names, deadline_s=deadline_s, patience_s=patience_s)
+        js = Misled(connection.client, deadline_s=deadline_s)
         made._line.js = js
         await made.wait_ready()
         yield made, js, connection
@@ -227,7 +233,7 @@ async def test_where_nothing_may_be_altered_the_view_is_waited_for(
 ) -> None:
     """With `manage = "verify"` nobody is asked to step down: the opening waits, and is given up."""
     monkeypatch.setattr(recall, "STALL_S", 0.5)
-    async with ledger(servers) as (of, _, _), ledger(servers, manage="verify") as (verifying, js, _):
+    async with ledger(servers) as (of, _, _), ledger(servers, manage="verify", patience_s=3) as (verifying, js, _):
         await write(of, SOURCE, "1")
         js.stands_still = True
         with pytest.raises(Away, match="has stood still"):
@@ -238,7 +244,7 @@ async def test_where_nothing_may_be_altered_the_view_is_waited_for(
 async def test_who_may_not_ask_waits(servers: list[NatsServer], monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the permission the opening waits as long as it may, and the log says what was refused."""
     monkeypatch.setattr(recall, "STALL_S", 0.5)
-    async with ledger(servers, "lacking") as (of, js, connection):
+    async with ledger(servers, "lacking", deadline_s=5, patience_s=6) as (of, js, connection):
         await write(of, SOURCE, "1")
         js.stands_still = True
         with capture_logs() as logs, pytest.raises(Away, match="has stood still"):
