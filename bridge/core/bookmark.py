@@ -24,11 +24,17 @@ ABSENT = "absent"
 """In a cursor: whom the last look did not find (`ids`), and which walk had looked (`by`: its `way`)."""
 MOST_ABSENT = 500
 """So many are remembered, or none: of more at once the brake could not tell how many there are."""
+MOST_ABSENT_BYTES = 16_384
+"""Nor more than this of their ids, in UTF-8: the cursor is written with every page, and must fit into a message."""
 RESUME_S = 86_400.0
 """A first reading that was cut off goes on where it was if it began less than so long ago."""
 
 
 _LASTING = (HELD, ACCEPTED, "evidence", "woke_ms", ABSENT)
+
+
+def _size(id_: str) -> int:
+    return len(id_.encode("utf-8", "surrogatepass"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,8 @@ class Lasting:
 
     def missing(self, absent: Collection[str], by: str) -> Lasting:
         """With these as absent, for a walk that goes this `way`; with none where they are too many."""
-        kept = tuple(sorted(absent)) if len(absent) <= MOST_ABSENT else ()
+        few = len(absent) <= MOST_ABSENT and sum(map(_size, absent)) <= MOST_ABSENT_BYTES
+        kept = tuple(sorted(absent)) if few else ()
         return replace(self, absent=kept, absent_by=by if kept else "")
 
     def data(self) -> dict[str, Json]:

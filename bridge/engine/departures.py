@@ -244,7 +244,7 @@ class Departures:
         # An update can move a record into a window in which it was not before.
         elsewhere -= state.ids
         absent, unproven = set[str](), set[str]()
-        for id_ in sorted(self._sequencer.ids(walk.entity) - state.ids - elsewhere):
+        for id_ in sorted(await self._sequencer.certain_ids(walk.entity) - state.ids - elsewhere):
             if not state.proves(id_):
                 unproven.add(id_)
                 continue

@@ -61,6 +61,12 @@ class Sequencer:
         """The ids of the entities that are known to exist."""
         return self._heads.existing(entity)
 
+    async def certain_ids(self, entity: str) -> set[str]:
+        """As `ids`, after writes under way, and a look at those that were cancelled on their way."""
+        async with self._exclusive.hold(doubtful := [key for key in self._tainted if key.entity == entity]):
+            await self._clear_doubts(doubtful)
+        return self.ids(entity)
+
     def knows(self, entity: str, id_: str) -> bool:
         """Whether an event of this entity is known."""
         return self._scribe.key(entity, id_) in self._heads
@@ -136,10 +142,8 @@ class Sequencer:
 
     async def announced(self, entity: str, id_: str) -> str | None:
         """The last change published of one of the bridge's own entities; None if there is none."""
-        key = Key(OWN_VENDOR, self._scribe.source, entity, id_)
-        await self._look_at([key])
-        head = self._heads.get(key)
-        return None if head is None else head.change
+        await self._look_at([key := Key(OWN_VENDOR, self._scribe.source, entity, id_)])
+        return None if (head := self._heads.get(key)) is None else head.change
 
     async def page(
         self,
@@ -179,7 +183,7 @@ class Sequencer:
                 fresh = [note for note in batch if not self._belief.overtaken(note, since)]
                 if lag_s:
                     # A push that was cancelled on its way may be what the page disagrees with.
-                    await self._clear_doubts(fresh)
+                    await self._clear_doubts(note.key for note in fresh)
                     settled = [note for note in fresh if not self._belief.unsettled(note, asked_at, lag_s)]
                     held += len(fresh) - len(settled)
                     fresh = settled
@@ -205,7 +209,7 @@ class Sequencer:
             async with self._exclusive.hold(note.key for note in now):
                 if doubtful is not None:
                     # A page that was cancelled on its way may be what these disagree with.
-                    await self._clear_doubts(now)
+                    await self._clear_doubts(note.key for note in now)
                     # Asked only now: a page may have come first while these waited for their entities.
                     unsure = [note for note in now if not self._belief.believable(note, arrived_at)]
                     for note in unsure:
@@ -216,12 +220,11 @@ class Sequencer:
 
     async def _append(self, notes: list[Note], tries: dict[Key, int]) -> list[Note]:
         await self._look_at([note.key for note in notes if note.own and note.key not in self._heads])
-        await self._clear_doubts(notes)
+        await self._clear_doubts(note.key for note in notes)
         sealed = await self._clerk.news(notes)
         if not sealed:
             return []
-        keys = {event.key for _, event in sealed}
-        self._tainted |= keys
+        self._tainted |= (keys := {event.key for _, event in sealed})
         outcomes = await self._book.append([event for _, event in sealed])
         again: list[tuple[Note, Event]] = []
         for (note, event), outcome in zip(sealed, outcomes, strict=True):
@@ -250,7 +253,7 @@ class Sequencer:
     ) -> None:
         refusals, size = 0, BATCH_EVENTS
         known = await self._clerk.known(notes)
-        await self._clear_doubts(notes)
+        await self._clear_doubts(note.key for note in notes)
         sealed = await self._clerk.news([note for note in notes if note.key not in known])
         while True:
             part, rest = cut(sealed, size)
@@ -259,12 +262,10 @@ class Sequencer:
             value = part_cursor if rest else cursor
             if not part and (value == place.value or not cursor_alone):
                 return
-            written = Cursor(value, place.seq)
-            keys = {event.key for _, event in part}
-            self._tainted |= keys
+            self._tainted |= (keys := {event.key for _, event in part})
             self._unsure[walk] = value
             try:
-                receipt = await self._book.commit([event for _, event in part], walk, written)
+                receipt = await self._book.commit([event for _, event in part], walk, Cursor(value, place.seq))
             except BatchStale:
                 del self._unsure[walk]
                 self.counts.refused += 1
@@ -316,17 +317,16 @@ class Sequencer:
         self._settle(event, head.seq)
         return True
 
-    async def _clear_doubts(self, notes: Iterable[Note]) -> None:
+    async def _clear_doubts(self, keys: Iterable[Key]) -> None:
         """Look at the entities whose last write was cancelled on its way: it may have been stored all the same."""
-        if doubtful := [note.key for note in notes if note.key in self._tainted]:
+        if doubtful := [key for key in keys if key in self._tainted]:
             await self._look_at(doubtful)
             self._tainted.difference_update(doubtful)
 
     async def _clear_doubt_of(self, walk: str) -> None:
         """Look at a cursor whose last write was cancelled on its way: it may have been stored all the same."""
         if walk in self._unsure:
-            found = await self._book.cursor(walk)
-            if found is not None and found.value == self._unsure[walk]:
+            if (found := await self._book.cursor(walk)) is not None and found.value == self._unsure[walk]:
                 self._book.memory.cursors[walk] = found
             del self._unsure[walk]
 

@@ -85,6 +85,9 @@ def test_whom_the_last_look_did_not_find_is_remembered_all_or_none() -> None:
     }  # fmt: skip
     assert Bookmark.read(lasting.missing(few, "way").data()).lasting.absent == tuple(few)
     assert lasting.missing(many, "way").onto(lasting.data()) == {"evidence": "x"}
+    long = [f"{number:02}{'ü' * 511}" for number in range(16)]
+    assert lasting.missing(long, "way").absent == tuple(long)
+    assert lasting.missing([*long, "x"], "way").onto(lasting.data()) == {"evidence": "x"}
     assert Bookmark.read({"absent": {"by": "way", "ids": many}}).lasting == Lasting()
 
 

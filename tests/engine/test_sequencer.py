@@ -597,6 +597,45 @@ def test_a_live_write_that_was_cut_off_may_have_been_stored() -> None:
     assert [value for _, _, value in play(scene).told()] == ["A", "B", "A"]
 
 
+@pytest.mark.parametrize("together", [False, True], ids=["live", "page"])
+def test_what_was_new_in_a_write_that_was_cut_off_is_known(together: bool) -> None:
+    """Stored, and nobody heard of it: the vendor may delete it before any record mentions it again."""
+
+    async def scene(desk: Desk, sequencer: Sequencer) -> None:
+        with anyio.CancelScope() as scope:
+            stored = "commit.stored" if together else "append.stored"
+            desk.ledger.on_step = lambda step: scope.cancel() if step == stored else None
+            await (desk.page(sequencer, thing("x", "A")) if together else sequencer.live([thing("x", "A")]))
+        assert scope.cancelled_caught
+        desk.ledger.on_step = lambda step: None
+        assert sequencer.ids("thing") == set()
+        assert await sequencer.certain_ids("thing") == {"x"} == sequencer.ids("thing")
+
+    play(scene)
+
+
+def test_who_asks_for_certain_waits_for_writes_under_way() -> None:
+    """An entity that is being written is known as soon as that write is settled, and not asked about in between."""
+
+    async def scene(desk: Desk, sequencer: Sequencer) -> None:
+        found: list[set[str]] = []
+
+        async def ask() -> None:
+            found.append(await sequencer.certain_ids("thing"))
+
+        def slow_to_write(step: str) -> None:
+            desk.ledger.latency_s = 5.0 if step == "append" else 0.0
+            if step == "append":
+                group.start_soon(ask)
+
+        desk.ledger.on_step = slow_to_write
+        async with anyio.create_task_group() as group:
+            await sequencer.live([thing("x", "A")])
+        assert found == [{"x"}]
+
+    play(scene)
+
+
 def test_a_void_book_writes_nothing() -> None:
     """After a lost connection every write is Away, and nothing is stored behind our back."""
 
