@@ -17,30 +17,35 @@ AT_ONCE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What one instance holds, and for how many more it waits."""
+    """What one instance holds, and for how many more it waits. `fixed`: how many of those it holds it keeps."""
 
     held: int
     waiting: int
+    fixed: int = 0
 
 
 def shares(total: int, loads: Sequence[Load]) -> list[int]:
     """How many of `total` sources each is to hold, in the same order.
 
-    Two differ by at most one, unless one of them could not hold more. As few as can be have to give back: the one more
-    that some have goes to those who hold it already, else to the first ones.
+    Two differ by at most one, unless one of them could not hold more, or is to keep more. As few as can be have to give
+    back: the one more that some have goes to those who hold it already, else to the first ones.
     """
     most = [load.held + load.waiting for load in loads]
-    found = [0] * len(loads)
-    left, still = max(0, total), sorted(range(len(loads)), key=lambda one: most[one])
-    while still and most[still[0]] <= left // len(still):
-        one = still.pop(0)
-        found[one] = most[one]
-        left -= most[one]
-    if still:
-        even, more = divmod(left, len(still))
-        fuller = sorted(still, key=lambda one: (loads[one].held <= even, one))
-        for place, one in enumerate(fuller):
-            found[one] = even + (place < more)
+    least = [min(max(0, load.fixed), load.held) for load in loads]
+
+    def level(height: int) -> list[int]:
+        return [min(max(height, low), high) for low, high in zip(least, most, strict=True)]
+
+    # The highest level at which all have enough.
+    even, above = 0, max(most, default=0) + 1
+    while above - even > 1:
+        height = (even + above) // 2
+        even, above = (height, above) if sum(level(height)) <= total else (even, height)
+    found = level(even)
+    more = max(0, total - sum(found))
+    rising = [one for one in range(len(loads)) if least[one] <= even < most[one]]
+    for one in sorted(rising, key=lambda one: (loads[one].held <= even, one))[:more]:
+        found[one] += 1
     return found
 
 

@@ -23,17 +23,20 @@ PLACES = tuple(f"@{number:02d}" for number in range(32))
 class Member:
     """`roster`: a digest of the sources it is configured with. `holds`, `waits`: how many of them it has and wants.
 
-    `offers`: some that it gave back a moment ago.
+    `offers`: some that it gave back a moment ago. `fixed`: how many of those that it has it keeps, however few others
+    have; 0 of a build that does not tell.
     """
 
     roster: str
     holds: int = 0
     waits: int = 0
     offers: tuple[str, ...] = ()
+    fixed: int = 0
 
     def to_json(self) -> dict[str, Json]:
         """As it is stored."""
-        return {"roster": self.roster, "holds": self.holds, "waits": self.waits, "offers": list(self.offers)}
+        told: dict[str, Json] = {"fixed": self.fixed} if self.fixed else {}
+        return {"roster": self.roster, "holds": self.holds, "waits": self.waits, "offers": list(self.offers), **told}
 
 
 def read_member(value: Json) -> Member | None:
@@ -43,9 +46,10 @@ def read_member(value: Json) -> Member | None:
     roster, holds, waits, offers = (value.get(key) for key in ("roster", "holds", "waits", "offers"))
     if not (isinstance(roster, str) and isinstance(holds, int) and isinstance(waits, int) and isinstance(offers, list)):
         return None
-    if holds < 0 or waits < 0:
+    fixed = value.get("fixed", 0)
+    if holds < 0 or waits < 0 or not isinstance(fixed, int):
         return None
-    return Member(roster, holds, waits, tuple(one for one in offers if isinstance(one, str)))
+    return Member(roster, holds, waits, tuple(one for one in offers if isinstance(one, str)), max(0, fixed))
 
 
 @dataclass(slots=True)
@@ -77,6 +81,7 @@ class Attendance:
                 self._places[name] = _Place(seen, now)
                 if seen.claim is not None:
                     self._last[name, seen.claim.tenant.boot] = seen.seq
+                    self._missed.pop((name, seen.claim.tenant.boot), None)
 
     def seq(self, name: str) -> int:
         """Where the last that was seen in a place lies; 0: nothing."""
@@ -94,14 +99,19 @@ class Attendance:
         return {name: claim for name, claim in found if claim is not None and claim.member is not None}
 
     def silent(self, now: float, but: str = "") -> list[tuple[str, int]]:
-        """Places to be cleared, and where what is there lies: nobody has renewed them for as long as they last."""
+        """Places to be cleared, and where what is there lies: nobody has renewed them for as long as they last.
+
+        Where somebody else's place is said to be another's, who is there now counts, and how long it lasts for them.
+        """
         found = {
             name: place.seen.seq
             for name, place in self._places.items()
             if place.seen.held and name != but and now - place.since >= self._patience(place)
         }
         for (name, boot), (since, seq) in self._missed.items():
-            if now - since >= self._lease_s and self.seq(name) == seq and not self._is(name, boot):
+            place = self._places.get(name)
+            lasts_s = self._lease_s if place is None else max(self._lease_s, self._patience(place))
+            if now - since >= lasts_s and self.seq(name) == seq and not self._is(name, boot):
                 found.setdefault(name, seq)
         return [(name, seq) for name, seq in found.items() if name != but]
 
@@ -116,10 +126,11 @@ class Attendance:
         since, seq = self._missed.setdefault(key, (now, self.seq(name)))
         return now - since >= self._lease_s and self.seq(name) > seq
 
-    @property
-    def unsure(self) -> bool:
+    def unsure(self, now: float) -> bool:
         """Whether there is somebody of whom it is not known yet."""
-        return any(self.seq(name) == seq for (name, _), (_, seq) in self._missed.items())
+        return any(
+            now - since < self._lease_s or self.seq(name) == seq for (name, _), (since, seq) in self._missed.items()
+        )
 
     def _is(self, name: str, boot: str) -> bool:
         place = self._places.get(name)

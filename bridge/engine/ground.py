@@ -41,6 +41,7 @@ class Ground:
         self._asked: set[str] = set()
         self._all_at = self._all_from = 0.0
         self._changed = True
+        self._unsure = False
 
     # What is there to be seen.
 
@@ -56,19 +57,28 @@ class Ground:
         there = {(name, claims[name].tenant.boot, member.roster) for name, member in told.items()}
         if there != self._there:
             self._there, self._changed = there, True
-        members = {name: member for name, member in told.items() if member.roster == roster}
-        self.members = members
+        # Whoever is silent has stopped by now, whatever still lies there.
+        silent = {name for name, _ in self.attendance.silent(now)}
+        self.members = {name: one for name, one in told.items() if one.roster == roster and name not in silent}
         self._offered = {source for member in told.values() for source in member.offers}
 
     def wanted(self, waiting: Collection[str], also: Collection[str], now: float) -> list[str]:
         """Which of these to look at now; `also`: some that are about to change hands."""
-        often_s = UNSURE_S if self.attendance.unsure else FREE_S if self._free else math.inf
+        before, self._unsure = self._unsure, self.attendance.unsure(now)
+        if before and not self._unsure:
+            # Now it is known of somebody, and what their sources are was judged while it was not.
+            self._changed = True
+        often_s = UNSURE_S if self._unsure else FREE_S if self._free else math.inf
         if self._changed or now >= min(self._all_at, self._all_from + often_s):
             self._changed, self._all_from = False, now
             self._all_at = now + max(self._lease_s, len(waiting) / EVERY_PER_S)
             return list(waiting)
         some = self._asked.union(self._offered, self._loose, also)
         return [name for name in waiting if name in some] if some else []
+
+    def missed(self) -> None:
+        """What was wanted last was not seen: it is wanted again, with all the rest."""
+        self._changed = True
 
     def sources(self, found: Mapping[str, Seen], now: float, here: str) -> None:
         """This lay under the names of sources. `here`: our own place."""

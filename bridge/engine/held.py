@@ -34,10 +34,13 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Tie:
-    """What ties a lease to the place of its instance: it ends with it, and lasts as long as is said there."""
+    """What ties a lease to the place of its instance: it ends with it, and lasts as long as is said there.
+
+    `place`: None while there is none for us; then the lease stands for itself.
+    """
 
     sharing: Sharing
-    place: Place
+    place: Place | None
 
 
 class HeldLease:
@@ -70,7 +73,7 @@ class HeldLease:
     def check(self) -> None:
         """See `Lease.check`."""
         tie = self._tie
-        if not self._lost and tie is not None and tie.place.over(self._clock()):
+        if not self._lost and tie is not None and tie.place is not None and tie.place.over(self._clock()):
             self._lost = (
                 f"the lease of source {self._source} ended with the place of this instance among those that share: "
                 f"{tie.place.lost}{self._trouble}; it is claimed anew"
@@ -99,6 +102,12 @@ class HeldLease:
         """It is to be given back, if it is held still. Returns at once."""
         self._recall = reason
         self._recalled.set()
+
+    def settle(self, place: Place) -> None:
+        """See `Recallable.settle`. The others are told by its next renewal: until then it stands for itself to them."""
+        if self._tie is not None and self._tie.place is None:
+            self._tie = Tie(self._tie.sharing, place)
+            self._claim = replace(self._claim, at=place.name)
 
     async def _renew_in_time(self) -> None:
         """Returns once it was renewed. Raises LeaseLost."""
@@ -139,7 +148,7 @@ class HeldLease:
     async def _renew(self) -> None:
         sent = self._clock()
         claim = self._measured()
-        if self._tie is not None:
+        if self._tie is not None and self._tie.place is not None:
             claim = replace(claim, lease_s=self._tie.sharing.lease_s)
         seq = await self._leases.put(self._source, claim, self._seq)
         if seq is not None:

@@ -11,6 +11,7 @@ from bridge.core.canonical import Spell, canonical
 from bridge.core.event import Encode
 from bridge.core.lifecycle import Signal, State, move
 from bridge.core.meter import Meter
+from bridge.core.published import stand_in
 from bridge.core.secret import Masker
 from bridge.core.span import Origin
 from bridge.engine.inbox import InboxStatistics
@@ -85,6 +86,12 @@ class Source:
         """The unique name from the configuration."""
         name: str = self.adapter.settings.name
         return name
+
+    @property
+    def pushed_only(self) -> bool:
+        """Whether its live session tells what no reading finds, nor the vendor repeats: a handover loses some of it."""
+        adapter = self.adapter
+        return self.feed is not None and adapter.hook is None and (adapter.live_only or not adapter.walks(stand_in()))
 
 
 @dataclass(slots=True)

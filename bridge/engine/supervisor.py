@@ -127,7 +127,9 @@ class Supervisor:
     def _enrol(self) -> None:
         """These are the sources to be shared with other instances."""
         if self._world.sharing is not None:
-            self._world.sharing.roster(name for name, source in self._sources.items() if not source.shared)
+            sources = [source for source in self._sources.values() if not source.shared]
+            fixed = [source.name for source in sources if source.pushed_only]
+            self._world.sharing.roster([source.name for source in sources], fixed)
 
     def _begin(self, source: Source, runner: Runner) -> anyio.Event | None:
         """Returns what is set when its predecessor has ended; None where there is none."""

@@ -120,12 +120,20 @@ class LeaseOffice:
     async def take(self, source: str, held: Callable[[str], None], measure: Measure | None = None) -> Lease:
         """See `Tenancies.take`."""
         sharing = self._sharing
-        while sharing is not None and sharing.shares(source):
-            if (lease := await self._take_in_turn(sharing, source, held, measure)) is not None:
+        while True:
+            if sharing is not None and sharing.shares(source):
+                lease = await self._take_in_turn(sharing, source, held, measure)
+            else:
+                lease = await self._take_alone(source, held, measure)
+            if lease is not None:
                 return lease
+
+    async def _take_alone(self, source: str, held: Callable[[str], None], measure: Measure | None) -> HeldLease | None:
+        """None: from now on it is taken by turns."""
+        sharing = self._sharing
         self._waiting[source] = None
         try:
-            while True:
+            while sharing is None or not sharing.shares(source):
                 watch = await self._look(source)
                 unchanged_s = self._clock() - watch.since
                 verdict = judge(watch.seen, self._me, unchanged_s=unchanged_s, lease_s=self._lease_s, alive=self._alive)
@@ -135,12 +143,16 @@ class LeaseOffice:
                     continue
                 if verdict is Verdict.FREE:
                     await anyio.sleep(self._roll() * JITTER_S)
-                lease = await self._claim(source, watch.seen, verdict, measure)
+                listed = sharing if sharing is not None and sharing.lists(source) else None
+                lease = await self._claim(source, watch.seen, verdict, measure, listed)
                 if lease is not None:
+                    if listed is not None:
+                        listed.claimed(source, lease)
                     return lease
                 # Somebody was faster. What is known of the claim is old.
                 self._looked.pop(source, None)
                 await anyio.sleep(POLL_S)
+            return None
         finally:
             del self._waiting[source]
 
@@ -174,8 +186,9 @@ class LeaseOffice:
     async def _claim(
         self, source: str, seen: Seen, verdict: Verdict, measure: Measure | None, sharing: Sharing | None = None
     ) -> HeldLease | None:
-        tie = None if sharing is None or sharing.place is None else Tie(sharing, sharing.place)
-        claim = Claim(self._me, self._wall(), self._lease_s, at="" if tie is None else tie.place.name)
+        tie = None if sharing is None else Tie(sharing, sharing.place)
+        at = "" if tie is None or tie.place is None else tie.place.name
+        claim = Claim(self._me, self._wall(), self._lease_s, at=at)
         sent = self._clock()
         # Told to stop meanwhile, we still learn whether we hold it, and can give it back.
         with anyio.move_on_after(ANSWER_S, shield=True):

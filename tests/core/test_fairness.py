@@ -24,6 +24,11 @@ def test_shares_in_plain_numbers() -> None:
     assert shares(10, [Load(5, 5), Load(5, 5), Load(0, 10)]) == [4, 3, 3]
     assert shares(1, [Load(0, 1), Load(1, 0)]) == [0, 1]
     assert shares(0, [Load(0, 0)]) == [0]
+    # One keeps more than its part: the others share the rest. One that has fewer such than its part has as many as all.
+    assert shares(30, [Load(20, 10, 20), Load(10, 20), Load(0, 30)]) == [20, 5, 5]
+    assert shares(30, [Load(30, 0, 7), Load(0, 30)]) == [15, 15]
+    assert shares(30, [Load(30, 0, 30), Load(0, 30)]) == [30, 0]
+    assert shares(30, [Load(18, 12, 18), Load(12, 18, 11), Load(0, 30)]) == [18, 11, 1]
     # One that can have no more than three leaves the rest to the others.
     assert shares(30, [Load(3, 0), Load(10, 20), Load(0, 30)]) == [3, 14, 13]
 
@@ -37,6 +42,18 @@ def test_shares_differ_by_at_most_one(all_of: list[Load], total: int) -> None:
     assert all(share <= limit for share, limit in zip(found, most, strict=True))
     fullest = max(found)
     assert all(share >= fullest - 1 or share == limit for share, limit in zip(found, most, strict=True))
+
+
+@given(st.lists(st.tuples(*[st.integers(0, 60)] * 3).map(lambda three: Load(*three)), min_size=1), st.integers(0, 500))
+def test_who_keeps_some_keeps_them_and_the_rest_is_even(all_of: list[Load], total: int) -> None:
+    """Nobody has to give what it keeps; all else is as if those that keep more than their part were not there."""
+    found = shares(total, all_of)
+    kept = [min(load.held, load.fixed) for load in all_of]
+    assert sum(found) == max(sum(kept), min(total, sum(load.held + load.waiting for load in all_of)))
+    assert all(share >= least for share, least in zip(found, kept, strict=True))
+    highest = max((share for share, least in zip(found, kept, strict=True) if share > least), default=0)
+    for share, load in zip(found, all_of, strict=True):
+        assert share >= highest - 1 or share == load.held + load.waiting
 
 
 @given(st.lists(st.integers(0, 60), min_size=1, max_size=8))

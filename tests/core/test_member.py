@@ -30,11 +30,21 @@ def test_a_place_has_a_name_that_no_source_can_have() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [None, [], {}, {"roster": "x"}, {**HERE.to_json(), "holds": -1}, {**HERE.to_json(), "offers": "a"}],
+    [
+        None,
+        [],
+        {},
+        {"roster": "x"},
+        {**HERE.to_json(), "holds": -1},
+        {**HERE.to_json(), "offers": "a"},
+        {**HERE.to_json(), "fixed": "1"},
+    ],
 )
 def test_what_somebody_else_wrote_is_no_member(value: object) -> None:
     """It is read as it was written; anything else is not a member."""
     assert read_member(HERE.to_json()) == HERE
+    fixed = Member("digest", 3, 4, ("a", "b"), 2)
+    assert read_member(fixed.to_json()) == fixed
     assert read_member(value) is None
 
 
@@ -68,14 +78,14 @@ def test_one_that_was_never_seen_has_a_lease_to_show_itself() -> None:
     attendance = Attendance(LEASE_S)
     attendance.look({}, 0)
     assert not attendance.gone("@07", boot(), 0)
-    assert attendance.unsure
+    assert attendance.unsure(0)
     assert not attendance.gone("@07", boot(), 9.9)
     assert attendance.silent(9.9) == []
     assert not attendance.gone("@07", boot(), 10.0)
     assert attendance.silent(10.0) == [("@07", 0)]
     attendance.look({"@07": Seen(5)}, 10.1)
     assert attendance.gone("@07", boot(), 10.1)
-    assert not attendance.unsure
+    assert not attendance.unsure(10.1)
 
 
 def test_one_whose_place_another_has_is_gone() -> None:
@@ -96,3 +106,28 @@ def test_our_own_place_is_not_ours_to_clear() -> None:
     attendance = Attendance(LEASE_S)
     attendance.look({"@00": sign(1), "@01": sign(2, "b", 2)}, 0)
     assert attendance.silent(20, but="@00") == [("@01", 2)]
+
+
+def test_a_place_is_cleared_by_the_time_of_whoever_is_there_now() -> None:
+    """A lease names the place of an instance that was never seen; there is another, which lasts longer."""
+    attendance = Attendance(LEASE_S)
+    other = Seen(7, True, claim("b", pid=2, lease_s=30.0, member=HERE))
+    attendance.look({"@00": other}, 0)
+    assert not attendance.gone("@00", boot(), 0)
+    assert attendance.silent(29.9) == []
+    assert attendance.silent(30.0) == [("@00", 7)]
+
+
+def test_it_is_not_known_of_one_whose_place_another_has_until_it_had_a_lease_to_show_itself() -> None:
+    """Then it is for certain, and whoever asks learns that there is something to be judged anew."""
+    attendance = Attendance(LEASE_S)
+    attendance.look({"@00": sign(2, "b", 2)}, 0)
+    assert not attendance.gone("@00", boot(), 0)
+    attendance.look({"@00": sign(3, "b", 2)}, 3)
+    assert attendance.unsure(9.9)
+    assert not attendance.unsure(10.0)
+    # And at once where it does show itself.
+    assert not attendance.gone("@01", boot("c", 3), 20)
+    assert attendance.unsure(21)
+    attendance.look({"@01": sign(9, "c", 3)}, 21)
+    assert not attendance.unsure(21)

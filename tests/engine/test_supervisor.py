@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from random import Random
 
 import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from bridge.adapter import Ask, Json, Page, Response
+from bridge.adapter import Ask, Json, Page, Response, Token, Walk
 from bridge.core.errors import Unfit
 from bridge.core.lifecycle import State
 from bridge.core.secret import Masker
+from bridge.engine.ports import Feed
 from bridge.engine.quota import Quotas
 from bridge.engine.source import Source, World
 from bridge.engine.supervisor import PROVEN_S, Supervisor
@@ -185,3 +187,52 @@ def test_what_only_an_operator_can_change_ends_all() -> None:
         house.during(script)
     assert caught.group_contains(Unfit)
     assert house.supervisor.bugs == 0
+
+
+class PushesSome(SimAdapter):
+    """Its live session tells of some things that no walk reads."""
+
+    live_only = True
+
+
+class PushesAll(SimAdapter):
+    """It has nothing to ask."""
+
+    def walks(self, token: Token) -> Sequence[Walk]:
+        return []
+
+
+class Roll:
+    """What a `Sharing` is told of sources."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[list[str], list[str]]] = []
+
+    def roster(self, names: Iterable[str], fixed: Collection[str] = ()) -> None:
+        self.told.append((list(names), list(fixed)))
+
+
+def test_what_no_reading_finds_again_is_not_moved_for_evenness() -> None:
+    """Whoever shares is told which sources these are: with a live session, and something or all of it only pushed."""
+
+    def never(_: Token) -> Feed:
+        raise AssertionError("nobody listens here")
+
+    def source(kind: type[SimAdapter], name: str) -> Source:
+        return Source(kind(SimSettings(name=name, adapter="sim")), never)
+
+    roll = Roll()
+    sources = [
+        source(SimAdapter, "read"),
+        source(PushesSome, "some"),
+        source(PushesAll, "all"),
+        replace(source(PushesAll, "polled"), feed=None),
+        replace(source(PushesAll, "everywhere"), shared=True),
+    ]
+
+    async def script() -> None:
+        supervisor = Supervisor(sources, replace(House().world, sharing=roll))  # type: ignore[arg-type]
+        await supervisor.apply()
+
+    on_virtual_clock(script)
+    assert roll.told == [(["read", "some", "all", "polled"], ["some", "all"])]

@@ -25,9 +25,21 @@ LEASE_S = 10.0
 
 
 class Sharer:
-    """One instance: its way to the bucket, and a worker for each source. `shares`: or takes what nobody holds."""
+    """One instance: its way to the bucket, and a worker for each source. `shares`: or takes what nobody holds.
 
-    def __init__(self, fleet: Fleet, instance: str, pid: int, sources: Sequence[str], *, shares: bool = True) -> None:
+    `fixed`: sources it does not give back merely to be even.
+    """
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        instance: str,
+        pid: int,
+        sources: Sequence[str],
+        *,
+        shares: bool = True,
+        fixed: Sequence[str] = (),
+    ) -> None:
         self.instance = instance
         self.pid = pid
         self.leases = MemoryLeases(fleet.bucket)
@@ -35,6 +47,7 @@ class Sharer:
         self.given = 0
         self._fleet = fleet
         self._sources = sources
+        self._fixed = fixed
         self._scope = anyio.CancelScope()
         self._ended = anyio.Event()
         self.over = anyio.Event()
@@ -53,7 +66,7 @@ class Sharer:
             async with anyio.create_task_group() as beside:
                 try:
                     if self.sharing is not None:
-                        self.sharing.roster(self._sources)
+                        self.sharing.roster(self._sources, self._fixed)
                         await beside.start(self.sharing.run, self._ended)
                     async with anyio.create_task_group() as group:
                         for source in self._sources:
@@ -113,10 +126,18 @@ class Fleet:
         self.begun: list[float] = []
         self._group: Any = None
 
-    def start(self, instance: str, *, sources: Sequence[str] | None = None, shares: bool = True) -> Sharer:
+    def start(
+        self,
+        instance: str,
+        *,
+        sources: Sequence[str] | None = None,
+        shares: bool = True,
+        fixed: Sequence[str] = (),
+    ) -> Sharer:
         """One more; returns at once."""
         pid = len(self.sharers) + 1
-        sharer = Sharer(self, instance, pid, self.sources if sources is None else sources, shares=shares)
+        named = self.sources if sources is None else sources
+        sharer = Sharer(self, instance, pid, named, shares=shares, fixed=fixed)
         self.sharers.append(sharer)
         self._group.start_soon(sharer.run)
         return sharer
