@@ -234,8 +234,15 @@ class MemoryLedger:
         subject = cursor_subject(source, walk)
         self._store([_Write(subject, subject, None, {}, _encode(value), rollup=True)])
 
-    def lose_tail(self, last_seq: int) -> None:
-        """The broker loses everything after `last_seq`, and the view is made anew; open books are void."""
+    def lose_tail(self, last_seq: int, *, as_it_was: bool = False) -> None:
+        """The broker loses everything after `last_seq`, and the view is made anew; open books are void.
+
+        `as_it_was`: what was replaced by what is lost lies there again.
+        """
+        if as_it_was:
+            again = [entry for entry, by in self._rolled_up if entry.seq <= last_seq < by]
+            self._messages = {entry.seq: entry for entry in sorted([*self._messages.values(), *again], key=_seq)}
+            self._rolled_up = [(entry, by) for entry, by in self._rolled_up if by <= last_seq]
         self._doubt = f"the stream has lost its end: it ends at {last_seq}, and the view knows of {self._last_seq}"
         self._remake(last_seq)
 
@@ -248,9 +255,6 @@ class MemoryLedger:
         self.epoch += 1
         self._made_at, self._short = last_seq, self._aged
         kept = [entry for seq, entry in self._messages.items() if seq <= last_seq]
-        kept += [entry for entry, by in self._rolled_up if entry.seq <= last_seq < by]
-        kept.sort(key=lambda entry: entry.seq)
-        self._rolled_up = [(entry, by) for entry, by in self._rolled_up if by <= last_seq]
         self._last_seq, self._messages, self._last, self._view = last_seq, {}, {}, {}
         self._tell()
         for entry in kept:
@@ -468,6 +472,10 @@ def _write(event: Event) -> _Write:
         headers=event.headers,
         payload=event.payload,
     )
+
+
+def _seq(entry: Entry) -> int:
+    return entry.seq
 
 
 def _scope(subject: str) -> str:
