@@ -1,7 +1,7 @@
 # The daemon in a container: no compiler, no package manager of ours, no root, nothing written outside of /var/lib/bridged.
 #
 #   docker build --tag bridged .
-#   docker run --read-only --cap-drop=ALL --security-opt=no-new-privileges --tmpfs /tmp \
+#   docker run --read-only --cap-drop=ALL --security-opt=no-new-privileges --ulimit core=0 --tmpfs /tmp \
 #       --volume ./bridged.toml:/etc/bridged/bridged.toml:ro --volume bridged:/var/lib/bridged bridged
 #
 # docs/install.md says more; config/compose has a cluster of three NATS servers beside it.

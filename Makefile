@@ -13,10 +13,10 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13)
 # Bytecode is kept whatever the environment says: without it each of some hundred processes compiles everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo test browser tests lint interop chaos ordeals thorough bench simulate systemd audit clean
+.PHONY: help demo test browser tests lint interop chaos ordeals thorough container bench simulate systemd audit clean
 
 help:
-	@echo 'make demo    watch events flow: NATS, a played vendor and the bridge, all on this machine'
+	@echo 'make demo    watch events flow: NATS, five played vendors and the bridge, all on this machine'
 	@echo 'make test    lint, types and the tests; some fifteen minutes on two cores'
 	@echo 'make lint    ruff and mypy alone'
 	@echo 'make interop our live sessions against npm packages and Rails: servers and official clients'

@@ -114,6 +114,6 @@ def test_containers_are_started_as_the_files_themselves_say() -> None:
     run = (ROOT / "Dockerfile").read_text("utf-8").split("\nFROM")[0]
     for flag in (
         "docker build --tag bridged .",
-        *re.findall(r"--(?:read|cap|security|tmpfs|volume)\S*(?: [./b]\S*)?", run),
+        *re.findall(r"--(?:read|cap|security|ulimit|tmpfs|volume)\S*(?: [./bc]\S*)?", run),
     ):
         assert flag in guide, flag

@@ -2,6 +2,7 @@
 
 `dataclass(frozen=True)` sets each field by `object.__setattr__`: to make an object takes three times as long. Of what
 is made once for every event that adds up; mypy sees to it all the same that nobody assigns to a field.
+Unlike those they have no hash: no set or dictionary key.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Two minutes of it, as one test: what runs where somebody cares about every change."""
+"""Two minutes of `make chaos` as a test, with one broker and with three; part of `make ordeals`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Our Socket.IO sessions against npm's servers: hundreds of heartbeats, and servers that stand still again and again.
 
-For `make interop` alone. On another Python version: `make interop PYTHON=python3.13 VENV=/tmp/bridged-3.13
+For `make interop` alone. On another Python version: `make interop PYTHON=python3.13 VENV=../venv-3.13
 ARGS="-k socketio_long"`.
 """
 
