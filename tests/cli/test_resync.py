@@ -149,6 +149,10 @@ async def test_one_slow_walk_is_noticed_with_the_next_fast_pass(tmp_path: Path) 
     async with nats_server(tmp_path) as server, source_rig(server.url, adapter=Windowed) as rig:
         rig.vendor.put("0d-new", "1")
         async with rig.running():
+            await wait_until(
+                lambda: rig.runner is not None and len(rig.runner.status.completed_ms) == 2,
+                what="both walks to have been read",
+            )
             rig.vendor.put("10d-old", "1")
             result = await program(tmp_path, server, "acme", "--walk", "slow", "--since", days_ago(20))
             assert result.code == 0, result.err

@@ -69,10 +69,10 @@ async def test_a_stream_without_events(server: NatsServer, stream: HandmadeStrea
     assert (done.code, done.err) == (0, "")
     report = done.json
     (source,) = report["sources"]
-    assert report.keys() == SHAPE[""]
+    assert report.keys() == {*SHAPE[""], "spread"}
     assert report["nats"].keys() == SHAPE["nats"]
     assert report["stream"].keys() == SHAPE["stream"]
-    assert source.keys() == SHAPE["source"]
+    assert source.keys() == {*SHAPE["source"], "holder"}
     assert (report["ok"], source["condition"], source["walks"]) == (False, "never connected", [])
     done = await inside(setup, "status")
     assert done.code == 0
