@@ -94,7 +94,8 @@ async def test_names_that_no_longer_resolve_are_said_and_come_back(tmp_path: Pat
         scene.vendor.facts["url"] = scene.vendor.facts["url"].replace("127.0.0.1", "localhost")
         daemon = scene.daemon()
         path = tmp_path / "daemon.toml"
-        path.write_text(path.read_text().replace("nats://127.0.0.1", "nats://broker.example"))
+        text = path.read_text().replace("nats://127.0.0.1", "nats://broker.example")
+        path.write_text(text.replace("[nats]\n", "[nats]\nplaintext = true\n", 1))
         names = Names(daemon, "broker.example")
         daemon.start()
         await says(daemon, "source.waiting", "the name localhost cannot be resolved; check the configured URL, and")
