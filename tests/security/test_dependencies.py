@@ -29,6 +29,7 @@ BORROWED = {
     "starlette": "the sandboxes' servers are made of what ariadne brings",
     "python-engineio": "what python-socketio is made of",
     "graphql-core": "what gql parses with",
+    "sniffio": "trio's: by it the simulation's event loop says what it is",
 }
 """Imported though another package brings it."""
 OURS = {"bridge", "adapters", "tests", "examples"}
