@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo 'make demo    watch events flow: NATS, five played vendors and the bridge, all on this machine'
-	@echo 'make test    lint, types and the tests; some fifteen minutes on two cores'
+	@echo 'make test    lint, types and the tests; some ten minutes on two cores'
 	@echo 'make lint    ruff and mypy alone'
 	@echo 'make interop our live sessions against npm packages and Rails: servers and official clients'
 	@echo 'make chaos   ten minutes of every fault at everything, then a verdict: ARGS="--minutes 2 --seed 7 --replicas 3 --report FOLDER"'
