@@ -32,6 +32,7 @@ everything, some forty requests each."""
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(1_200)]
 
 
+@pytest.mark.chaos
 async def test_killed_in_its_first_reading_and_struck_by_everything_the_stream_equals_the_ledger(
     tmp_path: Path,
 ) -> None:
