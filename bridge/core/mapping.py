@@ -108,11 +108,22 @@ def instant(text: str, *, zone: str = "", key: tuple[str | int, ...] = ()) -> Ca
 
 
 def identity(path: str, *, key: tuple[str | int, ...] = ()) -> Callable[[Json], str]:
-    """A function from a row to its entity's id, as text. It raises Malformed where there is none."""
-    read = reader(path, default="id", key=key)
+    """A function from a row to its entity's id, as text. It raises Malformed where there is none.
+
+    Of several paths the first decides that begins with a key of the row, also where it holds nothing: what is known by
+    one key must not come in by another, as an entity that does not exist.
+    """
+    paths, what = _parsed(path, key)
+    reads = [(one.partition(".")[0], _reader(one, what or "id", "")) for one in paths]
 
     def found(row: Json) -> str:
-        value = read(row)
+        if type(row) is not dict:
+            raise Malformed(f"{kind(row)} where a record was expected")
+        value = None
+        for first, read in reads:
+            if first in row:
+                value = None if row[first] is None else read(row[first])
+                break
         if not isinstance(value, str):
             raise Malformed(f"{path} is empty, expected the record's id")
         if len(value) > LONGEST_ID:

@@ -254,6 +254,21 @@ def test_one_field_alone() -> None:
         mapping.identity("v")({"v": "x" * 1025})
 
 
+def test_an_entity_known_by_one_key_does_not_come_in_by_another() -> None:
+    """Where a vendor leaves the first key of a record empty, it cannot be read: no name takes the place of its id."""
+    found = mapping.identity("id or _id or name")
+    assert found({"id": 304, "_id": "6adb", "name": "Lunch"}) == "304"
+    assert found({"_id": "6adb", "name": "Lunch"}) == "6adb"
+    assert found({"name": "Lunch"}) == "Lunch"
+    for row in (
+        {"id": None, "_id": None, "name": "Lunch"},
+        {"_id": None, "name": "Lunch"},
+        {"id": [], "name": "Lunch"},
+    ):
+        with pytest.raises(Malformed):
+            found(row)
+
+
 FIELDS = {
     "person_id": "userID as id", "number": "no as text", "hours": "h as number", "took_ms": "h as hours",
     "count": "c as whole", "done": "d as truth", "day": "day as date", "at": "at as datetime", "begins": "t as time",

@@ -34,7 +34,8 @@ def assess(memory: Memory, stored: Mapping[str, str], ledger: Json, view: Json) 
     memory.doubt_ms = _ms(notes.get(SINCE, ""))
     if former and _short(ledger, view):
         memory.forgotten = former
-        memory.doubt = memory.doubt or "the view was made anew, and the stream no longer reaches back far enough"
+        short = "the view was made anew, and the stream no longer reaches back far enough"
+        memory.doubt = f"{memory.doubt}; {short}" if memory.doubt else short
 
 
 def _short(ledger: Json, view: Json) -> bool:

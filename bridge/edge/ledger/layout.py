@@ -77,6 +77,7 @@ OLDEST_SERVER = (2, 12, 0)
 
 log = structlog.get_logger()
 
+MISSING = "it was missing, so that nobody can tell whether the stream has lost its end"
 _STRANGER = "it was made from a stream that is gone: remove it, and make it anew"
 
 
@@ -168,7 +169,9 @@ async def establish(
             await remove_view(js, names)
         view = None
     elif view is None and ledger["state"]["last_seq"]:
-        log.warning("view.remade", view=names.state_stream, reason="it was missing")
+        # Who removed it may have known that the stream had lost its end, and may not have lived to say so.
+        log.warning("view.remade", view=names.state_stream, reason=MISSING)
+        notes |= {WHY: MISSING, SINCE: ledger["state"]["last_ts"]}
     if view is None:
         view = await _one(js, names, {**state_config(names), "metadata": notes})
         if wrong:
@@ -251,13 +254,19 @@ async def _must_be_right(js: JetStream, names: LedgerNames) -> None:
 
 async def _kept_until(js: JetStream, names: LedgerNames, ledger: Json, view: Json) -> str:
     """When the last message was stored that is left of the time that the view knew of (RFC 3339): what came after it is
-    lost, up to now. Where nothing is left of it, the last that the view knew of."""
-    known = view["state"]["last_ts"]
-    found, low, high = "", ledger["state"]["first_seq"], ledger["state"]["last_seq"]
+    lost, up to now. Where nothing is left of it, the last that the view knew of. Raises Away."""
+    known, state = view["state"]["last_ts"], ledger["state"]
+    if state["messages"] and version_order(ledger.get("ts") or state["last_ts"]) < version_order(known):
+        # The server's clock was put back: what came since may look older than what was lost.
+        return str(state["first_ts"])
+    found, low, high = "", state["first_seq"], state["last_seq"]
     # What is left is older than what was lost, and what was stored since is younger: times grow with sequences.
     while low <= high:
         middle = (low + high) // 2
-        message = await js.get(names.stream, {"next_by_subj": ">", "seq": middle})
+        try:
+            message = await js.get(names.stream, {"next_by_subj": ">", "seq": middle})
+        except ApiError as error:
+            raise Away(f"the stream cannot be read now: {error}") from None
         if message is None or message.seq > high or version_order(message.time) > version_order(known):
             high = middle - 1
         else:

@@ -11,9 +11,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from bridge.core.errors import Away
+from bridge.core.record import Json
 from bridge.edge.ledger.layout import LayoutDiffers, establish, stream_config
 from bridge.edge.ledger.ledger import JetStreamLedger
 from bridge.edge.ledger.shape import origin
+from bridge.edge.nats.jetstream import JetStream
 from tests.support.asking import ask
 from tests.support.nats_server import NatsServer, nats_server
 from tests.support.source_rig import SourceRig, source_rig
@@ -128,6 +130,26 @@ async def test_what_is_lost_begins_where_what_is_left_ends(server: NatsServer, t
         assert notes["bridged.remade.since"] == left != lost
 
 
+async def test_what_is_lost_after_the_clock_was_put_back_may_be_everything(
+    server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came since may look older than what was lost: the gap begins with the stream, and not too late."""
+    async with source_rig(server.url) as rig:
+        await roll_back(rig, server, tmp_path)
+        first = (await rig.js.stream("BRIDGE"))["state"]["first_ts"]
+        really = JetStream.call
+
+        async def call(js: JetStream, subject: str, body: Json = None, *, walks: bool = False) -> Json:
+            answer = await really(js, subject, body, walks=walks)
+            return {**answer, "ts": "2000-01-01T00:00:00.5Z"} if subject == "STREAM.INFO.BRIDGE" else answer
+
+        monkeypatch.setattr(JetStream, "call", call)
+        async with rig.running():
+            pass
+        notes = (await rig.js.stream("KV_bridge-state"))["config"]["metadata"]
+        assert notes["bridged.remade.since"] == first
+
+
 async def test_a_stream_rolled_back_and_overtaken_is_noticed(server: NatsServer, tmp_path: Path) -> None:
     """Others have written more than was lost, and the view has followed: who stored the lost events misses them."""
     async with source_rig(server.url) as rig:
@@ -225,8 +247,8 @@ async def test_a_removed_view_that_comes_back_is_not_taken_for_a_new_one(server:
         await check_view(rig)
 
 
-async def test_a_view_somebody_deleted_is_made_anew_in_silence(server: NatsServer) -> None:
-    """While the stream holds everything nothing is lost with the view: one line in the log, no event."""
+async def test_a_view_somebody_deleted_is_made_anew_and_what_nobody_can_tell_is_a_gap(server: NatsServer) -> None:
+    """Who removed it may have seen that the stream had lost its end, and have died before saying so. No change is told."""
     async with source_rig(server.url) as rig:
         put_all(rig, "0")
         async with rig.running():
@@ -238,9 +260,13 @@ async def test_a_view_somebody_deleted_is_made_anew_in_silence(server: NatsServe
             async with rig.running():
                 pass
         assert rig.told() == []
-        assert gaps(rig) == []
+        reason = "it was missing, so that nobody can tell whether the stream has lost its end"
+        assert gaps(rig) == [("opened", reason), ("closed", reason)]
         (line,) = [entry for entry in logs if entry["event"] == "view.remade"]
-        assert line["reason"] == "it was missing"
+        assert line["reason"] == reason
+        async with rig.running():
+            pass
+        assert len(gaps(rig)) == 2
         await check_view(rig)
 
 
