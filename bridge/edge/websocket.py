@@ -126,8 +126,11 @@ class WebSockets:
         return self._tls
 
     async def _open(self, session: Upgrade, made: list[Wire]) -> Wire:
+        most = round(session.max_message_mb * MIB)
+
         def make(*args: Any, **options: Any) -> Wire:
             made.append(Wire(*args, **options))
+            made[-1].most = most
             return made[-1]
 
         contexts: dict[str, Any] = {}
@@ -148,7 +151,7 @@ class WebSockets:
             open_timeout=None,
             ping_interval=None,
             close_timeout=CLOSE_S,
-            max_size=round(session.max_message_mb * MIB),
+            max_size=most,
             max_queue=QUEUE,
             write_limit=WRITE_LIMIT,
             logger=_silent,

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.frames import Opcode
-from websockets.protocol import State
+from websockets.frames import Frame, Opcode
+from websockets.protocol import Event, State
+from websockets.streams import StreamReader
 
 CLOSE_S = 1.0
 """How long the peer has to finish closing, whoever began it."""
@@ -22,6 +23,16 @@ MOST_UNSENT = 262_144
 """Bytes of our answers that may wait: a peer that asks and asks and does not read is given up."""
 SECOND_LOOK_S = 0.05
 """A pong may lie unread because we were held up ourselves: the socket is read once more before the peer is given up."""
+
+_TEXT = 0x81
+"""How a frame begins that is a whole text and no extension's. The next byte says how long it is, as no server masks: up
+to 125 bytes, or with `_LONGER` as long as the two bytes behind it say."""
+_LONGER = 126
+_HEAD = 4
+_TEXT_BEGINS = bytes([_TEXT])
+_OF_MESSAGES = frozenset({Opcode.TEXT, Opcode.BINARY, Opcode.CONT})
+_BETWEEN = StreamReader.at_eof.__code__
+"""Where the library's parser waits for a frame to begin."""
 
 _HTTP = re.compile(rb"(?:\A|\r\n\r\n)(HTTP/1\.[01] [2-5][0-9][0-9][^\r\n]{0,80})")
 """A status line where a frame should begin: at the start of what was read, or right behind the answer to the upgrade.
@@ -50,8 +61,10 @@ class Wire(ClientConnection):
     # two of the library are set when TCP is connected. Without this each would have a dictionary of 1.5 kB.
     __slots__ = (
         "_asked",
+        "_begun",
         "_cutter",
         "_heard",
+        "_inside",
         "_interval_s",
         "_late",
         "_lost",
@@ -59,6 +72,7 @@ class Wire(ClientConnection):
         "_timer",
         "dead",
         "http",
+        "most",
         "recv_messages",
         "transport",
     )
@@ -68,7 +82,13 @@ class Wire(ClientConnection):
         self.dead = self.http = ""
         self._heard = 0.0
         self._asked = 0.0
+        self.most = 0
+        """Bytes of the longest message that is taken; what is said of it before it is set, the library judges."""
         self._late = b""
+        self._begun = b""
+        """The beginning of a text frame."""
+        self._inside = False
+        """Whether a message has begun that is to be gone on with in further frames."""
         self._lost = False
         self._interval_s = 0.0
         self._timeout_s: float | None = None
@@ -164,8 +184,61 @@ class Wire(ClientConnection):
         else:
             super().send_data()
 
+    def process_event(self, event: Event) -> None:
+        """What the library has found; note whether a message has only begun."""
+        super().process_event(event)
+        if isinstance(event, Frame) and event.opcode in _OF_MESSAGES:
+            self._inside = not event.fin
+
+    def _is_between(self) -> bool:
+        """Whether the library, too, takes for a frame of its own what comes next, and would take it."""
+        protocol = self.protocol
+        if self._inside or protocol.extensions or protocol.state is not State.OPEN:
+            return False
+        waits: Any = protocol.parser
+        while waits.gi_yieldfrom is not None:
+            waits = waits.gi_yieldfrom
+        return waits.gi_code is _BETWEEN and not protocol.reader.eof
+
+    def _take_texts(self, data: bytes) -> bytes:
+        """Take in the texts that stand in front, each whole in one frame, as the library would at twice the price.
+
+        Returns the rest, for the library: it begins with a frame of another kind, or a long one that is not all here.
+        A short one waits in `_begun`.
+        """
+        put, at, end = self.recv_messages.put, 0, len(data)
+        while at < end and data[at] == _TEXT:
+            start = at + 2
+            size = data[at + 1] if start <= end else 0
+            if size == _LONGER:
+                start = at + _HEAD
+                size = data[at + 2] << 8 | data[at + 3] if start <= end else 0
+            elif size > _LONGER:
+                break
+            if size > self.most:
+                break
+            if start + size > end:
+                if size > SLICE:
+                    break
+                self._begun = data[at:]
+                return b""
+            put(Frame(Opcode.TEXT, data[start : start + size]))
+            at = start + size
+        return data[at:]
+
     def _take(self, data: bytes) -> None:
         """If it ends the connection, see to it that it does end."""
+        if self._begun:
+            data, self._begun = self._begun + data, b""
+        while self._is_between():
+            data = self._take_texts(data)
+            size = _whole(data)
+            if not size or data[size : size + 1] != _TEXT_BEGINS:
+                break
+            super().data_received(data[:size])
+            data = data[size:]
+        if not data:
+            return
         super().data_received(data)
         if not self._lost and self.transport.get_write_buffer_size() > MOST_UNSENT:
             self.dead = self.dead or "it does not read our answers"
@@ -226,3 +299,9 @@ class Wire(ClientConnection):
 
 def _nothing() -> None:
     pass
+
+
+def _whole(data: bytes) -> int:
+    """Bytes of the short frame that stands in front; 0 if it is longer, or not all here."""
+    size = data[1] + 2 if len(data) > 1 else 0
+    return size if size < _LONGER + 2 and size <= len(data) else 0

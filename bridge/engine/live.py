@@ -34,6 +34,8 @@ CONNECT_DEADLINE_S = 60.0
 FEED = "live"
 FAILURES_EVERY_S = 60.0
 """Failures that the vendor pushes are logged so often at most."""
+EARLY_S = 0.2
+"""Reading does not wait longer for a session: most wait for `ws_settle_s` after they have opened."""
 
 log = structlog.get_logger()
 
@@ -88,12 +90,16 @@ class Live:
                 try:
                     opening = self._beat.busy("opening its live session", CONNECT_DEADLINE_S + SLACK_S)
                     with opening, anyio.fail_after(CONNECT_DEADLINE_S):
-                        await group.start(self._listen, feed, inbox)
+                        async with task_group() as early:
+                            early.start_soon(self._read_early, reading, failing)
+                            await group.start(self._listen, feed, inbox)
+                            early.cancel_scope.cancel()
                 except TimeoutError:
                     self.failed = True
                     error = Retry(f"the live session was not subscribed within {CONNECT_DEADLINE_S:.0f} s")
                     raise marked(error, Ending.UNANSWERED) from None
                 connected()
+                reading.once_more()
                 if self._first and self._only_pushed(reading):
                     self._meter.blind_since_ms = reading.walker.last_completed_ms()
                 self._first = False
@@ -115,6 +121,12 @@ class Live:
             if self._only_pushed(reading) and self._meter.blind_since_ms is None:
                 self._meter.blind_since_ms = min([*self._unstored, self._waiting_since_ms(inbox)])
             self._unstored = []
+
+    async def _read_early(self, reading: Reading, failing: Callable[[Retry], Awaitable[None]]) -> None:
+        # What has changed since the last session need not wait until this one is held and has settled. It is read
+        # once more then: what changes meanwhile may be neither in these pages nor pushed.
+        await anyio.sleep(EARLY_S)
+        await reading.for_ever(anyio.lowlevel.checkpoint, failing)
 
     def _only_pushed(self, reading: Reading) -> bool:
         """Whether something is pushed that no reading would find, nor the vendor repeat until we have confirmed it."""
