@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -569,3 +570,21 @@ async def test_a_cluster_announces_its_members(tmp_path: Path) -> None:
         await servers[0].kill()
         await wait_until(lambda: connection.epoch == 2, what="another member")
         assert connection.server in {f"127.0.0.1:{server.port}" for server in servers[1:]}
+
+
+async def test_a_silent_server_is_left_without_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says nothing any more when a process ends: that process waits for its deadline, and logs no error for it."""
+    monkeypatch.setattr("bridge.edge.nats.connection._LEAVE_DEADLINE_S", 0.2)
+    async with nats_server(tmp_path) as server:
+        async with connect(options(server.url)) as connection:
+            await connection.client.subscribe("here")
+            await connection.client.flush()
+            server.pause()
+        server.resume()
+    # Errors of tasks that nobody has asked for are told when they are collected.
+    del connection
+    gc.collect()
+    await anyio.lowlevel.checkpoint()
+    assert [record for record in caplog.records if record.name == "asyncio"] == []
