@@ -63,7 +63,7 @@ class Settings(api.GraphqlSettings):
 
 class Adapter(api.Adapter[Settings]):
     Settings, vendor, type_prefix, mapping_version = Settings, "pcvisit", "de.pcvisit", "1"
-    omit, shapes, failures = ("participants.*.email",), ("session",), _FAILURES
+    omit, shapes, failures, by_row = ("participants.*.email",), ("session",), _FAILURES, True
 
     @property
     def budget_key(self) -> str:  # the limit is the integrator's: all its customers share it

@@ -59,7 +59,7 @@ class Settings(api.PushSettings, api.CredentialSettings):
 
 class Adapter(api.Adapter[Settings]):
     Settings, vendor, type_prefix, mapping_version = Settings, "platform", "iot.platform", "1"
-    omit = (journal.PERSON,)
+    omit, by_row = (journal.PERSON,), True
 
     @functools.cached_property
     def _reader(self) -> journal.Reader:

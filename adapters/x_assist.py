@@ -66,7 +66,7 @@ class Settings(api.GraphqlSettings, api.OAuthSettings):
 
 class Adapter(api.Adapter[Settings]):
     Settings, vendor, type_prefix, mapping_version = Settings, "x-assist", "com.crisis24.x-assist", "1"
-    shapes = ("event",)
+    shapes, by_row = ("event",), True
 
     @functools.cached_property
     def _extra(self) -> list[api.selection.Selected]:

@@ -95,6 +95,8 @@ class Adapter(abc.ABC, Generic[S]):
     """Paths of personal data left out unless the configuration sets `omit` itself."""
     shapes: ClassVar[Sequence[str]] = ()
     """The entities that a `[[source.subscription]]` may name as its `shape`: `record` maps them as it does pages'."""
+    by_row: ClassVar[bool] = False
+    """Whether `record` goes by nothing but the row and its walk's entity, save for what belongs to another thing."""
     failures: ClassVar[graphql.Failures | None] = None
     """How the vendor reports failures as data inside a live feed; None: it does not."""
 
@@ -150,12 +152,13 @@ class Adapter(abc.ABC, Generic[S]):
     def record(self, ask: Ask, row: Json) -> Record:
         """Map one row. Raises Malformed when it cannot be read: it goes to quarantine, the page goes on."""
 
-    def basis(self, ask: Ask) -> Json:  # noqa: ARG002 - a default that nobody relies on
+    def basis(self, ask: Ask) -> Json:
         """What of `ask` `record` goes by, as JSON; with it a row that is as it was need not be mapped anew each time.
 
-        Two rows that are the same, on the same basis, must give the same record. None: nobody has said.
+        Two rows that are the same, on the same basis, must give the same record. None: nobody has said. The default
+        goes by `by_row`.
         """
-        return None
+        return "row" if self.by_row and not ask.walk.of else None
 
     def schema(self, entity: str) -> str | None:
         """The shared shape that `record` maps this entity to, as `person/1`; None: a shape of the vendor's own.

@@ -27,7 +27,7 @@ from bridge.core.lease import Tenant
 from bridge.core.reload import Change, ReloadResult
 from bridge.core.secret import Masker, Secret
 from bridge.edge import process
-from bridge.edge.codec import encode, spell
+from bridge.edge.codec import encode, exact, spell
 from bridge.edge.config.loader import Config
 from bridge.edge.http import HttpClient
 from bridge.edge.ledger.leases import JetStreamLeases
@@ -275,6 +275,7 @@ async def daemon(
             quotas=Quotas(process.wall),
             encode=encode,
             spell=spell,
+            exact=exact,
             wall=process.wall,
             roll=roll,
             masker=masker,

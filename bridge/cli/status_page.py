@@ -15,7 +15,7 @@ from bridge.cli.conditions import conditions
 from bridge.core.config import STATUS_LISTEN, IngressSettings
 from bridge.core.errors import BridgeError
 from bridge.core.secret import Secret
-from bridge.edge.ingress.sockets import address, bound, is_loopback, label
+from bridge.edge.ingress.sockets import address, bound, is_loopback, label, network
 from bridge.edge.ingress.trouble import IngressMisconfigured
 from bridge.edge.listener import listening
 from bridge.engine.newsreel import Newsreel
@@ -48,7 +48,7 @@ async def status_page(daemon: Daemon, reporting: Reporting) -> Never:
     answer = StatusHttp(
         reporting,
         news,
-        login=Login(settings.token),
+        login=Login(settings.token, network),
         live=health.live,
         ready=health.ready,
         assets=assets(),

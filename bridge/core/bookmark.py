@@ -26,8 +26,10 @@ MOST_ABSENT = 500
 """So many are remembered, or none: of more at once the brake could not tell how many there are."""
 MOST_ABSENT_BYTES = 16_384
 """Nor more than this of their ids, in UTF-8: the cursor is written with every page, and must fit into a message."""
+CUT = "cut"
+"""In a cursor: the pass under way took the place of one that was cut off, so it goes on if that happens to it, too."""
 RESUME_S = 86_400.0
-"""A first reading that was cut off goes on where it was if it began less than so long ago."""
+"""A pass that was cut off goes on where it was if it began less than so long ago."""
 
 
 _LASTING = (HELD, ACCEPTED, "evidence", "woke_ms", ABSENT)
@@ -79,7 +81,7 @@ class Bookmark:
 
     `first_read`: whether the pass under way is the walk's first; None: no pass is under way, or none that the stream
     knows of. `page_size`: of the pass under way, else of the last one of a walk whose pages cover ranges. `rows`:
-    read so far. `made_by`: see `fingerprint`.
+    read so far. `made_by`: see `fingerprint`. `cut`: see `CUT`.
     """
 
     completed_ms: int | None = None
@@ -90,6 +92,7 @@ class Bookmark:
     page_size: int | None = None
     rows: int = 0
     made_by: str = ""
+    cut: bool = False
     lasting: Lasting = Lasting()
 
     @staticmethod
@@ -105,6 +108,7 @@ class Bookmark:
             page_size=_count(value.get("page_size")),
             rows=_count(value.get("rows")) or 0,
             made_by=made_by if isinstance(made_by, str) else "",
+            cut=value.get(CUT) is True,
             lasting=Lasting(
                 held=_count(value.get(HELD)) or 0,
                 accepted=_count(value.get(ACCEPTED)),
@@ -120,8 +124,13 @@ class Bookmark:
         return self.again_from_ms is not None or self.lasting.accepted is not None
 
     def resumable(self, walk: Walk, now_ms: int) -> bool:
-        """Whether the walk's first reading was cut off and can go on at `position`."""
-        if not self.first_read or self.position is None or self.pass_ms is None or self.again_from_ms is not None:
+        """Whether the walk's pass was cut off and is to go on at `position`: its first, or one after another such.
+
+        Any other begins anew, as only a whole pass proves who is not there; but the end must be read some time.
+        """
+        if not (self.first_read or self.cut) or self.position is None or self.pass_ms is None:
+            return False
+        if self.again_from_ms is not None:
             return False
         recent = 0 <= now_ms - self.pass_ms <= RESUME_S * 1000
         return recent and not walk.batch and not walk.once and self.made_by == fingerprint(walk)

@@ -10,14 +10,19 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
+from marshal import dumps
 
 from bridge.core.record import Json
 
+Exact = Callable[[Json], bytes]
+"""As `exact`, perhaps sooner; raises ValueError for what it cannot spell."""
 Spell = Callable[[Json], bytes]
 """Gives what `canonical` gives, and raises what it raises; perhaps sooner."""
 
 _LEAVES = frozenset({str, int, bool, type(None)})
 _TEXT = frozenset({str})
+_EXACT = 2
+"""The format of `marshal` that spells equal values alike, wherever they lie in memory."""
 _LEAST, _BEYOND = 1e-4, 1e16
 """Outside of these a fraction is spelled with an exponent, and every writer has its own way with those."""
 
@@ -67,6 +72,14 @@ def commonplace(value: Json) -> bool:
 def digest(value: Json, mapping_version: str, spell: Spell = canonical) -> str:
     """`<mapping version>:<32 hex digits>`. Digests of different mapping versions say nothing of each other."""
     return f"{mapping_version}:{hashlib.blake2b(spell(value), digest_size=16).hexdigest()}"
+
+
+def exact(value: Json) -> bytes:
+    """Bytes that two values share only if they are the same, types, order of keys and all. Of use within a process.
+
+    JSON would not do: infinity becomes null there, and half a surrogate pair cannot be said. Raises ValueError.
+    """
+    return dumps(value, _EXACT)
 
 
 def legible(value: Json) -> bytes:

@@ -225,7 +225,8 @@ def _headers(draft: Draft, identity: str) -> Headers:
         f"{until_observed}{observed}\r\n{DIGEST}: {percent_encode(draft.digest)}\r\n"
         f"{EXPECTED}: {draft.expected}\r\n{until_subject}{name}\r\n"
     )
-    count = _USUAL
+    # All that may hold anything is encoded, but for the trace: looking through each line costs as much as writing it.
+    count, whole = _USUAL, True
     if name == id_:
         # Nor does such an id hold anything that would have to be encoded.
         text += f"ce-subject: {id_}\r\n"
@@ -244,10 +245,11 @@ def _headers(draft: Draft, identity: str) -> Headers:
         # What stands there is text and nothing else, whatever the engine knows of it besides.
         text += f"ce-traceparent: {draft.traceparent!s}\r\n"
         count += 1
+        whole = "\r" not in draft.traceparent and "\n" not in draft.traceparent
     if draft.change == "deleted":
         text += "KV-Operation: DEL\r\n"
         count += 1
-    return Headers(text, count)
+    return Headers(text, count, whole=whole)
 
 
 @lru_cache(maxsize=1024)

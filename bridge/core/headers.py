@@ -8,14 +8,16 @@ from collections.abc import Iterator, Mapping
 class Headers(Mapping[str, str]):
     """A mapping that is read back from its own spelling: an event is sealed and sent far more often than looked into.
 
-    `text`: a line for each header, `Name: value` and a line break. `count`: how many there are.
+    `text`: a line for each header, `Name: value` and a line break. `count`: how many there are. `whole`: whether it is
+    known that no value holds a line break; else it is looked for when somebody asks.
     """
 
-    __slots__ = ("_found", "count", "text")
+    __slots__ = ("_found", "_whole", "count", "text")
 
-    def __init__(self, text: str, count: int) -> None:
+    def __init__(self, text: str, count: int, *, whole: bool = False) -> None:
         self.text = text
         self.count = count
+        self._whole = whole
         self._found: dict[str, str] | None = None
 
     @classmethod
@@ -28,7 +30,7 @@ class Headers(Mapping[str, str]):
     @property
     def whole(self) -> bool:
         """Whether it is as many lines as headers: a value with a line break in it would be one header more."""
-        return self.text.count("\r") == self.text.count("\n") == self.count
+        return self._whole or self.text.count("\r") == self.text.count("\n") == self.count
 
     def __getitem__(self, name: str) -> str:
         return self._read()[name]

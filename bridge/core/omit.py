@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from operator import is_
 
 from bridge.core.record import Json
 
@@ -52,8 +53,12 @@ def _without(value: Json, path: Path) -> Json:
             return value
         if not rest:
             return {key: item for key, item in value.items() if key != step}
-        # In its place, so the order of fields stays.
-        return {**value, step: _without(value[step], rest)}
-    if isinstance(value, (list, tuple)) and step == "*":
-        return [_without(item, rest) for item in value] if rest else []
+        inner = value[step]
+        left = _without(inner, rest)
+        # In its place, so the order of fields stays. What was left out once is not there again, as a rule.
+        return value if left is inner else {**value, step: left}
+    if (type(value) is list or isinstance(value, (list, tuple))) and step == "*":
+        items = [_without(item, rest) for item in value] if rest else []
+        same = len(items) == len(value) and all(map(is_, items, value))
+        return value if same else items
     return value

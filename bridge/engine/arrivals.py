@@ -144,6 +144,11 @@ class Arrivals:
         self._doubts = {key: (now, note) for key, (_, note) in self._doubts.items()}
         return {key.entity for key in self._doubts}
 
+    @property
+    def attentive(self) -> bool:
+        """Whether what a page says of an entity could matter to a push that waits, or is doubted."""
+        return bool(self._doubts or self._spoken) or self.waiting_since() is not None
+
     def spoken(self, key: Key, asked_at: float, lag_s: float) -> None:
         """A page that was asked for at `asked_at`, and may be `lag_s` old, says what the entity is."""
         waiting_since = self.waiting_since()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Set
+
 from bridge.core.differ import judge
+from bridge.core.record import Key
 from bridge.engine.arrivals import Arrivals
 from bridge.engine.known import Known
 from bridge.engine.scribe import Note
@@ -11,13 +14,46 @@ from bridge.engine.scribe import Note
 class Belief:
     """Records with a version speak for themselves; the others are judged by when they came."""
 
-    def __init__(self, arrivals: Arrivals, heads: Known) -> None:
+    def __init__(
+        self,
+        arrivals: Arrivals,
+        heads: Known,
+        key: Callable[[str, str], Key],
+        doubtful: Set[Key],
+        closed: Set[Key],
+    ) -> None:
+        """`doubtful`: what may or may not have been stored, `closed`: what is being written; both as they are then."""
         self._arrivals = arrivals
         self._heads = heads
+        self._key = key
+        self._doubtful = doubtful
+        self._closed = closed
 
     def overtaken(self, note: Note, since: int) -> bool:
         """Whether a push has told something newer of the entity than a pass that began at the mark `since` can."""
         return note.record.version is None and self._arrivals.pushed_since(note.key, since)
+
+    def passing(self, entity: str, *, since: int, asked_at: float, lag_s: float) -> Callable[[str, bytes], bool]:
+        """A function that says of an id and a mark whether a page's row may be passed over; if so, the page has spoken.
+
+        The rest is as in `Sequencer.page`.
+        """
+        bears, key, arrivals = self._heads.bearing(entity), self._key, self._arrivals
+        doubtful, closed = self._doubtful, self._closed
+
+        def passes(id_: str, mark: bytes) -> bool:
+            if not bears(id_, mark):
+                return False
+            if not (doubtful or closed or arrivals.attentive):
+                return True
+            named = key(entity, id_)
+            if named in doubtful or named in closed:
+                return False
+            if not arrivals.pushed_since(named, since):
+                arrivals.spoken(named, asked_at, lag_s)
+            return True
+
+        return passes
 
     def believable(self, note: Note, arrived_at: float | None) -> bool:
         """Whether a push that came then can be taken for the newest state."""

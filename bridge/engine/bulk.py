@@ -1,21 +1,25 @@
-"""Live records that occur once, many at a time: one atomic batch costs a fraction of as many single writes."""
+"""Live records that occur once, many at a time: written in one go, or, of very many, as one atomic batch."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from bridge.core.errors import Away
+from bridge.core.event import Event
 from bridge.engine.batching import BATCH_EVENTS, Sealed, cut
 from bridge.engine.belt import Turn
 from bridge.engine.clerk import Clerk
 from bridge.engine.counts import Counts
 from bridge.engine.exclusive import Exclusive
 from bridge.engine.known import Once
-from bridge.engine.ports import BatchStale, Book
+from bridge.engine.ports import BatchStale, Book, Stale, Stored, Unknown
 from bridge.engine.scribe import OWN_VENDOR, Note
 
-LEAST = 16
-"""Of fewer records each is written singly: a batch takes the server some 2 ms, whatever is in it."""
+TOGETHER = 250
+"""So many at once are an atomic batch; of fewer each is a message of its own, sent in one go. Neither needs the other's
+promise. A batch costs the server files of its own, written through: 50 events take it some 50 ms on a disk, singly 7.
+Where it writes each message through as well, more gathers meanwhile, and soon there are enough for a batch.
+"""
 REFUSALS = 3
 
 
@@ -43,28 +47,43 @@ class Bulk:
             await self._store(self._clerk.unstored(sealed))
 
     async def _store(self, sealed: list[Sealed]) -> None:
-        refusals, size = 0, BATCH_EVENTS
+        refusals = 0
         while sealed:
-            part, rest = cut(sealed, size)
-            events = [event for _, event in part]
-            try:
-                receipt = await self._book.commit(events, "", None)
-            except BatchStale:
-                self._counts.refused += 1
-                refusals += 1
-                if refusals >= REFUSALS:
-                    raise Away(
-                        f"a batch of {len(part)} live records was refused {REFUSALS} times, each time after a look; "
-                        "somebody else writes this source's events, so everything is read again"
-                    ) from None
-                known = await self._clerk.known([note for note, _ in part])
-                sealed = [*((note, event) for note, event in part if note.key not in known), *rest]
+            part, rest = cut(sealed, BATCH_EVENTS)
+            seqs = await self._write([event for _, event in part])
+            stored = [(event, seq) for (_, event), seq in zip(part, seqs, strict=True) if seq is not None]
+            self._note(stored)
+            if len(stored) == len(part):
+                refusals, sealed = 0, rest
                 continue
-            refusals = 0
-            self._counts.batches += 1
-            self._counts.store_all(events, receipt.seqs)
-            self._once.add([event.key for event in events])
-            for event in events:
-                if event.key.vendor == OWN_VENDOR:
-                    self._counts.quarantine(event)
-            sealed = rest
+            refusals += 1
+            if refusals >= REFUSALS:
+                raise Away(
+                    f"{len(part) - len(stored)} of {len(part)} live records were refused {REFUSALS} times, each time "
+                    "after a look; somebody else writes this source's events, so everything is read again"
+                )
+            left = [one for one, seq in zip(part, seqs, strict=True) if seq is None]
+            known = await self._clerk.known([note for note, _ in left])
+            sealed = [*((note, event) for note, event in left if note.key not in known), *rest]
+
+    async def _write(self, events: Sequence[Event]) -> Sequence[int | None]:
+        """Where each lies now; None for those that were refused, or of which nobody knows."""
+        if len(events) < TOGETHER:
+            outcomes = await self._book.append(events)
+            self._counts.refused += sum(isinstance(outcome, Stale) for outcome in outcomes)
+            self._counts.unknown += sum(isinstance(outcome, Unknown) for outcome in outcomes)
+            return [outcome.seq if isinstance(outcome, Stored) else None for outcome in outcomes]
+        try:
+            receipt = await self._book.commit(events, "", None)
+        except BatchStale:
+            self._counts.refused += 1
+            return [None] * len(events)
+        self._counts.batches += 1
+        return receipt.seqs
+
+    def _note(self, stored: Sequence[tuple[Event, int]]) -> None:
+        self._counts.store_all([event for event, _ in stored], [seq for _, seq in stored])
+        self._once.add([event.key for event, _ in stored])
+        for event, _ in stored:
+            if event.key.vendor == OWN_VENDOR:
+                self._counts.quarantine(event)

@@ -38,8 +38,8 @@ class Clerk:
         return known
 
     async def news(self, notes: Sequence[Note]) -> list[tuple[Note, Event]]:
-        """The notes that are news, as events. Fetches `before` for those that need it, side by side."""
-        news: list[tuple[Note, str]] = []
+        """The notes that are news, as events. Fetches `before` for those that need it, together or side by side."""
+        news: list[tuple[Note, str, Head | None]] = []
         for note in notes:
             if note.record.occurred and note.key in self._once:
                 self._counts.duplicates += 1
@@ -51,22 +51,22 @@ class Clerk:
                 self._counts.unchanged += 1
                 self._heads.mark(note.key, note.mark)
             else:
-                news.append((note, change))
+                news.append((note, change, head))
         befores: dict[Key, Json] = {}
 
         async def fetch(key: Key, head: Head) -> None:
             befores[key] = await self._book.after(key, head)
 
         wanted = [
-            (note.key, head)
-            for note, change in news
-            if change in ("updated", "deleted") and (head := self._heads.get(note.key)) is not None
+            (note.key, head) for note, change, head in news if change in ("updated", "deleted") and head is not None
         ]
-        await side_by_side(fetch, wanted)
+        if len(wanted) > 1:
+            befores |= await self._book.afters(wanted)
+        await side_by_side(fetch, [one for one in wanted if one[0] not in befores])
 
-        def seal(item: tuple[Note, str]) -> tuple[Note, Event]:
-            note, change = item
-            return self._scribe.seal(note, change, self._heads.get(note.key), befores.get(note.key))
+        def seal(item: tuple[Note, str, Head | None]) -> tuple[Note, Event]:
+            note, change, head = item
+            return self._scribe.seal(note, change, head, befores.get(note.key))
 
         sealed = await in_slices(seal, news)
         return self.unstored(sealed)

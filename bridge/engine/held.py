@@ -58,6 +58,7 @@ class HeldLease:
         tie: Tie | None = None,
     ) -> None:
         self._tie = tie
+        self._next: Place | None = None
         self._recalled = anyio.Event()
         self._recall = ""
         self._leases = leases
@@ -104,10 +105,14 @@ class HeldLease:
         self._recalled.set()
 
     def settle(self, place: Place) -> None:
-        """See `Recallable.settle`. The others are told by its next renewal: until then it stands for itself to them."""
+        """See `Recallable.settle`. The others are told by its next renewal: until then it stands for itself."""
         if self._tie is not None and self._tie.place is None:
-            self._tie = Tie(self._tie.sharing, place)
-            self._claim = replace(self._claim, at=place.name)
+            self._next = place
+
+    def forsake(self, place: Place, reason: str) -> None:
+        """See `Recallable.forsake`."""
+        if self._tie is not None and self._tie.place is place:
+            self.recall(reason)
 
     async def _renew_in_time(self) -> None:
         """Returns once it was renewed. Raises LeaseLost."""
@@ -147,6 +152,10 @@ class HeldLease:
 
     async def _renew(self) -> None:
         sent = self._clock()
+        if self._tie is not None and self._next is not None and not self._next.over(sent):
+            # Whether the answer comes or not, the others may go by the place from now on.
+            self._tie, self._claim = Tie(self._tie.sharing, self._next), replace(self._claim, at=self._next.name)
+            self._next = None
         claim = self._measured()
         if self._tie is not None and self._tie.place is not None:
             claim = replace(claim, lease_s=self._tie.sharing.lease_s)

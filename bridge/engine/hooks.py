@@ -18,7 +18,7 @@ from bridge.core.hooks.settings import PREFIX
 from bridge.core.hooks.verification import Shown
 from bridge.core.meter import Meter
 from bridge.engine.deliveries import Frames, frames
-from bridge.engine.hold import Hold
+from bridge.engine.intake import Intake
 from bridge.engine.ports import Incoming, Offer, Reply, Wall
 from bridge.engine.vigil import SessionStatistics
 
@@ -154,7 +154,7 @@ class Door:
         self._wall = wall
         self._patience_s = patience_s
         self._ed25519 = ed25519
-        self._hold: Hold | None = None
+        self._intake: Intake | None = None
         self._opened = anyio.Event()
         self._closed_at: float | None = None
         self._refusals: dict[int, tuple[int, float]] = {}
@@ -163,8 +163,8 @@ class Door:
 
     def turn(self, session: HookSession, ed25519: VerifyEd25519 | None) -> None:
         """Closed, and another session's from now on. What is under way waits for the next opening, as what comes."""
-        if self._hold is not None:
-            self._shut(self._hold)
+        if self._intake is not None:
+            self._shut(self._intake)
         self.session = session
         self._ed25519 = ed25519
 
@@ -174,31 +174,31 @@ class Door:
 
     async def emptied(self) -> None:
         """Returns when nothing is under way in it. Deadlines are the caller's."""
-        while (hold := self._hold) is not None and hold.deliveries:
-            await hold.settled()
+        while (intake := self._intake) is not None and intake.deliveries:
+            await intake.settled()
 
     @property
     def open(self) -> bool:
         """Whether what comes now can be stored, as far as is known."""
-        return self._hold is not None
+        return self._intake is not None
 
     @contextmanager
     def held(self, offer: Offer) -> Iterator[None]:
         """The source runs, and takes what comes, as long as the block does. Then those who wait are told."""
         self.statistics.sessions += 1
-        self._hold = hold = Hold(offer)
+        self._intake = intake = Intake(offer)
         self._opened.set()
         try:
             yield
         finally:
-            self._shut(hold)
+            self._shut(intake)
 
-    def _shut(self, hold: Hold) -> None:
-        if self._hold is hold:
-            self._hold = None
+    def _shut(self, intake: Intake) -> None:
+        if self._intake is intake:
+            self._intake = None
             self._opened = anyio.Event()
             self._closed_at = anyio.current_time()
-        hold.close()
+        intake.close()
 
     def limit(self, method: str) -> int | Reply:
         """See `Answer.limit`."""
@@ -210,10 +210,10 @@ class Door:
             return Reply(405, "webhooks are posted", {"Allow": self._allow})
         if self.stopping:
             return _later(503, AWAY, AGAIN_S)
-        if self._hold is None:
+        if self._intake is None:
             # Within the grace whoever has sent a body waits a little.
             return self.session.max_body_bytes if self._grace_s > 0 else _later(503, AWAY, AGAIN_S)
-        return self._overload(self._hold) or self.session.max_body_bytes
+        return self._overload(self._intake) or self.session.max_body_bytes
 
     @property
     def _allow(self) -> str:
@@ -253,15 +253,15 @@ class Door:
         """None once all of it is in the ledger. What is stored after we gave up is known when it is repeated."""
         with anyio.move_on_after(self._patience_s) as patience:
             while True:
-                hold = self._hold
-                if hold is None:
+                intake = self._intake
+                if intake is None:
                     with anyio.move_on_after(self._grace_s):
                         await self._opened.wait()
-                    if (hold := self._hold) is None:
+                    if (intake := self._intake) is None:
                         return _later(503, AWAY, AGAIN_S)
-                if crowd := self._overload(hold):
+                if crowd := self._overload(intake):
                     return crowd
-                delivery = hold.offer(told, events, size)
+                delivery = intake.offer(told, events, size)
                 await delivery.settled.wait()
                 if not delivery.left:
                     self.statistics.acks += 1
@@ -269,9 +269,9 @@ class Door:
         assert patience.cancelled_caught
         return self.refused(503, f"not stored within {self._patience_s:g} s; try again", again_s=AGAIN_S)
 
-    def _overload(self, hold: Hold) -> Reply | None:
+    def _overload(self, intake: Intake) -> Reply | None:
         # By what is under way, and not by what comes: a large delivery would never find room among many small ones.
-        if hold.deliveries >= self.session.most or hold.events >= MOST_FRAMES or hold.size >= MOST_BYTES:
+        if intake.deliveries >= self.session.most or intake.events >= MOST_FRAMES or intake.size >= MOST_BYTES:
             return self.refused(429, "too many deliveries under way; try again", again_s=SOON_S)
         return None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable
 
 from bridge.core.heads import Heads
 from bridge.core.record import Head, Key
@@ -35,10 +35,9 @@ class Known:
         if mark is not None and key.vendor == self._vendor:
             self._theirs.mark(key.entity, key.id, mark)
 
-    def bearing(self, entity: str, *, unless: Set[Key], key: Callable[[str], Key]) -> Callable[[str, bytes], bool]:
-        """See `Heads.bearing`, of the vendor's entities; those that are in `unless` by then bear nothing."""
-        bears = self._theirs.bearing(entity)
-        return lambda id_, mark: bears(id_, mark) and not (unless and key(id_) in unless)
+    def bearing(self, entity: str) -> Callable[[str, bytes], bool]:
+        """See `Heads.bearing`, of the vendor's entities."""
+        return self._theirs.bearing(entity)
 
     def __contains__(self, key: Key) -> bool:
         return key in self._own if key.vendor != self._vendor else (key.entity, key.id) in self._theirs

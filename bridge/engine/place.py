@@ -1,4 +1,8 @@
-"""Our place among the instances that share: got, renewed like a lease, and given up. All our leases end with it."""
+"""Our place among the instances that share: got, renewed like a lease, and given up.
+
+Every lease whose claim names it ends with it, however long it lasts by itself: once the place is cleared the others
+take what went by it without waiting, so a holder that kept some would be one of two.
+"""
 
 from __future__ import annotations
 

@@ -17,6 +17,7 @@ from bridge.core.heads import Heads
 from bridge.core.lease import Claim, Seen
 from bridge.core.record import Head, Json, Key
 from bridge.core.session import Upgrade
+from bridge.core.value import value
 from bridge.engine.alert_ports import Channel as Channel
 
 
@@ -47,7 +48,7 @@ class Memory:
     forgotten: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Stored:
     """The event lies in the stream at `seq`: written now, or found there by a look."""
 
@@ -113,10 +114,11 @@ class Book(Protocol):
         ...
 
     async def after(self, key: Key, head: Head) -> Json:
-        """The `after` of the entity's last event: from the stream, or from the view once it has aged out.
+        """The `after` of the entity's last event: from the stream, or the view after that; None: neither has it."""
+        ...
 
-        None when neither holds it any more.
-        """
+    async def afters(self, wanted: Sequence[tuple[Key, Head]]) -> Mapping[Key, Json]:
+        """The same of many, as far as they can be had together. Whoever is missing is to be asked for by `after`."""
         ...
 
     async def stored(self, keys: Sequence[Key]) -> set[Key]:

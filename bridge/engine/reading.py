@@ -10,8 +10,8 @@ from bridge.adapter import Walk
 from bridge.core.backoff import Backoff
 from bridge.core.errors import Retry, WalkRefused
 from bridge.core.schedule import Schedule
+from bridge.engine.allotment import Allotment
 from bridge.engine.refusals import Refusals
-from bridge.engine.share import Share
 from bridge.engine.walker import Step, Walker
 
 
@@ -19,9 +19,8 @@ class Reading:
     """One stretch of reading. `failed` outlives it: the walks that failed, the latest last; those give way to others.
 
     `noted` is called after every page, stored or not; `answered` after every page that is. `backoff` is for
-    walks that fail while the reading goes on.
-    `refusals` outlives it, too, and so does `share`, which learns what passes cost. `alone`: without another walk that
-    is not refused there is nothing to go on with.
+    walks that fail while the reading goes on. `refusals` outlives it, too, and so does `allotment`, which learns what
+    passes cost. `alone`: without another walk that is not refused there is nothing to go on with.
     """
 
     def __init__(
@@ -32,7 +31,7 @@ class Reading:
         noted: Callable[[Walker], None],
         backoff: Backoff,
         refusals: Refusals,
-        share: Share,
+        allotment: Allotment,
         *,
         alone: bool,
         answered: Callable[[], None] = lambda: None,
@@ -43,10 +42,11 @@ class Reading:
         self._failed = failed
         self._noted = noted
         self._refusals = refusals
-        self._share = share
+        self._allotment = allotment
         self._alone = alone
         self._answered = answered
         self._changed = anyio.Event()
+        self._begun = False
         refusals.enter(schedule)
 
     def ask_refused(self) -> None:
@@ -60,6 +60,14 @@ class Reading:
         self.schedule.all_due(anyio.current_time(), self.walker.under_way)
         self._changed.set()
         self._changed = anyio.Event()
+
+    def once_more(self) -> None:
+        """From here on everything is pushed: what was read in this reading before is read again, from its begin."""
+        if self._begun:
+            for walk in self.schedule.walks:
+                if walk.on_connect:
+                    self.walker.abandon(walk)
+            self.missed()
 
     def look(self, entity: str) -> None:
         """A push about this kind of thing needs the vendor's word: read its fastest walk, as soon as that tells."""
@@ -79,6 +87,7 @@ class Reading:
         told to it instead, and the walk tried again later. A walk that is refused is left out until it is to be asked
         again, and WalkRefused is raised only where nothing is left (`alone`).
         """
+        self._begun = True
         if self.schedule.caught_up:
             await well()
         while True:
@@ -111,7 +120,7 @@ class Reading:
             if step is Step.DONE:
                 self._failed.pop(walk.name, None)
                 self._refusals.readable(walk.name)
-                self._share.passed(walk)
+                self._allotment.passed(walk)
                 self.schedule.finished(walk, now)
                 if self.walker.held(walk):
                     # What the vendor's query says disagrees with what is newer, or will be: only time can tell.
@@ -128,6 +137,6 @@ class Reading:
         if self._alone and self._refusals.every(one.name for one in self.schedule.walks):
             raise WalkRefused(str(error), after=self._refusals.wait_s()) from error
         self._refusals.tell(walk.name)
-        self._share.refused(walk)
+        self._allotment.refused(walk)
         self.schedule.refuse(walk.name, anyio.current_time() + after)
         self.walker.abandon(walk)

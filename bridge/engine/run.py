@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 import structlog
 
-from bridge.core.bookmark import Bookmark, Lasting, completed, fingerprint
+from bridge.core.bookmark import CUT, Bookmark, Lasting, completed, fingerprint
 from bridge.core.event import timestamp
 from bridge.core.facts import Walk
 from bridge.core.gap import Gap
@@ -19,6 +19,9 @@ from bridge.engine.departures import Inquiry
 PAGES_TOLD = 10
 """After so many pages a pass that somebody waits for says how far it has come."""
 
+KEPT_S = 60.0
+"""So often a pass that takes longer stores how far it has come, whether anything has changed or not."""
+
 log = structlog.get_logger()
 
 
@@ -26,6 +29,7 @@ log = structlog.get_logger()
 class Run:
     """`since` is the sequencer's tick when it began. `waited_for`: it is the first, or an operator waits for it.
 
+    `cut`: see `CUT`. `kept_at`: when its place was stored last, or it began.
     `inquiry`: who is asked for by id, once all pages are read; `lasting`: what the cursor must say after that.
     """
 
@@ -41,6 +45,8 @@ class Run:
     restarts: int = 0
     waiting_since: float | None = None
     began_at: float = field(default_factory=anyio.current_time)
+    cut: bool = False
+    kept_at: float = field(default_factory=anyio.current_time)
     held: int = 0
     inquiry: Inquiry | None = None
     lasting: Lasting = Lasting()
@@ -49,6 +55,14 @@ class Run:
     def shows_progress(self) -> bool:
         """Whether the cursor is to be stored after this page even if nothing has changed, as somebody waits for it."""
         return self.waited_for and not self.state.done and self.state.pages % PAGES_TOLD == 0
+
+    def keeps_place(self) -> bool:
+        """Whether the cursor is to be stored after this page in any case, as another life may have to go on from it."""
+        now = anyio.current_time()
+        if self.walk.once or self.walk.batch or self.state.done or now - self.kept_at < KEPT_S:
+            return False
+        self.kept_at = now
+        return True
 
     def note_progress(self, source: str) -> None:
         """Log how far the pass has come, once in a while."""
@@ -94,6 +108,8 @@ class Run:
             cursor["completed"] = timestamp(self.completed_ms)
         if self.again_from_ms is not None:
             cursor[AGAIN] = self.again_from_ms
+        if self.cut:
+            cursor[CUT] = True
         return {**cursor, **Bookmark.read(before).lasting.data()}
 
 
@@ -109,7 +125,7 @@ def begin(
     resumes: bool,
 ) -> Run:
     """A pass over `walk`, from the beginning, or, if `resumes` and the cursor allows it, from where one was cut off."""
-    resumed = resumes and first_read and mark.resumable(walk, now_ms)
+    resumed = resumes and mark.resumable(walk, now_ms)
     started_ms = mark.pass_ms if resumed and mark.pass_ms is not None else now_ms
     window = window_of(walk, started_ms, mark.completed_ms, retention_s=retention_s, again_from_ms=mark.again_from_ms)
     sized = replace(walk, page_size=_size(walk, mark))
@@ -127,6 +143,7 @@ def begin(
         forgotten=forgotten_gap(walk, started_ms, mark.completed_ms, retention_s),
         again_from_ms=mark.again_from_ms,
         waited_for=first_read or mark.due,
+        cut=resumes and mark.pass_ms is not None,
     )
 
 

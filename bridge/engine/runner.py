@@ -14,6 +14,7 @@ from bridge.core.omit import fingerprint, parse
 from bridge.core.report.facts import SourceFacts
 from bridge.core.schedule import Schedule
 from bridge.core.vitals import Vitals
+from bridge.engine.allotment import Allotment
 from bridge.engine.bulletin import Bulletin
 from bridge.engine.census import take_facts
 from bridge.engine.counts import Counts
@@ -31,7 +32,6 @@ from bridge.engine.recent import Tape
 from bridge.engine.refusals import BLOCKED_RETRY_S, Refusals
 from bridge.engine.scribe import Scribe
 from bridge.engine.sequencer import Sequencer
-from bridge.engine.share import Share
 from bridge.engine.source import Source, Status, World
 from bridge.engine.tenancy import Freehold, Lease, LeasedBook
 from bridge.engine.vitals import take_vitals
@@ -52,7 +52,7 @@ class Runner:
         beat = world.pulse.of(f"source {source.name}")
         tracer = world.tracer(source)
         self._reader = Reader(adapter, world.http, quota, world.wall, world.masker.add, source.meter, beat, tracer)
-        self._share = Share(source.name, self._reader)
+        self._allotment = Allotment(source.name, self._reader)
         self._vendor_backoff = Backoff(world.roll)
         self._nats_backoff = Backoff(world.roll, first=0.1, longest=5.0)
         self._read_backoff = Backoff(world.roll)
@@ -84,7 +84,7 @@ class Runner:
                         group.start_soon(lease.keep)
                         await self._own(lease)
                 finally:
-                    self._share.leave()
+                    self._allotment.leave()
                     await lease.release()
             except Away as error:
                 if isinstance(error, LeaseLost):
@@ -142,7 +142,7 @@ class Runner:
         lanes = Lanes(sequencer, book, scribe, self.status.counts)
         walker = Walker(
             adapter, self._reader, lanes, world.wall, world.ledger,
-            resumes=self._source.feed is None, warned=self._warned,
+            resumes=self._source.feed is None, warned=self._warned, spelled=world.exact,
         )  # fmt: skip
         await announce_doubt(sequencer, book.memory, world.wall())
         await self._bulletin.recall(sequencer, book)
@@ -184,11 +184,11 @@ class Runner:
                 self._vendor_backoff.reset()
                 await self._well(walker)
 
-            await self._reading(walker, self._share.schedule(walks, now, ages)).for_ever(well)
+            await self._reading(walker, self._allotment.schedule(walks, now, ages)).for_ever(well)
             return
         # What was pushed while no session was open is found only by reading everything once.
         beside = {walk.name: ages.get(walk.name, 0.0) for walk in walks if not walk.on_connect}
-        schedule = self._share.schedule(walks, now, beside)
+        schedule = self._allotment.schedule(walks, now, beside)
         schedule.all_due(now, walker.under_way)
         handover = Handover(self._source.feed, self._reader.keeper, roll=world.roll, meter=self._source.meter)
         feed = handover if self._source.hands_over else self._source.feed(token)
@@ -223,12 +223,12 @@ class Runner:
         )
         await walker.prepare(walks)
         self._refusals.keep(walk.name for walk in walks)
-        self._share.enter(walks)
+        self._allotment.enter(walks)
         return walks
 
     def _reading(self, walker: Walker, schedule: Schedule, *, alone: bool = True) -> Reading:
         self._now = Reading(
-            walker, schedule, self._failed, self._note_progress, self._read_backoff, self._refusals, self._share,
+            walker, schedule, self._failed, self._note_progress, self._read_backoff, self._refusals, self._allotment,
             alone=alone, answered=self._outage.answered,
         )  # fmt: skip
         return self._now
@@ -254,7 +254,7 @@ class Runner:
                 while self._live.failed:
                     try:
                         walks = await self._walks(walker, await self._reader.keeper.token())
-                        schedule = self._share.schedule(walks, anyio.current_time(), walker.ages(walks))
+                        schedule = self._allotment.schedule(walks, anyio.current_time(), walker.ages(walks))
                         reading = self._reading(walker, schedule)
                         if not reading.schedule.caught_up:
                             self._outage.asked()
@@ -309,7 +309,7 @@ class Runner:
     def _note_progress(self, walker: Walker) -> None:
         self.status.completed_ms, self.status.progress = walker.completed_ms, walker.progress
         self.status.requests, self.status.renewals = self._reader.requests, self._reader.keeper.renewals
-        self._share.expect(self.status.progress)
+        self._allotment.expect(self.status.progress)
 
     async def _prove(self) -> None:
         await anyio.sleep(SETTLED_S)

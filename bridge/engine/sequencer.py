@@ -20,7 +20,7 @@ from bridge.engine.batching import BATCH_EVENTS, cut, one_per_entity, rounds, si
 from bridge.engine.belief import Belief
 from bridge.engine.belt import Turn
 from bridge.engine.breath import breathe, in_slices
-from bridge.engine.bulk import LEAST, Bulk
+from bridge.engine.bulk import Bulk
 from bridge.engine.clerk import Clerk
 from bridge.engine.counts import Counts as Counts
 from bridge.engine.dispute import explained, undisputed
@@ -46,8 +46,8 @@ class Sequencer:
         self._clerk = Clerk(book, scribe, self._heads, self._once, counts)
         self._bulk = Bulk(book, self._clerk, counts, self._once, self._exclusive)
         self.arrivals = Arrivals()
-        self._belief = Belief(self.arrivals, self._heads)
         self._tainted: set[Key] = set()
+        self._belief = Belief(self.arrivals, self._heads, scribe.key, self._tainted, self._exclusive.closed)
         self._unsure: dict[str, Json] = {}
 
     @property
@@ -79,13 +79,18 @@ class Sequencer:
         """Where the walk's cursor lies; an empty one if it has none."""
         return self._book.memory.cursors.get(walk) or Cursor({})
 
+    async def certain_cursor(self, walk: str) -> Cursor:
+        """As `cursor`, after a look where its last write was cancelled on its way."""
+        await self._clear_doubt_of(walk)
+        return self.cursor(walk)
+
     def has_cursors(self) -> bool:
         """Whether any walk of this source has left a cursor."""
         return bool(self._book.memory.cursors)
 
-    def bearing(self, entity: str) -> Callable[[str, bytes], bool]:
-        """Whether an id is known with this mark, and for certain: see `bridge/engine/unchanged.py`."""
-        return self._heads.bearing(entity, unless=self._tainted, key=lambda id_: self._scribe.key(entity, id_))
+    def passing(self, entity: str, *, since: int, asked_at: float, lag_s: float) -> Callable[[str, bytes], bool]:
+        """Whether a row of this id and mark is passed over: see `Belief.passing`, and `bridge/engine/unchanged.py`."""
+        return self._belief.passing(entity, since=since, asked_at=asked_at, lag_s=lag_s)
 
     async def last_known(self, entity: str, id_: str) -> Json:
         """The `after` of the entity's last event; None if nothing holds it any more."""
@@ -98,11 +103,8 @@ class Sequencer:
         self,
         records: Sequence[Record],
         unreadable: Sequence[Malformed] = (),
-        *,
-        feed: str = "live",
-        arrived_at: float | None = None,
-        traces: Traces | None = None,
-    ) -> list[Record]:
+        *, feed: str = "live", arrived_at: float | None = None, traces: Traces | None = None,
+    ) -> list[Record]:  # fmt: skip
         """Store live records, which came at `arrived_at` or later: in order per entity, otherwise side by side.
 
         Returns, when all others are stored, those that may be older than what is known: only the vendor can tell.
@@ -119,12 +121,8 @@ class Sequencer:
         self, records: Sequence[Record], *, feed: str = "live", traces: Traces | None = None, turn: Turn = checkpoint
     ) -> None:
         """Store live records that all occurred once, at their `turn`, many together. Returns when all are stored."""
-        if len(records) < LEAST:
-            await turn()
-            await self.live(records, feed=feed, traces=traces)
-        else:
-            notes = await in_slices(self._scribe.noting("live", feed, traces=traces), records)
-            await self._bulk.store(one_per_entity(notes)[0], turn)
+        notes = await in_slices(self._scribe.noting("live", feed, traces=traces), records)
+        await self._bulk.store(one_per_entity(notes)[0], turn)
 
     def outdated(self, record: Record, arrived_at: float) -> bool:
         """Whether a page has said something newer than a push that arrived then. Versions speak for themselves."""
@@ -171,7 +169,7 @@ class Sequencer:
         via: Via = "snapshot" if first_read else "catchup"
         noting = self._scribe.noting(via, walk, first_read=first_read, marks=marks, begun=begun)
         notes = await in_slices(noting, together(records, unreadable))
-        for note in notes:
+        for note in notes if self.arrivals.attentive else ():
             # What is passed over below settles nothing.
             if not self._belief.overtaken(note, since):
                 self.arrivals.spoken(note.key, asked_at, lag_s)

@@ -53,7 +53,11 @@ class Recallable(Protocol):
         ...
 
     def settle(self, place: Place) -> None:
-        """Taken while there was no place for us, it ends with this one now. Does nothing where it has one already."""
+        """Taken while there was no place for us, it is to end with this one. Does nothing where it has one already."""
+        ...
+
+    def forsake(self, place: Place, reason: str) -> None:
+        """That place is lost. It is given back where its claim names the place: the others take it as free by now."""
         ...
 
 
@@ -216,10 +220,10 @@ class Sharing:
         self._stop()
 
     def _lose(self) -> None:
-        """Every lease ends with the place."""
+        """Every lease whose claim names the place ends with it."""
         if self.place is not None and self.place.over(self._clock()):
             for lease in list(self._held.values()):
-                lease.recall("the place of this instance was lost")
+                lease.forsake(self.place, "the place of this instance was lost")
 
     async def _attend(self, place: Place) -> None:
         """Returns once the place is lost. Raises what `Leases` raises, but for Away."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from bridge.adapter import Adapter, Token
-from bridge.core.canonical import Spell, canonical
+from bridge.core.canonical import Exact, Spell, canonical, exact
 from bridge.core.event import Encode
 from bridge.core.lifecycle import Signal, State, move
 from bridge.core.meter import Meter
@@ -36,7 +36,7 @@ class World:
     of what is published. `trace` begins a trace (`bridge/core/trace.py`); None: events carry none. `recent`:
     what all of them stored last. `sharing`: how sources are shared with other instances; None: who has one keeps it.
     `pulse`: where loops say what must end in time. `tracing`: where spans are told; None: nowhere, and then nothing of
-    it costs anything. `spell`: what digests are made over.
+    it costs anything. `spell`: what digests are made over; `exact`: what rows are compared by.
     """
 
     ledger: Ledger
@@ -55,6 +55,7 @@ class World:
     tracing: Tracing | None = None
     sharing: Sharing | None = None
     spell: Spell = canonical
+    exact: Exact = exact
 
     def tracer(self, source: Source) -> Tracer | None:
         """Tells of spans of this source, if anybody is to be told."""

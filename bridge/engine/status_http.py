@@ -120,25 +120,25 @@ class StatusHttp:
         path = request.path
         if path in ("/livez", "/readyz"):
             conditions = self._live() if path == "/livez" else self._ready()
-            return _health(conditions if self._may_know(request) else _bare(conditions), request)
+            return _health(conditions if await self._may_know(request) else _bare(conditions), request)
         if path == _LOGIN:
-            return self._log_in(request)
+            return await self._log_in(request)
         if asset := self._assets.get(path):
             return _asset(asset, request)
         route = self._routes.get(path)
         if route is None:
             return Reply(404, "there is no such page here; the status page is at /")
-        return self._login.refusal(request) or await route(request)
+        return await self._login.refusal(request) or await route(request)
 
-    def _may_know(self, request: Incoming) -> bool:
+    async def _may_know(self, request: Incoming) -> bool:
         """Whether this machine asks, or who has the token: reasons name servers, sources and permissions."""
-        return request.peer == "" or self._local(request.peer) or self._login.refusal(request) is None
+        return request.peer == "" or self._local(request.peer) or await self._login.refusal(request) is None
 
-    def _log_in(self, request: Incoming) -> Reply:
+    async def _log_in(self, request: Incoming) -> Reply:
         origin = request.headers.get("origin")
         if origin is not None and origin.partition("://")[2].lower() != request.headers.get("host", "").lower():
             return Reply(403, "another site's page may not log in here")
-        return self._login.open(request)
+        return await self._login.open(request)
 
     async def _report(self, request: Incoming) -> Reply:
         if request.method == "HEAD":

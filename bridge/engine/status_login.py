@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs
 
 import anyio
@@ -21,15 +21,19 @@ TRIES = 10
 TRY_EVERY_S = 3.0
 """So many wrong tokens in a row are answered at once, and one more every so many seconds, of each address. The right
 one always opens: many may stand behind one address, a proxy's, and who guesses there must not keep out who knows."""
+CAUTION_S = 1.0
+"""So long an address that guesses waits before what it brings is looked at, the right one, too: whoever hangs up sooner
+has learnt nothing. Who waits holds a connection, and there are so many of those."""
 MOST_PEERS = 1000
 """Of more addresses that guess the oldest is forgotten: what keeps guessers out is a token of some length."""
 MOST_BODY = 4096
 
 
 class Login:
-    """`token` None: everybody may who reaches us."""
+    """`token` None: everybody may who reaches us. `whose`: what counts as one address, of a peer's."""
 
-    def __init__(self, token: Secret | None) -> None:
+    def __init__(self, token: Secret | None, whose: Callable[[str], str] = str) -> None:
+        self._whose = whose
         self._token = None if token is None else token.reveal().encode("utf-8")
         self._sessions: dict[str, float] = {}
         self._wrong: dict[str, tuple[float, float]] = {}
@@ -40,19 +44,19 @@ class Login:
         """Whether a token is asked for."""
         return self._token is not None
 
-    def refusal(self, request: Incoming) -> Reply | None:
-        """Why this request gets no answer; None where it does."""
+    async def refusal(self, request: Incoming) -> Reply | None:
+        """Why this request gets no answer; None where it does. From an address that guesses it takes `CAUTION_S`."""
         if self._token is None or self._has_session(request.headers):
             return None
         given = request.headers.get("authorization", "")
         scheme, _, value = given.partition(" ")
         if scheme.lower() != "bearer" or not value:
             return _unauthorized("a token is needed: Authorization: Bearer, or log in on the page")
-        return None if self._is_token(value.strip()) else self._wrong_one(request.peer)
+        return None if await self._knows(value.strip(), request.peer) else self._wrong_one(request.peer)
 
-    def open(self, request: Incoming) -> Reply:
+    async def open(self, request: Incoming) -> Reply:
         """The answer to `POST /login` with `token=…` as a form: a cookie that no script can read and no other site
-        sends.
+        sends. From an address that guesses it takes `CAUTION_S`.
         """
         if self._token is None:
             return Reply(204)
@@ -60,7 +64,7 @@ class Login:
             form = parse_qs(request.body.decode("utf-8"), max_num_fields=10, strict_parsing=bool(request.body))
         except ValueError:
             return Reply(400, "expected a form with the field token")
-        if not self._is_token(form.get("token", [""])[0]):
+        if not await self._knows(form.get("token", [""])[0], request.peer):
             return self._wrong_one(request.peer)
         name = secrets.token_urlsafe(32)
         now = anyio.current_time()
@@ -80,7 +84,9 @@ class Login:
                 return until is not None and anyio.current_time() < until
         return False
 
-    def _is_token(self, text: str) -> bool:
+    async def _knows(self, text: str, peer: str) -> bool:
+        if self._wait(peer) > 0:
+            await anyio.sleep(CAUTION_S)
         return self._token is not None and hmac.compare_digest(text.encode("utf-8"), self._token)
 
     def _wrong_one(self, peer: str) -> Reply:
@@ -94,15 +100,15 @@ class Login:
         return max(0.0, (self._left(peer) - TRIES + 1) * TRY_EVERY_S)
 
     def _left(self, peer: str) -> float:
-        wrong, at = self._wrong.get(peer, (0.0, 0.0))
+        wrong, at = self._wrong.get(self._whose(peer), (0.0, 0.0))
         return max(0.0, wrong - (anyio.current_time() - at) / TRY_EVERY_S)
 
     def _note(self, peer: str) -> None:
-        wrong = self._left(peer) + 1
-        self._wrong.pop(peer, None)
+        wrong, whose = self._left(peer) + 1, self._whose(peer)
+        self._wrong.pop(whose, None)
         while len(self._wrong) >= MOST_PEERS:
             del self._wrong[next(iter(self._wrong))]
-        self._wrong[peer] = wrong, anyio.current_time()
+        self._wrong[whose] = wrong, anyio.current_time()
 
 
 def _unauthorized(text: str) -> Reply:

@@ -6,7 +6,7 @@ their sources (`bridge/engine/sharing.py`), it is said there whose turn it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import anyio
@@ -262,6 +262,10 @@ class LeasedBook:
     async def after(self, key: Key, head: Head) -> Json:
         """See `Book.after`."""
         return await self._book.after(key, head)
+
+    async def afters(self, wanted: Sequence[tuple[Key, Head]]) -> Mapping[Key, Json]:
+        """See `Book.afters`."""
+        return await self._book.afters(wanted)
 
     async def stored(self, keys: Sequence[Key]) -> set[Key]:
         """See `Book.stored`."""

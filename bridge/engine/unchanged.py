@@ -19,9 +19,13 @@ That is right only where going through it could have no effect at all. Whether a
 - Two rows of one id on one page are told in their order: a page that has such, and not equal ones, is read as if there
   were no marks. On two pages the later finds the mark that the earlier left, or none.
 - A pass knows by the ids handed on who is there; so deletes, held back or confirmed, ranges and totals are as before.
+- Where something is pushed, a page's word counts too for what it passes over (`Belief.passing`): a push that is older
+  than the page is overtaken by it, and what is being written while the page is read is judged. Which of two states is
+  the newer one need not be asked where there is but one.
+- An id under which the vendor knows what the stream knows by another is never known itself. While there are such, rows
+  of that kind are all read. What was not asked for by its id is nobody's state, however familiar.
   Reading again what an operator asks for compares, too, and republishes nothing.
-- What is judged by more than that takes no part: sources with a live session (what was pushed, and when), walks that
-  look up by id or whose queries lag, what occurs once, telemetry, and kinds whose ids may be aliases.
+- What is judged by more than that takes no part: what occurs once, telemetry, and what belongs to another thing.
 
 One thing would differ: a row whose id has since become a secret of ours would be set aside. It was published before.
 """
@@ -29,60 +33,65 @@ One thing would differ: a row whose id has since become a secret of ours would b
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
-from collections.abc import Sequence
-from marshal import dumps
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bridge.adapter import Adapter, Ask, Page
+from bridge.core.canonical import Exact, exact
 from bridge.core.heads import MARK_BYTES
 from bridge.core.record import Json, Record
 from bridge.engine.aliases import Aliases
 from bridge.engine.sequencer import Sequencer
 
-EXACT = 2
-"""The format of `marshal` that spells equal values alike, wherever they lie in memory, and tells all types apart.
-
-JSON would not do: infinity becomes null there, and half a surrogate pair cannot be said."""
+Passes = Callable[[str, bytes], bool]
+"""Whether the row of this id that comes to this mark is as it was when it was no news."""
 
 
 class Unchanged:
     """Of one source, from one opening of its book to the next."""
 
-    def __init__(self, adapter: Adapter[Any], sequencer: Sequencer, aliases: Aliases, *, pushed: bool) -> None:
-        """`pushed`: whether records of the source come by a live session as well."""
+    def __init__(self, adapter: Adapter[Any], sequencer: Sequencer, aliases: Aliases, spelled: Exact = exact) -> None:
         self._adapter = adapter
         self._sequencer = sequencer
         self._aliases = aliases
-        self._pushed = pushed
+        self._spelled = spelled
         # Whoever can write rows at the vendor cannot choose two that come to one mark.
         self._secret = secrets.token_bytes(16)
         self._places: dict[tuple[str, str], str] = {}
 
-    def marks(self, ask: Ask, page: Page) -> Marks | None:
-        """Those for one page; None where every row is to be read."""
+    def marks(self, ask: Ask, page: Page, *, since: int = 0, asked_at: float = math.inf) -> Marks | None:
+        """Those for one page; None where every row is to be read. `since`, `asked_at`: see `Sequencer.page`."""
         walk = ask.walk
-        plain = not (walk.once or walk.telemetry or walk.lag_s or walk.batch or walk.of or ask.ids or page.aliases)
-        if not plain or self._pushed or not self._aliases.idle:
+        if walk.once or walk.telemetry or walk.of or page.aliases or self._aliases.any_of(walk.entity):
             return None
-        basis = self._adapter.basis(ask)
+        basis = self._adapter.basis(ask) if walk.batch or not ask.ids else None
         if basis is None:
             return None
-        about = dumps([walk.entity, basis, page.part], EXACT)
+        about = exact([walk.entity, basis, page.part])
         base = hashlib.blake2b(about, digest_size=MARK_BYTES, key=self._secret)
-        return Marks(self._sequencer, walk.entity, base, self._places, (walk.entity, walk.scope))
+        passes = self._sequencer.passing(walk.entity, since=since, asked_at=asked_at, lag_s=walk.lag_s)
+        if walk.batch:
+            passes = _only(frozenset(ask.ids), passes)
+        return Marks(walk.entity, base, self._spelled, passes, self._places, (walk.entity, walk.scope))
+
+
+def _only(asked: frozenset[str], passes: Passes) -> Passes:
+    return lambda id_, mark: id_ in asked and passes(id_, mark)
 
 
 class Marks:
     """Of the rows of one page. `learned`: the marks of records that are still to be stored, by entity and id."""
 
     def __init__(
-        self, sequencer: Sequencer, entity: str, base: hashlib.blake2b, places: dict[tuple[str, str], str],
-        collection: tuple[str, str],
+        self, entity: str, base: hashlib.blake2b, spelled: Exact, passes: Passes,
+        places: dict[tuple[str, str], str], collection: tuple[str, str],
     ) -> None:  # fmt: skip
         """`base`: a hash that every row's begins with. `places`: in which field rows of a collection have their id."""
         self.learned: dict[tuple[str, str], bytes] = {}
-        self._bears = sequencer.bearing(entity)
+        self._passes = passes
+        self._spelled = spelled
         self._entity = entity
         self._copy = base.copy
         self._places = places
@@ -98,12 +107,12 @@ class Marks:
             return None
         marked = self._copy()
         try:
-            marked.update(dumps(row, EXACT))
+            marked.update(self._spelled(row))
         except ValueError:
             return None
         self._mark = mark = marked.digest()
         id_ = str(row.get(self._place))
-        return id_ if self._bears(id_, mark) else None
+        return id_ if self._passes(id_, mark) else None
 
     def learn(self, row: Json, record: Record) -> None:
         """The row just asked for was mapped to this record: once that is no news, a row like it is none."""

@@ -11,6 +11,7 @@ import structlog
 
 from bridge.adapter import Adapter, Page, Walk
 from bridge.core.bookmark import Bookmark
+from bridge.core.canonical import Exact, exact
 from bridge.core.errors import CursorExpired, Malformed, Refused, Retry
 from bridge.core.gap import vendor_gap
 from bridge.core.meter import Stage
@@ -60,8 +61,9 @@ class Walker:
         *,
         resumes: bool = False,
         warned: set[str] | None = None,
+        spelled: Exact = exact,
     ) -> None:
-        """`resumes`: a first reading that was cut off goes on where it was; nothing is ever pushed.
+        """`resumes`: a pass that was cut off may go on where it was (`Bookmark.resumable`); nothing is ever pushed.
 
         `warned`: of which walks it was said that their vendor's order cannot be believed; it outlives this object.
         """
@@ -85,7 +87,7 @@ class Walker:
         self._of: dict[str, str] = {}
         self._asked: dict[str, set[str]] = {}
         self.aliases = Aliases(self._sequencer, lanes.cursors())
-        self._unchanged = Unchanged(adapter, self._sequencer, self.aliases, pushed=not resumes)
+        self._unchanged = Unchanged(adapter, self._sequencer, self.aliases, spelled)
         self.completed_ms: dict[str, int] = {}
         """When the last complete pass of each walk began, in milliseconds since the Unix epoch."""
 
@@ -103,7 +105,8 @@ class Walker:
                 )
         self._walks = list(walks)
         self._of = {walk.name: walk.of for walk in walks if walk.of}
-        await self.lanes.prepare(walks, self._adapter.push_disorder_s)
+        # Where nothing is pushed, nothing overtakes another push.
+        await self.lanes.prepare(walks, 0.0 if self._resumes else self._adapter.push_disorder_s)
         self.aliases.prepare(walks)
         self._wanted |= self._probes.prepare(walks)
 
@@ -151,7 +154,7 @@ class Walker:
 
         Raises Retry (the pass continues next time), Refused, WalkRefused, and Away.
         """
-        run = self._runs.get(walk.name) or self._begin(walk)
+        run = self._runs.get(walk.name) or await self._begin(walk)
         if run.inquiry is not None:
             return await self._inquire(run, run.inquiry)
         ask = run.state.ask()
@@ -160,7 +163,8 @@ class Walker:
             page = await self._reader.page(ask) if ask.ids or not walk.batch else Page([])
             self._reader.meter.took(Stage.PAGE_ANSWERED, anyio.current_time() - asked_at)
             answered_ns = 0 if self._tracer is None else self._tracer.now_ns
-            rows = await read_rows(self._adapter, ask, page, self._unchanged.marks(ask, page))
+            marks = self._unchanged.marks(ask, page, since=run.since, asked_at=asked_at)
+            rows = await read_rows(self._adapter, ask, page, marks)
             records, unreadable = rows.records, rows.unreadable
             await self.aliases.learn(walk.entity, page.aliases)
             records, strange = self.aliases.familiar(records)
@@ -201,7 +205,10 @@ class Walker:
                     walk=walk.name,
                     cursor=run.cursor_after(value, self._probes.seen(run.state, value)),
                     part_cursor=value or run.cursor(value, None),
-                    cursor_alone=(run.state.done and run.state.complete) or run.shows_progress or value is not known,
+                    cursor_alone=(run.state.done and run.state.complete)
+                    or run.shows_progress
+                    or value is not known
+                    or (self._resumes and run.keeps_place()),
                     first_read=run.first_read,
                     since=run.since,
                     asked_at=asked_at,
@@ -221,9 +228,9 @@ class Walker:
             raise
         return await self._end(run) if run.state.done else Step.MORE
 
-    def _begin(self, walk: Walk) -> Run:
+    async def _begin(self, walk: Walk) -> Run:
         sequencer = self.lanes.of(walk)
-        value = sequencer.cursor(walk.name).value
+        value = (await sequencer.certain_cursor(walk.name)).value
         # A walk that has no cursor beside others that have is new. Without any cursor at all, known entities mean
         # that the cursors were lost: what differs from them is then news, not a first read.
         first = (

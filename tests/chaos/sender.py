@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import anyio
 
-from tests.support.live_webhooks import ATTEMPT_S, Delivery, signed
+from tests.support.live_webhooks import ATTEMPT_S, Delivery, attempt
 from tests.support.program import elapse
 from tests.support.waiting import wait_until
 
@@ -131,7 +131,7 @@ class Sender:
         delivery = Delivery(sent.id, json.dumps(sent.body).encode())
         place = self._dice.randrange(len(self.urls))
         while True:
-            status = await self._attempt(http, delivery, self.urls[place])
+            status = await attempt(http, self.urls[place], delivery, self.answers)
             if 200 <= status < 300:
                 sent.confirmed_ms = sent.confirmed_ms or time.time_ns() // 1_000_000
                 return
@@ -139,14 +139,3 @@ class Sender:
             assert status in (0, 401, 429, 503), f"{sent.id} was refused with {status}"
             place = (place + 1) % len(self.urls)
             await elapse(PAUSE_S)
-
-    async def _attempt(self, http: aiohttp.ClientSession, delivery: Delivery, url: str) -> int:
-        """The status; 0 when there was none."""
-        try:
-            async with http.post(url, data=delivery.body, headers=signed(delivery)) as response:
-                await response.read()
-                self.answers[str(response.status)] += 1
-                return response.status
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            self.answers[type(error).__name__] += 1
-            return 0

@@ -233,7 +233,7 @@ async def test_a_token_keeps_others_out(tmp_path: Path, server: NatsServer) -> N
             # From an address that guesses nobody is answered soon but who knows.
             tries = [await browser.status("/login", method="POST", data={"token": f"wrong {n}"}) for n in range(12)]
             assert tries[0] == 401
-            assert tries[-1] == 429
+            assert 429 in tries
             assert await browser.status("/status.json") == 200, "who is in stays in"
             assert faults(await client.report(headers=right)) == [], "who knows comes in"
             assert TOKEN not in "\n".join(browser.heard) + "\n".join(client.heard) + daemon.text()

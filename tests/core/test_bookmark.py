@@ -49,6 +49,8 @@ def test_an_operator_s_wish_makes_a_walk_due() -> None:
     [
         (first(), WALK, True),
         (first(first_read=False), WALK, False),
+        (first(first_read=False, cut=True), WALK, True),
+        (first(first_read=False, cut=1), WALK, False),
         (first(position=None), WALK, False),
         (first(pass_ms=-86_400_000), WALK, False),
         (first(pass_ms=2_000_000), WALK, False),
@@ -59,7 +61,7 @@ def test_an_operator_s_wish_makes_a_walk_due() -> None:
         (first(made_by=fingerprint(replace(WALK, once=True))), replace(WALK, once=True), False),
     ],
 )
-def test_only_a_recent_first_reading_of_the_same_walk_goes_on(mark: Bookmark, walk: Walk, resumable: bool) -> None:
+def test_only_a_recent_pass_of_the_same_walk_goes_on(mark: Bookmark, walk: Walk, resumable: bool) -> None:
     """Its position means nothing to any other."""
     assert mark.resumable(walk, 1_500_000) is resumable
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from bridge.core.event import Draft, Event, seal
 from bridge.core.headers import Headers
+from bridge.core.record import Key
 
 
 def test_what_was_spelled_is_read_back() -> None:
@@ -32,3 +34,41 @@ def test_a_line_break_in_a_value_shows(value: str) -> None:
 def test_nothing_of_them_is_shown_by_chance() -> None:
     """Ids stand in them, which may be personal."""
     assert repr(Headers("ce-subject: alice\r\n", 1)) == "<1 headers>"
+
+
+NASTY = "a\r\nNats-Rollup: all\n\x85\u2028%é"
+
+
+@pytest.mark.parametrize("where", ["id_", "entity", "source", "ce_type", "version", "digest", "dataschema"])
+def test_nothing_in_an_event_breaks_a_line(where: str) -> None:
+    """Whatever an event's parts hold, its headers are as many lines as they say, which nobody counts again."""
+    parts = {"id_": "1", "entity": "session", "source": "main", "ce_type": "x", "version": "1", "digest": "1:a"}
+    parts |= {"dataschema": "urn:x", where: NASTY}
+    headers = Headers.of(_sealed(parts, traceparent="00-1-2-01").headers)
+    assert headers.whole
+    assert headers.text.count("\r") == headers.text.count("\n") == len(headers) == len(dict(headers))
+
+
+def test_a_trace_is_looked_at() -> None:
+    """The one header that is written as it is given is looked through: a line break in it is not overlooked."""
+    for broken in ("00-1\r\nNats-Rollup: all", "00-1\n", "\r00-1"):
+        assert not Headers.of(_sealed({}, traceparent=broken).headers).whole
+
+
+def _sealed(parts: dict[str, str], traceparent: str) -> Event:
+    given = {"id_": "1", "entity": "session", "source": "main", "ce_type": "x", "digest": "1:a"} | parts
+    draft = Draft(
+        key=Key("acme", given["source"], given["entity"], given["id_"]),
+        change="updated",
+        ce_type=given["ce_type"],
+        via="live",
+        observed_ms=0,
+        expected=7,
+        previous="",
+        digest=given["digest"],
+        after=None,
+        version=given.get("version"),
+        dataschema=given.get("dataschema"),
+        traceparent=traceparent,
+    )
+    return seal(draft, lambda _: b"{}", 1 << 20)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import struct
 import time
@@ -12,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.canonical import canonical, commonplace
+from bridge.core.canonical import Exact, canonical, commonplace
+from bridge.core.canonical import exact as slowly_exact
 from bridge.core.errors import Malformed
 from bridge.core.record import Json
 from bridge.core.secret import Secret
-from bridge.edge.codec import DEEPEST, decode, encode, spell
+from bridge.edge.codec import DEEPEST, decode, encode, exact, spell
 
 
 def nested(depth: int) -> bytes:
@@ -184,3 +186,17 @@ def test_measurements_take_the_quick_way() -> None:
     assert commonplace({"a": [1, "x", None, True, {"t": 20.5, "h": -1013.25}], "b": {}})
     for odd in (0.00001, 1e16, 2.0, math.nan, math.inf, b"", {1: 2}, (1,), {"a": {"b": [1e-9]}}):
         assert not commonplace({"a": odd})
+
+
+@pytest.mark.parametrize("spelled", [exact, slowly_exact])
+def test_only_the_same_is_spelled_alike(spelled: Exact) -> None:
+    """Types, order and depth count, and so does what JSON cannot say; equal values that lie elsewhere are the same."""
+    inner = [1, True, 1.0, "1", None, -0.0, 0.0, math.inf, 2**64, -(2**70), "\ud800", "\udc00", [], {}, [1], [[1]], ""]
+    values = [{"a": one} for one in inner] + [{"a": 1, "b": 2}, {"b": 2, "a": 1}, {"b": 1}, {"a": {"b": 1}}]
+    deep: Json = 1
+    for _ in range(300):
+        deep = [deep]
+    values.append({"a": deep})
+    assert len({spelled(value) for value in values}) == len(values)
+    for value in values:
+        assert spelled(copy.deepcopy(value)) == spelled(value)

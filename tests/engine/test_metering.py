@@ -14,12 +14,12 @@ from bridge.core.histogram import Histogram
 from bridge.core.meter import Meter, Stage, Surprise
 from bridge.engine.inbox import FRAMES
 from bridge.engine.ports import Offer
-from tests.engine.test_live import Stage as Playhouse
-from tests.engine.test_live import row, run
 from tests.engine.test_reader import ASK, THROTTLED, Setting
 from tests.support.engine import Bench, on_virtual_clock
 from tests.support.hook_rig import Instance, order, post, settings, signed
 from tests.support.memory_ledger import MemoryLedger
+from tests.support.scripted import Stage as Playhouse
+from tests.support.scripted import row, run
 
 
 def meter_of(bench: Bench) -> Meter:

@@ -14,9 +14,9 @@ from bridge.core.lifecycle import State
 from bridge.engine.ports import Offer
 from bridge.engine.vigil import SessionStatistics
 from bridge.engine.vitals import take_vitals
-from tests.engine.test_live import Stage
 from tests.engine.test_refusals import Narrow
 from tests.support.engine import Bench, on_virtual_clock
+from tests.support.scripted import Stage
 from tests.support.sim_vendor import SimVendor
 
 

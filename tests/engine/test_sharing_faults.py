@@ -149,6 +149,38 @@ def test_one_without_a_place_shares_as_soon_as_there_is_one() -> None:
     assert len([line for line in logs if line["event"] == "sharing.full"]) == 1
 
 
+def test_a_lease_whose_claim_names_no_place_is_kept_when_a_place_is_lost() -> None:
+    """Taken while there was no place, nobody goes by the place yet: its work goes on, and ends with the next one."""
+    fleet = Fleet(30)
+
+    async def script() -> None:
+        for number, name in enumerate(PLACES):
+            there = claim(f"other-{number}", lease_s=1e6, member=Member("other sources", 1, 0))
+            fleet.bucket.store(name, there)
+        north = fleet.start("north").sharing
+        assert north is not None
+        await fleet.until([30], 10)
+        await anyio.sleep(25)
+        begun = len(fleet.begun)
+        fleet.bucket.store("@20", None)
+        with anyio.fail_after(2 * LEASE_S):
+            while north.place is None:  # noqa: ASYNC110
+                await anyio.sleep(0.01)
+        lost = north.place
+        lost.lost = "it was cleared, or is another's"
+        fleet.bucket.store("@20", None)
+        assert {fleet.bucket.last(source).claim.at for source in fleet.sources} == {""}  # type: ignore[union-attr]
+        await anyio.sleep(2 * LEASE_S)
+        assert north.place is not lost
+        assert len(fleet.begun) == begun
+        assert {fleet.bucket.last(source).claim.at for source in fleet.sources} == {"@20"}  # type: ignore[union-attr]
+        north.place.lost = "it was cleared, or is another's"
+        await anyio.sleep(LEASE_S)
+        assert len(fleet.begun) == begun + 30
+
+    fleet.play(script)
+
+
 def test_one_that_waits_without_a_place_gets_its_part_when_it_has_one() -> None:
     """What it waited for by itself it waits for in turn then."""
     fleet = Fleet(30)

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import anyio
 import pytest
 
 from bridge.adapter import Ask, Json, Malformed, Page, Record, Walk
@@ -53,13 +54,21 @@ class Scene:
 
     def __post_init__(self) -> None:
         self.aliases = Aliases(self.sequencer, {})
-        self.unchanged = Unchanged(self.maker, self.sequencer, self.aliases, pushed=False)
+        self.unchanged = Unchanged(self.maker, self.sequencer, self.aliases)
 
-    async def read(self, *rows: Json, walk: Walk = THINGS, part: str = "") -> Rows:
-        """One page, read and stored."""
-        ask, page = Ask(walk, None), Page(rows, part=part)
-        found = await read_rows(self.maker, ask, page, self.unchanged.marks(ask, page))
-        await self.desk.page(self.sequencer, *found.records, unreadable=found.unreadable, marks=found.marks)
+    async def read(
+        self, *rows: Json, walk: Walk = THINGS, part: str = "", ids: Sequence[str] = (), since: int | None = None
+    ) -> Rows:
+        """One page, asked for now, read and stored. `since`: when its pass began; default: now."""
+        arrivals = self.sequencer.arrivals
+        ask, page, asked_at = Ask(walk, None, None, ids), Page(rows, part=part), arrivals.asked()
+        since = arrivals.tick() if since is None else since
+        marks = self.unchanged.marks(ask, page, since=since, asked_at=asked_at)
+        found = await read_rows(self.maker, ask, page, marks)
+        await self.desk.page(
+            self.sequencer, *found.records, unreadable=found.unreadable, marks=found.marks, since=since,
+            asked_at=asked_at, lag_s=walk.lag_s,
+        )  # fmt: skip
         return found
 
     async def passes(self, *rows: Json, **how: Any) -> Sequence[str]:
@@ -329,13 +338,11 @@ def test_walks_of_one_collection_share_what_they_found() -> None:
     [
         replace(THINGS, once=True),
         replace(THINGS, once=True, telemetry=True),
-        replace(THINGS, lag_s=1.0),
-        replace(THINGS, batch=10),
         replace(THINGS, batch=10, of="company"),
     ],
 )
 def test_walks_that_are_judged_by_more_take_no_part(walk: Walk) -> None:
-    """By when a page was asked for, by whom it was asked for, or by what the stream remembers."""
+    """By what they belong to, or by what the stream remembers."""
 
     async def scene(on: Scene) -> None:
         assert on.unchanged.marks(Ask(walk, None), Page([])) is None
@@ -344,18 +351,14 @@ def test_walks_that_are_judged_by_more_take_no_part(walk: Walk) -> None:
 
 
 def test_sources_that_are_judged_by_more_take_no_part() -> None:
-    """What is pushed, what has aliases, and an adapter that does not say what it goes by."""
+    """What has aliases, what is asked for beside a list, and an adapter that does not say what it goes by."""
 
     async def scene(on: Scene) -> None:
         ask, page = Ask(THINGS, None), Page([])
         assert on.unchanged.marks(ask, page) is not None
-        assert Unchanged(on.maker, on.sequencer, on.aliases, pushed=True).marks(ask, page) is None
         assert on.unchanged.marks(replace(ask, ids=["a"]), page) is None
         assert on.unchanged.marks(ask, replace(page, aliases={"b": "a"})) is None
         on.maker.goes_by = None
-        assert on.unchanged.marks(ask, page) is None
-        on.maker.goes_by = "things"
-        on.aliases.prepare([replace(THINGS, batch=10)])
         assert on.unchanged.marks(ask, page) is None
         await on.read(row("a"))
         assert await on.passes(row("a")) == []
@@ -369,8 +372,65 @@ def test_known_aliases_keep_a_source_from_taking_part() -> None:
     async def scene(on: Scene) -> None:
         await on.aliases.learn("thing", {"new": "old"})
         assert on.unchanged.marks(Ask(THINGS, None), Page([])) is None
+        assert on.unchanged.marks(Ask(replace(THINGS, entity="other"), None), Page([])) is not None
 
     play(scene)
+
+
+def test_of_what_is_read_by_id_only_what_was_asked_for_is_passed_over() -> None:
+    """Nor is anything else there then, however familiar its row."""
+
+    async def scene(on: Scene) -> None:
+        by_id = replace(THINGS, name="by-id", batch=2)
+        await on.read(row("a"), row("b"))
+        assert await on.passes(row("a"), row("b"), walk=by_id, ids=["a"]) == ["a"]
+
+    play(scene)
+
+
+@pytest.mark.parametrize(("walk", "before"), [(THINGS, False), (replace(THINGS, lag_s=5.0), True)])
+def test_a_page_speaks_of_what_it_passes_over(walk: Walk, before: bool) -> None:
+    """A push that waited since before it was asked for is overtaken; where queries lag, only one that is old enough."""
+
+    async def scene(on: Scene) -> None:
+        await on.read(row("a"))
+        arrived_at = anyio.current_time()
+        on.sequencer.arrivals.waiting_since = lambda: arrived_at
+        await anyio.sleep(1.0)
+        assert await on.passes(row("a"), walk=walk) == ["a"]
+        assert on.sequencer.outdated(thing("a", 0), arrived_at) is not before
+        assert not on.sequencer.outdated(thing("b", 0), arrived_at)
+
+    play(scene)
+
+
+def test_a_page_that_was_overtaken_by_a_push_says_nothing() -> None:
+    """What came after its pass began is newer, and so is what waits behind that."""
+
+    async def scene(on: Scene) -> None:
+        await on.read(row("a"))
+        since, arrived_at = on.sequencer.arrivals.tick(), anyio.current_time()
+        await on.sequencer.live([thing("a", 2)])
+        await on.read(row("a", 2))
+        on.sequencer.arrivals.waiting_since = lambda: arrived_at
+        assert await on.passes(row("a", 2), since=since) == ["a"]
+        assert not on.sequencer.outdated(thing("a", 3), arrived_at)
+
+    play(scene)
+
+
+def test_what_is_being_written_is_judged_when_that_is_over() -> None:
+    """A push on its way to the stream is older than a page that was asked for after it came."""
+
+    async def scene(on: Scene) -> None:
+        await on.read(row("a"), row("b"))
+        on.desk.ledger.latency_s = 1.0
+        async with anyio.create_task_group() as group:
+            group.start_soon(on.sequencer.live, [thing("a", 2)])
+            await anyio.sleep(0.5)
+            assert await on.passes(row("a"), row("b")) == ["b"]
+
+    assert play(scene).told()[2:] == [("a", "updated", 2), ("a", "updated", 1)]
 
 
 def test_where_the_id_stands_is_found_out() -> None:

@@ -12,10 +12,9 @@ from typing import Any
 import pytest
 
 from tests.support.live_agyletime import paged
-from tests.support.live_scene import LiveScene, LiveVendor, figures, live_scene
+from tests.support.live_scene import LiveScene, figures, live_scene
 from tests.support.program import elapse
 from tests.support.stream import stream_reader
-from tests.support.waiting import wait_until
 
 TOKEN_S = 4
 SIZE: dict[str, Any] = {"users": 12, "shifts": 15, "tasks": 30, "token_s": TOKEN_S, "most_per_page": 7}
@@ -48,9 +47,10 @@ async def test_killed_in_its_first_reading_and_struck_by_everything_the_stream_e
     async with live_scene(tmp_path, {"workforce": ("agyletime", SIZE)}, seed=61) as scene:
         (vendor,) = scene.vendors
         scene.listen("workforce", vendor, resource=paged(5))
-        await vendor.fault("trickle", times=None, on="page", seconds=0.2)
+        # Some later page is never answered: however slow the machine, the first reading is not over.
+        await vendor.fault("hang", times=None, on="next page", probability=0.4, seconds=600)
         scene.start()
-        await _read(vendor, pages=6)
+        await vendor.struck(["hang"])
         scene.daemon.kill()
         assert "live" not in scene.states().values()
         await vendor.call("DELETE", "faults")
@@ -72,6 +72,7 @@ async def test_killed_in_its_first_reading_and_struck_by_everything_the_stream_e
             else:
                 await scene.broker.restart()
         await vendor.changed(20)
+        await vendor.struck({fault["kind"] for fault in FAULTS}, at_least=9)
         (await scene.verdict(passes=0)).must_be_faithful()
         # Known shifts leave every window: asked for by their ids, they are not gone.
         await vendor.call("POST", "change", {"n": 3, "kind": "postponed"})
@@ -82,18 +83,10 @@ async def test_killed_in_its_first_reading_and_struck_by_everything_the_stream_e
         pair = f"{vendor.facts['key_id']}:{vendor.facts['secret']}".encode()
         assert base64.b64encode(pair).decode().rstrip("=") not in scene.daemon.text()
         assert counters["logins"] > 4
-        assert len(counters["faults"]) >= 8, counters["faults"]
         deleted = {change.id for change in await vendor.ledger() if change.operation == "deleted"}
         told = {event.data["id"] for event in verdict.of("workforce", change="deleted")}
         assert told
         assert told <= deleted
-
-
-async def _read(vendor: LiveVendor, *, pages: int) -> None:
-    async def enough() -> bool:
-        return int((await vendor.counters()).get("pages", 0)) >= pages
-
-    await wait_until(enough, what=f"{pages} pages to be read")
 
 
 async def _nothing_was_news(scene: LiveScene) -> None:

@@ -29,7 +29,7 @@ class Backup:
 
 
 async def back_up(nc: Client, stream: str) -> Backup:
-    """A consistent copy of a stream that may be written to meanwhile."""
+    """A copy of a stream. What is replaced meanwhile may be in it neither old nor new: see the operations' manual."""
     chunks: list[bytes] = []
     whole = anyio.Event()
     inbox = nc.new_inbox()

@@ -18,12 +18,12 @@ def names(text: str) -> frozenset[str]:
 
 PURE = names(
     "__future__ abc base64 binascii bisect collections copy dataclasses datetime decimal difflib"
-    " email.utils.parsedate_to_datetime enum fnmatch fractions functools hashlib heapq hmac html itertools json math"
-    " numbers operator re string struct types typing unicodedata urllib.parse zlib zoneinfo"
+    " email.utils.parsedate_to_datetime enum fnmatch fractions functools hashlib heapq hmac html itertools json"
+    " marshal.dumps math numbers operator re string struct types typing unicodedata urllib.parse zlib zoneinfo"
 )
 """Standard library without clock, randomness or I/O. What is not named here is not pure until somebody has looked."""
 
-MANAGING = PURE | {"contextlib", "contextvars", "marshal", "random", "secrets", "weakref"}
+MANAGING = PURE | {"contextlib", "contextvars", "random", "secrets", "weakref"}
 """What the engine needs besides; time, sockets and files reach it through anyio and its ports."""
 
 ANY = frozenset(sys.stdlib_module_names)

@@ -141,6 +141,15 @@ class LiveVendor(PlayedVendor):
         """How often a fault has struck."""
         return int((await self.call("GET", "faults"))["served"].get(kind, 0))
 
+    async def struck(self, kinds: Collection[str], deadline_s: float = 60.0, *, at_least: int = 0) -> None:
+        """Returns when so many of these faults have struck; 0: each of them."""
+        wanted = at_least or len(set(kinds))
+
+        async def enough() -> bool:
+            return len(set(kinds) & set((await self.call("GET", "faults"))["served"])) >= wanted
+
+        await wait_until(enough, deadline_s, f"{wanted} of {', '.join(sorted(kinds))} to strike at {self.name}")
+
 
 @dataclass(slots=True)
 class Verdict:

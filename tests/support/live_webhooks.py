@@ -69,6 +69,18 @@ def signed(delivery: Delivery, *, at_s: float | None = None, key: str = KEY) -> 
     }
 
 
+async def attempt(http: aiohttp.ClientSession, url: str, delivery: Delivery, answers: Counter[str]) -> int:
+    """Post it once. The status; 0 when there was none. `answers` counts which status, or error, came."""
+    try:
+        async with http.post(url, data=delivery.body, headers=signed(delivery)) as response:
+            await response.read()
+            answers[str(response.status)] += 1
+            return response.status
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        answers[type(error).__name__] += 1
+        return 0
+
+
 @dataclass
 class Sender:
     """Posts deliveries to one URL until each is confirmed, several at a time.
@@ -110,24 +122,13 @@ class Sender:
         pause = PAUSE_S
         for _ in range(ATTEMPTS):
             self.attempts += 1
-            status = await self._attempt(http, delivery)
+            status = await attempt(http, self.url, delivery, self.answers)
             if 200 <= status < 300:
                 return
             assert status in (0, 429, 503), f"{delivery.id} was refused with {status}"
             await elapse(pause)
             pause = min(2 * pause, LONGEST_S)
         raise AssertionError(f"{delivery.id} was not taken in {ATTEMPTS} attempts: {dict(self.answers)}")
-
-    async def _attempt(self, http: aiohttp.ClientSession, delivery: Delivery) -> int:
-        """The status; 0 when there was none."""
-        try:
-            async with http.post(self.url, data=delivery.body, headers=signed(delivery)) as response:
-                await response.read()
-                self.answers[str(response.status)] += 1
-                return response.status
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            self.answers[type(error).__name__] += 1
-            return 0
 
 
 EVENTS = """

@@ -447,6 +447,16 @@ class MemoryBook:
                 return entry.data["after"]
         return None
 
+    async def afters(self, wanted: Sequence[tuple[Key, Head]]) -> Mapping[Key, Json]:
+        """See `Book.afters`. What has left the stream is not to be had this way."""
+        await self._ledger._pause("after", self._epoch)
+        entries = {key: self._ledger._messages.get(head.seq) for key, head in wanted}
+        return {
+            key: entry.data["after"]
+            for key, head in wanted
+            if (entry := entries[key]) is not None and entry.ce_id == head.ce_id
+        }
+
     async def stored(self, keys: Sequence[Key]) -> set[Key]:
         """See `Book.stored`."""
         await self._ledger._pause("stored", self._epoch)

@@ -194,6 +194,7 @@ class CollectionVendor:
         self.last_answer: Response | None = None
         self.numbers_as_text = False
         self.retypes = True
+        self.latency_s = 0.02
 
     # --- the world ---
 
@@ -222,7 +223,7 @@ class CollectionVendor:
     async def send(self, request: Request, *, timeout_s: float, max_bytes: int) -> Response:
         """See `Http.send`."""
         self.on_step("request")
-        await anyio.sleep(0.01)
+        await anyio.sleep(self.latency_s / 2)
         if request.url == "sim:login":
             return Response(200, {}, b"", {})
         self.requests += 1
@@ -240,7 +241,7 @@ class CollectionVendor:
         answer = response if fault is None else fault(self, request, response)
         if request.url != "sim:one":
             self.last_answer = response
-        await anyio.sleep(0.01)
+        await anyio.sleep(self.latency_s / 2)
         self.on_step("response")
         return answer
 
@@ -455,3 +456,8 @@ class CollectionBench:
             assert after is None or after in self.vendor.told[id_], f"{id_} never was {after}"
         ids = [entry.ce_id for entry in self.ledger.events]
         assert not [ce_id for ce_id, count in Counter(ids).items() if count > 1]
+
+
+def sizes(bench: CollectionBench) -> list[int]:
+    """The page size of each pass, by what was asked for on its first page."""
+    return [asked["size"] for asked in bench.vendor.asked if "at" in asked and asked["at"] is None]

@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 from collections.abc import Iterable
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 import anyio
 
@@ -38,6 +38,15 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
+
+
+def network(host: str) -> str:
+    """What counts as one sender: of IPv6 a whole /64, as whoever has one of its addresses has all; else the address."""
+    try:
+        address = IPv6Address(host)
+    except ValueError:
+        return host
+    return str(address.ipv4_mapped or IPv6Address(int(address) >> 64 << 64))
 
 
 async def bound(text: str, *, table: str = "ingress") -> list[socket.socket]:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from bridge.core.content import data_of
 from bridge.core.errors import Away
 from bridge.core.event import EXPECTED, Event, header_size
-from bridge.core.head import ce_id_of, head_of
+from bridge.core.head import head_of
 from bridge.core.record import Head, Json, Key
-from bridge.core.subject import cursor_subject, entity_filter, event_subject, state_key
+from bridge.core.subject import cursor_subject, entity_filter, event_subject
 from bridge.edge.codec import encode
 from bridge.edge.ledger.batch import MOST_EVENTS
-from bridge.edge.ledger.evidence import MARKS
+from bridge.edge.ledger.contents import content, contents
 from bridge.edge.ledger.line import NOT_SETTLED, STALE, Line
 from bridge.edge.ledger.publisher import Answer, Outgoing
 from bridge.edge.nats import wire
-from bridge.edge.nats.jetstream import Message
 from bridge.engine.ports import BatchStale, Cursor, Memory, Outcome, Receipt, Stale, Stored, Unknown
 
 COMMIT = "Bridge-Commit"
@@ -51,7 +49,7 @@ class JetStreamBook:
         answers = await self._line.publisher.publish([_outgoing(event) for event in events])
         if None in answers:
             self._line.check(self._epoch)
-        return [self._outcome(event, answer, floor) for event, answer in zip(events, answers, strict=True)]
+        return self._outcomes(events, answers, floor)
 
     async def commit(self, events: Sequence[Event], walk: str, cursor: Cursor | None) -> Receipt:
         """See `Book.commit`."""
@@ -74,8 +72,7 @@ class JetStreamBook:
             if answer is not None and not answer.err_code:
                 self._line.stored_at(answer.seq - len(messages) + 1, answer.seq, floor)
                 receipt = _receipt(answer.seq, len(events), cursor is not None)
-                for event, seq in zip(events[-MARKS:], receipt.seqs[-MARKS:], strict=True):
-                    self._line.evidence.stored(event.key, seq, event.ce_id)
+                self._line.evidence.stored(events, receipt.seqs)
                 return receipt
             # A refusal too: the message refused may be the late twin of one that was stored.
             self._line.check(self._epoch)
@@ -110,15 +107,16 @@ class JetStreamBook:
     async def after(self, key: Key, head: Head) -> Json:
         """See `Book.after`."""
         self._line.check(self._epoch)
-        found = await self._line.direct({"seq": head.seq}) if head.seq else None
-        if not _is(found, head):
-            names = self._line.names
-            found = await self._line.direct({"last_by_subj": names.state_subject(state_key(key))}, names.state_stream)
+        found = await content(self._line, key, head)
         self._line.check(self._epoch)
-        if found is None or not _is(found, head):
-            return None
-        data = data_of(found.headers, wire.decode(found.payload))
-        return data.get("after") if isinstance(data, dict) else None
+        return found
+
+    async def afters(self, wanted: Sequence[tuple[Key, Head]]) -> Mapping[Key, Json]:
+        """See `Book.afters`."""
+        self._line.check(self._epoch)
+        found = await contents(self._line, wanted)
+        self._line.check(self._epoch)
+        return found
 
     async def stored(self, keys: Sequence[Key]) -> set[Key]:
         """See `Book.stored`."""
@@ -134,26 +132,40 @@ class JetStreamBook:
 
     def _check(self, events: Sequence[Event]) -> None:
         self._line.check(self._epoch)
+        lane, most = self._line.lane, self._line.max_payload
         for event in events:
-            if event.lane is not self._line.lane:
+            if event.lane is not lane:
                 raise ValueError(f"an event for {event.lane.events}.> does not belong into {self._line.names.stream}")
-            self._fits("an event", event.size)
+            if event.size > most:
+                self._fits("an event", event.size)
 
     def _fits(self, what: str, size: int) -> None:
         if size > self._line.max_payload:
             # The server would close the connection for it.
             raise ValueError(f"{what} of {size} bytes exceeds max_payload ({self._line.max_payload} bytes)")
 
-    def _outcome(self, event: Event, answer: Answer | None, floor: int) -> Outcome:
-        if answer is None or answer.err_code in NOT_SETTLED:
-            return Unknown()
-        if answer.err_code in STALE:
-            return Stale()
-        if answer.err_code:
-            raise self._line.refusal(answer)
-        self._line.stored_at(answer.seq, answer.seq, floor)
-        self._line.evidence.stored(event.key, answer.seq, event.ce_id)
-        return Stored(answer.seq)
+    def _outcomes(self, events: Sequence[Event], answers: Sequence[Answer | None], floor: int) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        stored: list[Event] = []
+        seqs: list[int] = []
+        refused: Answer | None = None
+        for event, answer in zip(events, answers, strict=True):
+            if answer is not None and not answer.err_code:
+                outcomes.append(Stored(answer.seq))
+                stored.append(event)
+                seqs.append(answer.seq)
+            elif answer is None or answer.err_code in NOT_SETTLED:
+                outcomes.append(Unknown())
+            elif answer.err_code in STALE:
+                outcomes.append(Stale())
+            else:
+                refused = refused or answer
+        if seqs:
+            self._line.stored_at(min(seqs), max(seqs), floor)
+            self._line.evidence.stored(stored, seqs)
+        if refused is not None:
+            raise self._line.refusal(refused)
+        return outcomes
 
     async def _send(self, messages: Sequence[Outgoing]) -> Answer | None:
         if len(messages) == 1:
@@ -184,7 +196,3 @@ def _receipt(last_seq: int, events: int, with_cursor: bool) -> Receipt:
     """A batch lies in the stream without a hole, so its end tells where everything is."""
     first = last_seq - events + (0 if with_cursor else 1)
     return Receipt(range(first, first + events), last_seq if with_cursor else 0)
-
-
-def _is(found: Message | None, head: Head) -> bool:
-    return found is not None and ce_id_of(found.headers) == head.ce_id

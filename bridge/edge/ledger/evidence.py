@@ -6,10 +6,12 @@ any other: it is long enough, and its view may have followed. Only who remembers
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import anyio
 
+from bridge.core.event import Event
 from bridge.core.head import ce_id_of
 from bridge.core.record import Key
 from bridge.core.subject import owner_subject, state_key
@@ -40,12 +42,14 @@ class Evidence:
         self._marks: dict[Key, Mark] = {}
         self._owners: set[str] = set()
 
-    def stored(self, key: Key, seq: int, ce_id: str) -> None:
-        """The entity's last event lies at `seq`."""
-        self._marks.pop(key, None)
-        self._marks[key] = Mark(seq, ce_id, anyio.current_time())
-        if len(self._marks) > MARKS:
-            del self._marks[next(iter(self._marks))]
+    def stored(self, events: Sequence[Event], seqs: Sequence[int]) -> None:
+        """These lie there now, each the last of its entity. Of many the last are remembered."""
+        now = anyio.current_time()
+        for event, seq in zip(events[-MARKS:], seqs[-MARKS:], strict=True):
+            self._marks.pop(event.key, None)
+            self._marks[event.key] = Mark(seq, event.ce_id, now)
+            if len(self._marks) > MARKS:
+                del self._marks[next(iter(self._marks))]
 
     def owns(self, source: str) -> None:
         """The source's owner record is stored. It never ages out, and only another takes its place."""

@@ -113,9 +113,9 @@ class Line:
         """One message, asked of any replica first and of the leader if that has none. Raises Away."""
         return await self.js.direct(stream or self.names.stream, query) or await self.get(query, stream)
 
-    async def last_of(self, subjects: Sequence[str]) -> list[Message]:
+    async def last_of(self, subjects: Sequence[str], up_to: int = 0) -> list[Message]:
         """The last message of each subject that has one. Any replica may answer. Raises Away."""
-        return await self.js.last_of(self.names.stream, subjects)
+        return await self.js.last_of(self.names.stream, subjects, up_to)
 
 
 def refusal(answer: Answer, limits: str = "") -> Away:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import anyio
 import anyio.lowlevel
@@ -22,12 +22,18 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from bridge.core.errors import Away
-from bridge.core.headers import Headers
+from bridge.edge.ledger.message import NOT_AN_ANSWER as NOT_AN_ANSWER
+from bridge.edge.ledger.message import Answer as Answer
+from bridge.edge.ledger.message import Outgoing as Outgoing
+from bridge.edge.ledger.message import answer_of, command
 from bridge.edge.nats import wire
 from bridge.edge.nats.client import SteadyClient
 
 BREATH = 64
 """Messages handed to the connection before the event loop gets a turn."""
+
+AT_ONCE = 256
+"""Messages written in one go where nothing waits before them: spelling so many takes a millisecond or two."""
 
 MOST_BYTES = 32 * 1024 * 1024
 """Payloads in flight: nats-py holds in memory what a slow server has not taken yet."""
@@ -38,41 +44,20 @@ CONGESTED_BYTES = 64 * 1024
 CONGESTED_WAIT_S = 0.002
 
 
-class Outgoing(NamedTuple):
-    """One message to publish. `more`: further headers, spelled out, each with its line break."""
-
-    subject: str
-    headers: Mapping[str, str]
-    payload: bytes
-    more: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What JetStream said of one message: stored at `seq` (of a batch: the last of `count`), or refused.
-
-    `err_code` is 0 for success; `accepted` is the empty answer to the first message of a batch.
-    """
-
-    seq: int = 0
-    err_code: int = 0
-    count: int = 0
-    accepted: bool = False
-
-
-NOBODY = Answer(err_code=503)
-"""Nobody listens on the subject: the stream is not there now."""
-NOT_AN_ANSWER = Answer(err_code=-1)
-
-
 @dataclass(slots=True, eq=False)
 class _Wave:
-    """The messages of one call; `left` of them are unanswered."""
+    """The messages of one call: `entered` of them are on their way or answered, `left` of all are unanswered.
 
+    Their reply subjects end with the wave's `name` and their place in it.
+    """
+
+    name: bytes
+    messages: Sequence[Outgoing]
     answers: list[Answer | None]
     left: int
     done: anyio.Event | _Done = field(default_factory=anyio.Event)
     until: float = math.inf
+    entered: int = 0
 
 
 class _Done:
@@ -102,16 +87,16 @@ class Publisher:
         self._subscription: Subscription | None = None
         self._starting = anyio.Lock()
         self._count = 0
+        self._waves: dict[bytes, _Wave] = {}
+        self._in_flight = 0
         self._bytes = 0
-        self._waiting: dict[str, tuple[_Wave, int, int]] = {}
         self._room: anyio.Event | None = None
-        self._waves: set[_Wave] = set()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def in_flight(self) -> int:
         """How many messages wait for their answer."""
-        return len(self._waiting)
+        return self._in_flight
 
     async def publish(
         self, messages: Sequence[Outgoing], *, unasked: Sequence[Outgoing] | None = None, times: int = 1
@@ -122,33 +107,31 @@ class Publisher:
         the waiting, is then shielded from cancellation: a batch that was begun is sent to its end.
         Raises Away when nothing can be sent. A cancelled call leaves the fate of its messages unknown.
         """
-        if unasked is None and messages and self._at_once(messages):
+        if not unasked and messages and self._at_once(messages):
             return await self._publish_at_once(messages, times)
-        wave = _Wave([None] * len(messages), len(messages))
+        wave = self._wave(messages)
         deadline_s = self._deadline_s * times
         try:
             with anyio.move_on_after(deadline_s, shield=unasked is not None) as scope:
                 await self._start()
                 await self._send_unasked(unasked or (), scope)
-                sent = 0
-                while sent < len(messages):
-                    sent += await self._send(wave, sent, messages)
+                while wave.entered < len(messages):
+                    await self._send(wave)
                     scope.deadline = anyio.current_time() + deadline_s
-                    if sent < len(messages):
+                    if wave.entered < len(messages):
                         await anyio.lowlevel.checkpoint()
                 scope.shield = False
                 if wave.left:
                     await wave.done.wait()
         finally:
-            if wave.left:
-                self._forget(wave)
+            self._forget(wave)
         return wave.answers
 
     def give_up(self) -> None:
         """The connection is lost: whoever waits learns at once that nothing is known."""
-        waves = {wave for wave, _, _ in self._waiting.values()}
-        self._waiting.clear()
-        self._bytes = 0
+        waves = [*self._waves.values()]
+        self._waves.clear()
+        self._in_flight = self._bytes = 0
         self._make_room()
         for wave in waves:
             wave.left = 0
@@ -158,9 +141,9 @@ class Publisher:
         return (
             isinstance(self._nc, SteadyClient)
             and self._subscription is not None
-            and len(messages) <= BREATH
-            and len(self._waiting) + len(messages) <= self._window
-            and self._bytes + sum(len(message.payload) for message in messages) <= MOST_BYTES
+            and len(messages) <= AT_ONCE
+            and self._in_flight + len(messages) <= self._window
+            and self._bytes + sum([len(message.payload) for message in messages]) <= MOST_BYTES
             and self._nc.is_idle
         )
 
@@ -168,18 +151,14 @@ class Publisher:
         """`publish` where nothing has to be waited for but the answers."""
         assert isinstance(self._nc, SteadyClient)
         loop = asyncio.get_running_loop()
-        wave = _Wave([None] * len(messages), len(messages), _Done(loop), loop.time() + self._deadline_s * times)
+        wave = self._wave(messages, _Done(loop), loop.time() + self._deadline_s * times)
         try:
-            commands = b"".join([self._enter(wave, index, message) for index, message in enumerate(messages)])
-            self._nc.send_now(commands)
-            self._waves.add(wave)
+            self._nc.send_now(self._enter(wave, len(messages)))
             if self._timer is None or wave.until < self._timer.when():
                 self._ring_at(wave.until, loop)
             await wave.done.wait()
         finally:
-            self._waves.discard(wave)
-            if wave.left:
-                self._forget(wave)
+            self._forget(wave)
         return wave.answers
 
     def _ring_at(self, at: float, loop: asyncio.AbstractEventLoop) -> None:
@@ -191,10 +170,10 @@ class Publisher:
         """One timer serves all that wait; that of a wave which was answered in time rings for those after it."""
         self._timer = None
         now = loop.time()
-        for wave in self._waves:
+        for wave in self._waves.values():
             if wave.until <= now:
                 wave.done.set()
-        if later := [wave.until for wave in self._waves if wave.until > now]:
+        if later := [wave.until for wave in self._waves.values() if now < wave.until < math.inf]:
             self._ring_at(min(later), loop)
 
     async def _start(self) -> None:
@@ -207,12 +186,14 @@ class Publisher:
             if self._subscription is None:
                 try:
                     self._subscription = await self._nc.subscribe(
-                        self._inbox + "*", cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=0
+                        self._inbox + "*.*", cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=0
                     )
                 except nats.errors.Error as error:
                     raise _away(error) from None
                 if isinstance(self._nc, SteadyClient):
                     self._nc.catch(self._subscription, self._catch)
+                    subject = re.escape(self._inbox.encode()) + rb"(\d+)\.(\d+)"
+                    self._nc.take(self._subscription, subject, wire.PLAIN_ACK, self._take)
 
     async def _send_unasked(self, messages: Sequence[Outgoing], scope: anyio.CancelScope) -> None:
         for at in range(0, len(messages), BREATH):
@@ -221,34 +202,43 @@ class Publisher:
                 await anyio.sleep(CONGESTED_WAIT_S)
                 self._check_connected()
             scope.deadline = anyio.current_time() + self._deadline_s
-            # nats-py takes bytes: what goes out together may as well be handed over together.
-            await self._nc._send_command(b"".join([_command(message, "") for message in messages[at : at + BREATH]]))
-            await self._flush()
+            # What goes out together may as well be handed over together.
+            await self._write(b"".join([command(message, "") for message in messages[at : at + BREATH]]))
             await anyio.lowlevel.checkpoint()
 
-    async def _send(self, wave: _Wave, at: int, messages: Sequence[Outgoing]) -> int:
-        """Send as many as there is room for, `BREATH` at most, one at least; how many."""
+    async def _send(self, wave: _Wave) -> None:
+        """Send as many as there is room for, `BREATH` at most, one at least, once there is."""
         while self._full():
             self._room = self._room or anyio.Event()
             await self._room.wait()
         self._check_connected()
-        commands: list[bytes] = []
-        for index, message in enumerate(messages[at : at + BREATH], at):
-            if self._full():
-                break
-            commands.append(self._enter(wave, index, message))
-        await self._nc._send_command(b"".join(commands))
-        await self._flush()
-        return len(commands)
+        if not wave.left:
+            # Given up meanwhile. What is left to be sent belongs to the connection that was lost.
+            raise Away("the connection to NATS was lost while messages were being sent")
+        most = min(len(wave.messages), wave.entered + min(BREATH, self._window - self._in_flight))
+        end, size = wave.entered, self._bytes
+        while end < most and size < MOST_BYTES:
+            size += len(wave.messages[end].payload)
+            end += 1
+        await self._write(self._enter(wave, end))
 
-    def _enter(self, wave: _Wave, index: int, message: Outgoing) -> bytes:
-        """From now on an answer is waited for; what to send."""
+    def _wave(self, messages: Sequence[Outgoing], done: _Done | None = None, until: float = math.inf) -> _Wave:
         self._count += 1
-        name = str(self._count)
-        command = self._spelled(message, self._inbox + name)
-        self._waiting[name] = (wave, index, len(message.payload))
-        self._bytes += len(message.payload)
-        return command
+        name = b"%d" % self._count
+        wave = _Wave(name, messages, [None] * len(messages), len(messages), done or anyio.Event(), until)
+        self._waves[name] = wave
+        return wave
+
+    def _enter(self, wave: _Wave, end: int) -> bytes:
+        """From now on answers to the messages before this place are waited for; what to send."""
+        reply = f"{self._inbox}{wave.name.decode()}."
+        commands: list[bytes] = []
+        for message in wave.messages[wave.entered : end]:
+            commands.append(self._spelled(message, f"{reply}{wave.entered}"))
+            wave.entered += 1
+            self._in_flight += 1
+            self._bytes += len(message.payload)
+        return b"".join(commands)
 
     def _check_connected(self) -> None:
         if not self._nc.is_connected:
@@ -257,67 +247,62 @@ class Publisher:
 
     def _spelled(self, message: Outgoing, reply: str) -> bytes:
         # nats-py's `publish` checks and rewrites each header by itself, which costs more than all the rest.
-        return _command(message, reply)
+        return command(message, reply)
 
-    async def _flush(self) -> None:
+    async def _write(self, commands: bytes) -> None:
+        if isinstance(self._nc, SteadyClient) and self._nc.is_idle:
+            self._nc.send_now(commands)
+            return
+        await self._nc._send_command(commands)
         await self._nc._flush_pending()
 
+    # --- answers ---
+
+    def _take(self, found: re.Match[bytes]) -> None:
+        """What nearly all answers look like: stored, and nothing else to say."""
+        name, place, seq = found.groups()
+        self._settle(name, int(place), Answer(int(seq)))
+
     async def _receive(self, message: Msg) -> None:
-        self._answered(message.subject, bool(message.headers), message.data)
+        self._catch(message.subject.encode(), b"\n" if message.headers else b"", message.data)
 
     def _catch(self, subject: bytes, block: bytes, data: bytes) -> None:
-        self._answered(subject.decode("ascii", "replace"), bool(block), data)
+        *_, name, place = subject.split(b".")
+        if place.isdigit():
+            self._settle(name, int(place), answer_of(data, status=bool(block)))
 
-    def _answered(self, subject: str, headers: bool, data: bytes) -> None:
-        found = self._waiting.pop(subject[len(self._inbox) :], None)
-        if found is None:
+    def _settle(self, name: bytes, place: int, answer: Answer) -> None:
+        wave = self._waves.get(name)
+        if wave is None or place >= wave.entered or wave.answers[place] is not None:
             return
-        wave, index, size = found
-        self._bytes -= size
-        wave.answers[index] = _answer(data, status=headers)
+        wave.answers[place] = answer
         wave.left -= 1
+        self._in_flight -= 1
+        self._bytes -= len(wave.messages[place].payload)
         if not wave.left:
+            del self._waves[name]
             wave.done.set()
         if self._room is not None:
             self._make_room()
 
     def _full(self) -> bool:
-        return len(self._waiting) >= self._window or self._bytes >= MOST_BYTES
+        return self._in_flight >= self._window or self._bytes >= MOST_BYTES
 
     def _make_room(self) -> None:
         # Half a window at a time, so that who waits sends many at once.
-        if self._room is not None and len(self._waiting) <= self._window // 2 and self._bytes <= MOST_BYTES // 2:
+        if self._room is not None and self._in_flight <= self._window // 2 and self._bytes <= MOST_BYTES // 2:
             self._room.set()
             self._room = None
 
     def _forget(self, wave: _Wave) -> None:
-        for name in [name for name, (other, _, _) in self._waiting.items() if other is wave]:
-            self._bytes -= self._waiting.pop(name)[2]
+        """Nobody waits any more for what has not been answered."""
+        if self._waves.pop(wave.name, None) is None:
+            return
+        for message, answer in zip(wave.messages[: wave.entered], wave.answers, strict=False):
+            if answer is None:
+                self._in_flight -= 1
+                self._bytes -= len(message.payload)
         self._make_room()
-
-
-def _command(message: Outgoing, reply: str) -> bytes:
-    """The protocol's HPUB. Raises ValueError for a header that would be two."""
-    headers, payload = Headers.of(message.headers), message.payload
-    if not headers.whole:
-        raise ValueError("a header holds a line break")
-    block = f"NATS/1.0\r\n{headers.text}{message.more}\r\n"
-    size = len(block) if block.isascii() else len(block.encode())
-    start = f"HPUB {message.subject} {reply} {size} {size + len(payload)}\r\n{block}"
-    return b"%b%b\r\n" % (start.encode(), payload)
-
-
-def _answer(data: bytes, *, status: bool) -> Answer:
-    """What an answer says; `status`: it came with headers, as one of the server's own does."""
-    if not data:
-        return NOBODY if status else Answer(accepted=True)
-    try:
-        ack = wire.decode_ack(data)
-    except ValueError:
-        return NOT_AN_ANSWER
-    if ack.error is not None:
-        return Answer(err_code=ack.error.err_code or ack.error.code)
-    return Answer(seq=ack.seq, count=ack.count)
 
 
 def _away(error: nats.errors.Error) -> Away:

@@ -16,75 +16,34 @@ import base64
 import contextlib
 import functools
 import random
+import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import nats.errors
 from nats.aio.client import DEFAULT_BUFFER_SIZE, Client, Srv
 from nats.aio.subscription import Subscription
-from nats.aio.transport import TcpTransport
-from nats.protocol.parser import ERR_RE
+from nats.protocol.parser import AWAITING_CONTROL_LINE, ERR_RE
 
 from bridge.core.url import host_of, is_loopback
 from bridge.edge.nats.options import NatsMisconfigured, NatsOptions, read_creds, read_seed, tls_context
+from bridge.edge.nats.transport import Transport
 
 Sink = Callable[[bytes, bytes, bytes], None]
 """Takes subject, reply subject and header block of a message, as they came. Must not raise."""
 Catcher = Callable[[bytes, bytes, bytes], None]
 """Takes subject, header block and payload of a message, as they came. Must not raise."""
+Taker = Callable[[re.Match[bytes]], None]
+"""Takes a message by the groups of its pattern. Must not raise."""
 
 _FIRST_WAIT_S = 0.1
-_CLOSE_DEADLINE_S = 1.0
+_SOON_S, _SOON_ROUNDS = 0.5, 60
+"""For so many rounds, some twenty seconds, no pause is longer: who is back from a restart is not to be waited for."""
 
 
 class Unusable(nats.errors.Error):
     """An attempt failed in a way nats-py did not expect. The cause is what happened."""
-
-
-class _Transport(TcpTransport):
-    """A TCP transport that closes at once, whether the peer listens or not, and breaks like any: with an OSError."""
-
-    def write(self, payload: bytes) -> None:
-        # As `_broken`, which would cost as much as the writing.
-        try:
-            super().write(payload)  # type: ignore[no-untyped-call]
-        except RuntimeError as error:
-            raise ConnectionResetError(str(error)) from None
-
-    def writelines(self, payload: list[bytes]) -> None:
-        with _broken():
-            super().writelines(payload)  # type: ignore[no-untyped-call]
-
-    async def drain(self) -> None:
-        with _broken():
-            await super().drain()  # type: ignore[no-untyped-call]
-
-    def close(self) -> None:
-        if self._io_writer is not None:
-            # `close` would first send what is buffered: to a silent peer that takes until TCP gives up.
-            self._io_writer.transport.abort()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing waits to be written, and what is written can leave."""
-        if self._io_writer is None:
-            return False
-        under = self._io_writer.transport
-        return not under.is_closing() and not under.get_write_buffer_size()
-
-    async def wait_closed(self) -> None:
-        with contextlib.suppress(OSError):
-            await asyncio.wait_for(super().wait_closed(), _CLOSE_DEADLINE_S)  # type: ignore[no-untyped-call]
-
-
-@contextlib.contextmanager
-def _broken() -> Iterator[None]:
-    # uvloop says so of a socket that is closed already, and nats-py takes it for the end of the event loop.
-    try:
-        yield
-    except RuntimeError as error:
-        raise ConnectionResetError(str(error)) from None
 
 
 class SteadyClient(Client):
@@ -102,6 +61,7 @@ class SteadyClient(Client):
         self._was_connected = False
         self._taps: dict[int, Sink] = {}
         self._catchers: dict[int, Catcher] = {}
+        self._usual: list[tuple[Callable[[bytes, int], re.Match[bytes] | None], Taker]] = []
 
     def tap(self, subscription: Subscription, sink: Sink) -> None:
         """Hand the subscription's messages to `sink` as they come, past nats-py's objects, queue and task."""
@@ -115,16 +75,36 @@ class SteadyClient(Client):
         """Hand the subscription's messages to `catcher`, in the same way, for as long as the connection is used."""
         self._catchers[subscription._id] = catcher
 
+    def take(self, subscription: Subscription, subject: bytes, payload: bytes, taker: Taker) -> None:
+        """Hand what looks like this to `taker` before even nats-py's parser sees it, for good.
+
+        `subject`, `payload`: patterns of the whole of either, no line break in them. What has headers or a reply
+        subject, or comes behind anything else that has not been parsed yet, goes the usual way.
+        """
+        pattern = re.compile(rb"MSG %b %d \d+\r\n%b\r\n" % (subject, subscription._id, payload))
+        self._usual.append((pattern.match, taker))
+
+    def _skim(self, data: bytes) -> bytes:
+        if self._ps.buf or self._ps.state != AWAITING_CONTROL_LINE:
+            # The rest of something that has begun.
+            return data
+        at = 0
+        for match, taker in self._usual:
+            while (found := match(data, at)) is not None:
+                at = found.end()
+                taker(found)
+        return data[at:] if at else data
+
     @property
     def is_idle(self) -> bool:
         """Whether `send_now` may be called: connected, and all that was to be sent has left this process."""
-        if self._pending_data_size or not self.is_connected or not isinstance(self._transport, _Transport):
+        if self._pending_data_size or not self.is_connected or not isinstance(self._transport, Transport):
             return False
         return self._transport.is_idle
 
     def send_now(self, commands: bytes) -> None:
         """Write without nats-py's queue and task, which cost as much as the writing. Only while `is_idle`."""
-        assert isinstance(self._transport, _Transport)
+        assert isinstance(self._transport, Transport)
         # If it broke just now, the reading task learns of it too, and with it whoever waits for answers.
         with contextlib.suppress(OSError):
             self._transport.write(commands)
@@ -190,7 +170,7 @@ class SteadyClient(Client):
         rounds, position = divmod(self._attempts, max(1, len(pool)))
         if position == 0 and (rounds > 0 or self._was_connected):
             # After a break all clients of a server come back at once: they too are spread a little.
-            wait = min(self._settings.reconnect_wait_s, _FIRST_WAIT_S * 2 ** min(rounds, 16))
+            wait = longest_pause_s(rounds, self._settings.reconnect_wait_s)
             await asyncio.sleep(wait * random.uniform(0.5, 1.0))  # noqa: S311  # spreads load, hides nothing
         self._attempts += 1
         server = min(pool, key=lambda known: known.last_attempt or 0.0)
@@ -205,7 +185,7 @@ class SteadyClient(Client):
                 task.cancel()
         if self._transport is not None:
             self._transport.close()  # type: ignore[no-untyped-call]
-        transport = _Transport()  # type: ignore[no-untyped-call]
+        transport = Transport(self._skim)
         try:
             await transport.connect(s.uri, DEFAULT_BUFFER_SIZE, self.options["connect_timeout"])
         except (OSError, nats.errors.Error):
@@ -319,3 +299,9 @@ def _sign(seed: str, where: str, nonce: str = "") -> bytes:
     if not user:
         raise NatsMisconfigured(f"NATS: {where} holds the seed of something else than a user (those begin with SU)")
     return signed
+
+
+def longest_pause_s(rounds: int, most_s: float) -> float:
+    """Before all servers are tried once more, after so many rounds in vain: short for a while, then ever longer."""
+    later = max(0, rounds - _SOON_ROUNDS)
+    return min(most_s, _FIRST_WAIT_S * 2.0 ** min(rounds, 16), _SOON_S * 2.0 ** min(later, 16))

@@ -149,11 +149,16 @@ class JetStream:
         headers = headers_of(answer)
         return None if STATUS in headers else _message(headers, answer.data)
 
-    async def last_of(self, stream: str, subjects: Sequence[str]) -> list[Message]:
-        """The last message of each of these subjects that has one; any replica may answer. Raises NoAnswer."""
+    async def last_of(self, stream: str, subjects: Sequence[str], up_to: int = 0) -> list[Message]:
+        """The last message of each of these subjects that has one; any replica may answer. Raises NoAnswer.
+
+        `up_to`: none after this sequence counts, nor is looked for; 0: all do.
+        """
         found: list[Message] = []
         for part in _parts(subjects):
             query: dict[str, Json] = {"multi_last": part, "max_bytes": MOST_ANSWER_BYTES}
+            if up_to:
+                query["up_to_seq"] = up_to
             for _ in range(len(part) + 1):
                 more = await self._last_of_part(stream, query, found)
                 if more is None:

@@ -22,6 +22,9 @@ class PubAck(msgspec.Struct, frozen=True, gc=False):
     error: PubError | None = None
 
 
+PLAIN_ACK = rb'\{"stream":"[^"\\\r\n]*", ?(?:"domain":"[^"\\\r\n]*", ?)?"seq":(\d+)\}'
+"""The pattern of an acknowledgement that says nothing but where the message lies."""
+
 _ack = msgspec.json.Decoder(PubAck)
 _any = msgspec.json.Decoder()
 

@@ -553,6 +553,19 @@ async def test_after_is_what_the_last_event_said(side: Side) -> None:
     assert await book.after(key("1"), Head(99_999, "nobody", "created", None, "")) is None
 
 
+async def test_afters_are_what_many_last_events_said(side: Side) -> None:
+    """The contents of those that lie near one another, in one answer; whoever is not as its head says is left out."""
+    book = await side.book()
+    heads = {key(f"{number}"): await store(book, key(f"{number}"), after={"n": number}) for number in range(12)}
+    heads[key("0")] = await store(book, key("0"), "updated", {"n": "new"}, follows=heads[key("0")])
+    heads[key("1")] = await store(book, key("1"), "deleted", {"n": "was"}, follows=heads[key("1")])
+    nobody = Head(heads[key("2")].seq, "nobody", "created", None, "")
+    wrong = {key("2"): nobody, key("x"): nobody}
+    found = await book.afters([*(heads | wrong).items()])
+    contents = {f"{number}": {"n": number} for number in range(3, 12)} | {"0": {"n": "new"}, "1": {"n": "was"}}
+    assert dict(found) == {key(id_): content for id_, content in contents.items()}
+
+
 async def test_what_has_aged_out_is_still_known_and_expects_nothing(side: Side) -> None:
     """The view remembers what the stream has dropped: the head's sequence is 0, its content can be read."""
     book = await side.book()

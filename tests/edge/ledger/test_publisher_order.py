@@ -101,3 +101,29 @@ def test_a_batch_does_not_wait_for_ever() -> None:
         assert len(away) == 1
 
     on_virtual_clock(main)
+
+
+def test_what_is_left_of_a_lost_connection_is_not_sent_on_the_next() -> None:
+    """Who still waits for room when the connection is lost sends no more of his messages, and learns why."""
+
+    async def main() -> None:
+        client = SlowClient()
+        publisher = Publisher(client, deadline_s=5.0, window=4)  # type: ignore[arg-type]
+        away: list[Away] = []
+
+        async def publish() -> None:
+            try:
+                await publisher.publish([Outgoing("live", {}, b"")] * 6)
+            except Away as error:
+                away.append(error)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(publish)
+            await wait_until(lambda: publisher.in_flight == 4)
+            await anyio.wait_all_tasks_blocked()
+            publisher.give_up()
+        assert client.sent == ["live"] * 4
+        assert len(away) == 1
+        assert publisher.in_flight == 0
+
+    on_virtual_clock(main)

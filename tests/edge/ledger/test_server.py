@@ -78,16 +78,16 @@ class Rig:
     def lose_answers(self, count: int) -> None:
         """The next `count` acknowledgements never arrive, and are not waited for for long."""
         self.publisher._deadline_s = min(self.publisher._deadline_s, LOST_S)
-        answered, left = self.publisher._answered, count
+        settle, left = self.publisher._settle, count
 
-        def deaf(subject: str, headers: bool, data: bytes) -> None:
+        def deaf(name: bytes, place: int, answer: Answer) -> None:
             nonlocal left
-            if data and left:
+            if not answer.accepted and left:
                 left -= 1
                 return
-            answered(subject, headers, data)
+            settle(name, place, answer)
 
-        self.publisher._answered = deaf  # type: ignore[method-assign]
+        self.publisher._settle = deaf  # type: ignore[method-assign]
 
     def lose_messages(self, header: str, count: int) -> None:
         """The next `count` messages with `header` never reach the server. `sent` counts the others."""
@@ -487,7 +487,7 @@ async def test_many_appends_at_once_share_a_bounded_window(server: NatsServer) -
             for n in range(8):
                 group.start_soon(write, n)
         assert all(isinstance(outcome, Stored) for outcomes in results.values() for outcome in outcomes)
-        assert len({outcome for outcomes in results.values() for outcome in outcomes}) == 400
+        assert len({one.seq for outcomes in results.values() for one in outcomes if isinstance(one, Stored)}) == 400
         assert rigged.publisher.in_flight == 0
 
 

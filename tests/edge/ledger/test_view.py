@@ -248,7 +248,7 @@ async def test_a_removed_view_that_comes_back_is_not_taken_for_a_new_one(server:
 
 
 async def test_a_view_somebody_deleted_is_made_anew_and_what_nobody_can_tell_is_a_gap(server: NatsServer) -> None:
-    """Who removed it may have seen that the stream had lost its end, and have died before saying so. No change is told."""
+    """Who removed it may have seen that the stream had lost its end, and died before saying so. No change is told."""
     async with source_rig(server.url) as rig:
         put_all(rig, "0")
         async with rig.running():

@@ -10,7 +10,7 @@ from bridge.core.schedule import Schedule
 from bridge.engine.reader import Reader
 
 
-class Share:
+class Allotment:
     """Of one source, over all its sessions. Its walks count in the plan from `enter` to `leave`."""
 
     def __init__(self, source: str, reader: Reader) -> None:

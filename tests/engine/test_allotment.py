@@ -10,9 +10,9 @@ import pytest
 from bridge.adapter import Ask, Page, Response, Token, Walk
 from bridge.core.budget import Block, Limit
 from bridge.core.vitals import Vitals
+from bridge.engine.allotment import Allotment
 from bridge.engine.quota import Quota
 from bridge.engine.reader import Reader
-from bridge.engine.share import Share
 from bridge.engine.source import Status
 from bridge.engine.vitals import take_vitals
 from tests.support.engine import Bench, on_virtual_clock
@@ -32,23 +32,23 @@ def test_what_passes_cost_is_learned_and_shared() -> None:
 
     async def main() -> None:
         quota = Quota(Limit(7, 60.0, 1))
-        share = Share("acme", reader(quota))
-        share.enter(WALKS)
+        allotment = Allotment("acme", reader(quota))
+        allotment.enter(WALKS)
         planned = quota.planner("acme")
-        share.expect({"things": (3, 30), "parts": (1, None), "gone": (1, 10)})
+        allotment.expect({"things": (3, 30), "parts": (1, None), "gone": (1, 10)})
         assert (planned(WALKS[0]).cost, planned(WALKS[1]).cost) == (10.0, 1.0)
         # Ten times the pages and a quarter of the worth: the root of forty.
         assert planned(WALKS[0]).every_s / planned(WALKS[1]).every_s == pytest.approx(6.3246, abs=1e-3)
         mine = reader(quota)
-        share = Share("acme", mine)
-        share.enter(WALKS)
+        allotment = Allotment("acme", mine)
+        allotment.enter(WALKS)
         for _ in range(4):
             await mine.page(Ask(WALKS[1], None))
-        share.passed(WALKS[1])
+        allotment.passed(WALKS[1])
         assert planned(WALKS[1]).cost == 4.0
-        share.refused(WALKS[1])
+        allotment.refused(WALKS[1])
         assert quota.plan.count() == 1
-        share.leave()
+        allotment.leave()
         assert quota.plan.count() == 0
 
     on_virtual_clock(main)
@@ -59,10 +59,10 @@ def test_a_polled_source_tells_what_it_reads_when() -> None:
 
     async def main() -> None:
         quota = Quota(Limit(50, 900.0, reserve=5))
-        share = Share("acme", reader(quota))
-        share.enter(WALKS)
+        allotment = Allotment("acme", reader(quota))
+        allotment.enter(WALKS)
         status = Status("acme", "sim", progress={"parts": (3, 9)})
-        schedule = share.schedule(WALKS, anyio.current_time(), {"things": 4.0})
+        schedule = allotment.schedule(WALKS, anyio.current_time(), {"things": 4.0})
         quota.ended(await quota.take(), Block(20, 300.5))
         quota.refusals = 3
         told = take_vitals(status, 1_000_000, schedule, quota)

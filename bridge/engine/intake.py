@@ -11,10 +11,10 @@ from bridge.engine.ports import Offer
 class Delivery:
     """One request under way. `lost`: the source was closed before all of it was stored."""
 
-    __slots__ = ("_hold", "events", "left", "lost", "settled", "size")
+    __slots__ = ("_intake", "events", "left", "lost", "settled", "size")
 
-    def __init__(self, hold: Hold, frames: int, events: int, size: int) -> None:
-        self._hold = hold
+    def __init__(self, intake: Intake, frames: int, events: int, size: int) -> None:
+        self._intake = intake
         self.left = frames
         self.events = events
         self.size = size
@@ -25,11 +25,11 @@ class Delivery:
         """The ledger holds one more of its frames."""
         self.left -= 1
         if not self.left:
-            self._hold.leave(self)
+            self._intake.leave(self)
             self.settled.set()
 
 
-class Hold:
+class Intake:
     """From one opening of a door to its closing. What is under way counts until it is stored, whoever still waits."""
 
     def __init__(self, offer: Offer) -> None:
