@@ -19,8 +19,12 @@ from typing import Any, TypeVar
 import anyio
 import sniffio
 
-MOST_TURNS = 50_000
-"""So many turns without any time passing: somebody spins."""
+TICK_S = 1e-6
+"""No timer rings sooner: what waits for less than a float can add would wait for ever, as time stood still."""
+MOST_TURNS = 20_000
+"""So many turns without a timer that takes longer: somebody spins."""
+MOST_STEPS = 60_000
+"""No story takes nearly as many."""
 
 T = TypeVar("T")
 
@@ -120,41 +124,56 @@ class VirtualLoop(asyncio.BaseEventLoop):
     def _write_to_self(self) -> None:
         return
 
-    def _due(self) -> list[asyncio.Handle]:
-        ready, scheduled = self._ready, self._scheduled  # type: ignore[attr-defined]
+    def _advance(self) -> None:
+        """Nobody is ready: on to the next timer."""
+        scheduled = self._scheduled  # type: ignore[attr-defined]
         while scheduled and scheduled[0]._cancelled:
             heapq.heappop(scheduled)._scheduled = False
+        if not scheduled or scheduled[0]._when == math.inf:
+            raise Spinning("everybody waits, and nothing is left to happen")
+        if scheduled[0]._when > self._now + TICK_S:
+            self._now, self.turns = scheduled[0]._when, 0
+        else:
+            self._now += TICK_S
+
+    def _due(self) -> list[asyncio.Handle]:
+        ready, scheduled = self._ready, self._scheduled  # type: ignore[attr-defined]
         if not ready and not self._stopping:  # type: ignore[attr-defined]
-            if not scheduled or scheduled[0]._when == math.inf:
-                raise Spinning("everybody waits, and nothing is left to happen")
-            self._now, self.turns = max(self._now, scheduled[0]._when), 0
+            self._advance()
         self.turns += 1
         if self.turns > MOST_TURNS:
             raise Spinning(f"{MOST_TURNS} turns of the loop, and no time has passed")
         while scheduled and scheduled[0]._when <= self._now:
             handle = heapq.heappop(scheduled)
             handle._scheduled = False
-            ready.append(handle)
-        due = [handle for handle in ready if not handle._cancelled]
+            if not handle._cancelled:
+                ready.append(handle)
+        if self.steps > MOST_STEPS:
+            self.steps = 0
+            raise Spinning(f"more than {MOST_STEPS} steps: somebody never rests")
+        due = list(ready)
         ready.clear()
+        return due
+
+    def _shuffled(self, due: list[asyncio.Handle]) -> list[asyncio.Handle]:
+        """The tasks among them in an order that is drawn; what is no task stays where it is."""
+        places, tasks = [], []
+        for at, handle in enumerate(due):
+            task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
+            if type(task) is _Task:
+                places.append(at)
+                tasks.append((task.number, at, handle))
+        if len(tasks) > 1:
+            tasks.sort()
+            if self._chance is not None:
+                self._chance.shuffle(tasks)
+            for at, (_, _, handle) in zip(places, tasks, strict=True):
+                due[at] = handle
         return due
 
     def _run_once(self) -> None:
         due = self._due()
-        if len(due) > 1:
-            places, tasks = [], []
-            for at, handle in enumerate(due):
-                task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
-                if isinstance(task, _Task):
-                    places.append(at)
-                    tasks.append((task.number, at, handle))
-            if len(tasks) > 1:
-                tasks.sort()
-                if self._chance is not None:
-                    self._chance.shuffle(tasks)
-                for at, (_, _, handle) in zip(places, tasks, strict=True):
-                    due[at] = handle
-        for handle in due:
+        for handle in due if len(due) == 1 else self._shuffled(due):
             if handle._cancelled:
                 continue
             life = handle._context.get(LIFE)  # type: ignore[attr-defined]
@@ -172,8 +191,10 @@ class VirtualLoop(asyncio.BaseEventLoop):
 def play(main: Callable[[], Coroutine[Any, Any, T]], chance: Random | None) -> T:
     """Run `main` in virtual time, which begins with 0."""
     loop = VirtualLoop(chance)
-    collects = gc.isenabled()
+    collects, clock = gc.isenabled(), anyio.current_time
     gc.disable()
+    # The same, without asking each time which library runs.
+    anyio.current_time = loop.time
     try:
         asyncio.set_event_loop(loop)
         return loop.run_until_complete(outside().run(loop.create_task, main()))
@@ -183,6 +204,7 @@ def play(main: Callable[[], Coroutine[Any, Any, T]], chance: Random | None) -> T
             task.cancel()
         if left:
             loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
+        anyio.current_time = clock
         asyncio.set_event_loop(None)
         loop.close()
         if collects:

@@ -10,14 +10,21 @@ from unittest.mock import patch
 
 from bridge.core import differ
 from bridge.core import walk as core_walk
+from bridge.core.budget import Budget
 from bridge.core.event import Event
-from bridge.core.facts import Page
+from bridge.core.facts import Page, Response
+from bridge.core.subject import TELEMETRY
 from bridge.core.walk import Pass
-from bridge.engine import clerk, run
+from bridge.engine import clerk, conditional, run, runner
+from bridge.engine.conditional import Conditional
+from bridge.engine.departures import Inquiry
+from bridge.engine.held import HeldLease
 from bridge.engine.inbox import Inbox
+from bridge.engine.intake import Intake
 from bridge.engine.keeper import TokenKeeper as Keeper
-from bridge.engine.ports import Book, Cursor, Outcome, Receipt, Stale, Stored, Unknown
+from bridge.engine.ports import Book, Cursor, Feed, Outcome, Receipt, Stale, Stored, Unknown
 from bridge.engine.sequencer import Sequencer
+from bridge.engine.sharing import Sharing
 from bridge.engine.tenancy import LeasedBook
 from tests.simulation.story import Outcome as Ending
 from tests.simulation.story import tell
@@ -26,6 +33,9 @@ from tests.support import memory_ledger
 Mutation = Callable[[], Any]
 _commit, _append, _offer, _take, _open = (
     LeasedBook.commit, LeasedBook.append, Inbox.__call__, Pass.take, LeasedBook.__init__
+)  # fmt: skip
+_token, _response, _inquiry, _hold, _close, _telemetry = (
+    Keeper.token, Conditional.response, Inquiry.__init__, Intake.offer, Intake.close, LeasedBook.telemetry
 )  # fmt: skip
 _write, _window, _begin, _differ = memory_ledger._write, core_walk.window_of, run.begin, differ.judge
 
@@ -91,6 +101,80 @@ async def _same_token(self: Keeper, refused: Any) -> Any:
     return refused
 
 
+async def _old_token(self: Keeper) -> Any:
+    return self._token if self._token is not None else await _token(self)
+
+
+class _Plain:
+    """A session that nobody replaces before its token's time is over."""
+
+    def __init__(self, open: Callable[[Any], Feed], keeper: Keeper, **_: Any) -> None:
+        self._open = open
+        self._keeper = keeper
+        self.token: Any = None
+
+    async def hold(self, offer: Any, *, task_status: Any) -> None:
+        self.token = await self._keeper.token()
+        await self._open(self.token).hold(offer, task_status=task_status)
+
+
+def _emptied(self: Conditional, request: Any, response: Response) -> Response:
+    found = _response(self, request, response)
+    return replace(found, json={**found.json, "rows": []}) if found is not response else found
+
+
+def _gone_unheard(self: Inquiry) -> None:
+    self.answered(gone=True)
+
+
+def _unasked(self: Inquiry, waiting: Sequence[str], witness: str | None = None) -> None:
+    _inquiry(self, [], None)
+    self.gone = list(waiting)
+
+
+def _only_paused(self: Budget, now: float, **_: Any) -> float:
+    return max(0.0, self._paused_until - now)
+
+
+def _confirmed(self: Intake, *rest: Any) -> Any:
+    delivery = _hold(self, *rest)
+    delivery.left = 0
+    delivery.settled.set()
+    return delivery
+
+
+def _closed(self: Intake) -> None:
+    for delivery in self._under_way:
+        delivery.left = 0
+    _close(self)
+
+
+async def _cursorless(self: LeasedBook) -> Any:
+    book = await _telemetry(self)
+    book.memory.cursors.clear()
+    return book
+
+
+def _unexpecting_aside(event: Event) -> Any:
+    return _unexpecting(event) if event.lane is TELEMETRY else _write(event)
+
+
+async def _nothing_stored(*_: Any) -> set[Any]:
+    return set()
+
+
+@contextmanager
+def _blind_aside() -> Iterator[None]:
+    with (
+        patch.object(memory_ledger, "_write", _unexpecting_aside), patch.object(LeasedBook, "stored", _nothing_stored)
+    ):  # fmt: skip
+        yield
+
+
+def _keeps(*_: Any) -> None:
+    return
+
+
 def _unversioned(record: Any, *rest: Any, **more: Any) -> Any:
     return _differ(replace(record, version=None), *rest, **more)
 
@@ -113,6 +197,20 @@ MUTATIONS: dict[str, Mutation] = {
     "a refused token is used again": lambda: patch.object(Keeper, "renew", _same_token),
     "versions are not compared": lambda: patch.object(clerk, "judge", _unversioned),
     "what is known counts as news": lambda: patch.object(clerk, "judge", _all_news),
+    "what has not changed counts as empty": lambda: patch.object(Conditional, "response", _emptied),
+    "kept answers are mixed up": lambda: patch.object(conditional, "_key", lambda _: ("", ())),
+    "whoever is not told of by id counts as gone": lambda: patch.object(Inquiry, "unclear", _gone_unheard),
+    "who is absent is not asked for by id": lambda: patch.object(Inquiry, "__init__", _unasked),
+    "the quota is not kept": lambda: patch.object(Budget, "wait", _only_paused),
+    "a pause that the vendor wants is not kept": lambda: patch.object(Budget, "pause", _keeps),
+    "a webhook is confirmed before it is stored": lambda: patch.object(Intake, "offer", _confirmed),
+    "what a closing door had taken in counts as stored": lambda: patch.object(Intake, "close", _closed),
+    "how far telemetry was read is forgotten": lambda: patch.object(LeasedBook, "telemetry", _cursorless),
+    "telemetry is stored whatever lies there": _blind_aside,
+    "a token is used beyond its time": lambda: patch.object(Keeper, "token", _old_token),
+    "a session ends with its token": lambda: patch.object(runner, "Handover", _Plain),
+    "nobody gives a source back": lambda: patch.object(Sharing, "_give", _keeps),
+    "a lease that is lost is worked on": lambda: patch.object(HeldLease, "check", _keeps),
 }
 
 

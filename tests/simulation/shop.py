@@ -2,154 +2,184 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections import deque
 from random import Random
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import anyio
+from anyio.abc import TaskStatus
 
-from bridge.adapter import Ask, BaseSettings, Json, Page, Record, Request, Response, Retry, Secret, Token, Walk, setting
-from tests.simulation.wire import Wire
+from bridge.adapter import Json, Request, Response, Secret, Token, Unauthorized
+from bridge.engine.ports import Offer
+from tests.simulation.reading import QUOTA_S
 from tests.support import sim_vendor as sim
-from tests.support.sim_vendor import SimAdapter, SimSettings, SimVendor, wall
+from tests.support.sim_vendor import SimFeed, SimVendor, wall
 
-FAULTS = [
-    sim.status(500), sim.status(500), sim.status(410), sim.status(401), sim.status(429, **{"retry-after": "3"}),
-    sim.garbage, sim.stuck, sim.loading,
+if TYPE_CHECKING:
+    from tests.simulation.fate import Fate
+
+MILD = [
+    sim.status(500), sim.status(500), sim.status(410), sim.status(429, **{"retry-after": "3"}), sim.garbage, sim.stuck,
+    sim.loading,
 ]  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShopSettings(SimSettings):
-    """How the shop is read."""
-
-    journal_every_s: float = setting(0.0, doc="seconds between readings of the journal; 0: it is not read")
-    reach_s: float = setting(0.0, doc="how far back the journal is read")
-    overlap_s: float = setting(0.0, doc="margin of the journal's window")
-
-
-class ShopAdapter(SimAdapter):
-    """Facts of the shop."""
-
-    Settings: ClassVar[type[BaseSettings]] = ShopSettings
-    settings: ShopSettings
-
-    def walks(self, token: Token) -> Sequence[Walk]:
-        """The things, and the journal."""
-        settings = self.settings
-        walks = list(super().walks(token))
-        if settings.journal_every_s:
-            walks.append(
-                Walk(
-                    "journal", "beep", settings.journal_every_s, page_size=settings.page_size, once=True,
-                    reach_s=settings.reach_s, overlap_s=settings.overlap_s,
-                )
-            )  # fmt: skip
-        return walks
-
-    def request(self, ask: Ask, token: Token) -> Request:
-        """One page of either."""
-        request = super().request(ask, token)
-        if ask.walk.once and ask.window is not None:
-            window = [ask.window.start_ms, ask.window.end_ms]
-            return replace(request, json={**request.json, "window": window})
-        return request
-
-    def page(self, ask: Ask, response: Response) -> Page:
-        """What is read twice of a journal is no sign that it does not advance."""
-        return replace(super().page(ask, response), repeats=ask.walk.once)
-
-    def record(self, ask: Ask, row: Json) -> Record:
-        """A thing, or what happened once."""
-        if ask.walk.once:
-            return Record("beep", row["id"], {"at": row["at"]}, at_ms=row["at"], occurred=True)
-        return super().record(ask, row)
+FAULTS = [*MILD, sim.status(401)]
+"""Who refuses two tokens in a row is asked again after an hour."""
 
 
 class Shop(SimVendor):
-    """`offset`: things are paged by number, so pages move. `journal`: when each entry happened, and is told from."""
+    """`journal`: when each entry happened, and is told from. `early`: requests that came in spite of its quota or of
+    what it said last; `lapsed`: that came with a token whose time was over.
 
-    def __init__(self) -> None:
+    `name`: of the source that reads it. See the fields of the same names in `fate.py`.
+    """
+
+    def __init__(self, name: str, fate: Fate) -> None:
         super().__init__()
-        self.offset = False
+        self.name = name
+        self.fate = fate
+        self.token_life_s = fate.token_life_s
+        self.pushes = Pushes(Random(f"push {fate.seed} {name}"), reorders=fate.versioned)
+        self.pushes.lossy = fate.lossy
+        self.push = self.pushes
         self.journal: dict[str, tuple[int, int]] = {}
+        self.early = 0
+        self.outlived = 0
+        """Sessions that nobody had replaced when their token's time was over."""
+        self._shut_until = 0.0
+        self._latest: deque[float] = deque()
         self._revoked = 0
         self._loads_until = 0
+        self._hidden: dict[str, int] = {}
+
+    # --- the world ---
 
     def happen(self, late_ms: int) -> str:
-        """An entry in the journal, which is shown only so much later."""
+        """An entry in the journal, which is shown only so much later, and pushed at once."""
         id_ = f"j{len(self.journal)}"
         self.journal[id_] = (wall(), wall() + late_ms)
+        self._push({"kind": "beep", "id": id_, "at": wall()})
         return id_
 
     def revoke(self) -> None:
         """No token counts any more that was given so far."""
         self._revoked = self.logins
 
+    def hide(self, id_: str, seconds: float) -> None:
+        """The list does not show it for so long, though it is there."""
+        self._hidden[id_] = wall() + round(seconds * 1000)
+        self._changes += 1
+
     def load(self, seconds: float) -> None:
         """For so long every page says that it is not all."""
         self._loads_until = wall() + round(seconds * 1000)
 
+    @property
+    def settled(self) -> str:
+        """What it is still about to tell; "" when that is nothing."""
+        shown = max((shown for _, shown in self.journal.values()), default=0)
+        hides = max(self._hidden.values(), default=0)
+        return "it does not show everything yet" if wall() < max(shown, hides) else ""
+
+    # --- REST ---
+
+    def forget(self) -> None:
+        """A new process cannot know what the one before has asked for, and been told."""
+        self._latest.clear()
+        self._shut_until = 0.0
+
+    def refuses(self, response: Response) -> None:
+        """It has said 429, and when it may be asked again."""
+        if response.status == 429:
+            self._shut_until = anyio.current_time() + float(response.headers["retry-after"])
+
     def _things(self, request: Request) -> Response:
-        asked: Any = request.json
-        secret = request.headers["authorization"]
-        assert isinstance(secret, Secret)
-        _, number, ends = secret.reveal().split("-")
-        if int(number) <= self._revoked:
+        now = anyio.current_time()
+        if now < self._shut_until - 0.02:
+            self.early += 1
+        if self.fate.quota:
+            while self._latest and self._latest[0] <= now - QUOTA_S + 0.001:
+                self._latest.popleft()
+            self._latest.append(now)
+            if len(self._latest) > self.fate.quota:
+                self.early += 1
+                return Response(429, {"retry-after": "1"}, b"")
+        if not self.accepts(request.headers["authorization"]):
             return Response(401, {}, b"")
-        answer = self._answer(asked, request) if int(ends) > wall() else super()._things(request)
+        answer = self._answer(request)
         return sim.loading(answer) if wall() < self._loads_until else answer
 
-    def _answer(self, asked: Any, request: Request) -> Response:
-        if not ("window" in asked or self.offset):
-            return super()._things(request)
-        after, size = asked["after"], asked["size"]
+    def accepts(self, secret: Any) -> bool:
+        """Whether a token counts."""
+        assert isinstance(secret, Secret)
+        _, number, ends = secret.reveal().split("-")
+        if int(ends) <= wall():
+            self.lapsed += 1
+        return int(number) > self._revoked and int(ends) > wall()
+
+    def _answer(self, request: Request) -> Response:
+        asked: Any = request.json
         if "window" in asked:
-            start, end = asked["window"]
-            entries = sorted((at, id_) for id_, (at, shown) in self.journal.items() if shown <= wall())
-            rest = [one for one in entries if start <= one[0] <= end and (after is None or list(one) > after)][:size]
-            rows: list[Json] = [{"id": id_, "at": at} for at, id_ in rest]
-            return sim._answer({"rows": rows, "next": list(rest[-1]) if rest else None})
-        order = sorted(self.things.values(), key=lambda thing: (thing.position, thing.id))
+            return self._journal(asked)
+        if "id" in asked:
+            found = self.things.get(asked["id"])
+            return sim._answer({"rows": [] if found is None else [found.row()], "next": None})
+        # One tag for all pages: it is of the collection.
+        tag = f'"v{self._changes}-{len(self._listed())}"' if self.fate.tagged else ""
+        if tag and request.headers.get("If-None-Match") == tag:
+            return Response(304, {"etag": tag}, b"")
+        answer = self._by_number(asked) if self.fate.offset else self._by_position(asked)
+        return Response(200, {"etag": tag}, b"", answer.json) if tag else answer
+
+    def _journal(self, asked: Any) -> Response:
+        after, (start, end) = asked["after"], asked["window"]
+        entries = sorted((at, id_) for id_, (at, shown) in self.journal.items() if shown <= wall())
+        rest = [one for one in entries if start <= one[0] <= end and (after is None or list(one) > after)]
+        page = rest[: asked["size"]]
+        rows: list[Json] = [{"id": id_, "at": at} for at, id_ in page]
+        return sim._answer({"rows": rows, "next": list(page[-1]) if page else None})
+
+    def _listed(self) -> list[sim.Thing]:
+        now = wall()
+        shown = [thing for thing in self.things.values() if self._hidden.get(thing.id, 0) <= now]
+        return sorted(shown, key=lambda thing: (thing.position, thing.id))
+
+    def _by_number(self, asked: Any) -> Response:
         # A position that was never given is the beginning.
-        begin = after if isinstance(after, int) else 0
-        page = order[begin:][:size]
+        begin = asked["after"] if isinstance(asked["after"], int) else 0
+        page = self._listed()[begin:][: asked["size"]]
         return sim._answer({"rows": [thing.row() for thing in page], "next": begin + len(page)})
 
+    def _by_position(self, asked: Any) -> Response:
+        after = asked["after"]
+        rest = [thing for thing in self._listed() if after is None or [thing.position, thing.id] > after]
+        page = rest[: asked["size"]]
+        rows = [thing.row() for thing in page]
+        return sim._answer({"rows": rows, "next": [page[-1].position, page[-1].id] if page else None})
 
-class Line:
-    """See `Http`: one process's way to the shop. `faulty`: how many of a hundred answers are none.
+    # --- live ---
 
-    `slow_s`: how long an answer takes at most.
-    """
+    def feed(self, token: Token) -> SimFeed:
+        """A live session; where they do, it lasts as long as its token."""
+        return Session(self, token) if self.fate.hands_over else SimFeed(self)
 
-    def __init__(self, shop: Shop, wire: Wire) -> None:
+
+class Session(SimFeed):
+    """See `Feed`: one that the shop ends with its token."""
+
+    def __init__(self, shop: Shop, token: Token) -> None:
+        super().__init__(shop)
         self._shop = shop
-        self._wire = wire
-        self.faulty = 0
-        self.slow_s = 0.0
+        self._token = token
 
-    async def send(self, request: Request, *, timeout_s: float, max_bytes: int) -> Response:
-        """See `Http.send`."""
-        wire, chance = self._wire, self._wire.chance
-        if wire.life.dead:
-            raise Retry("this process is dead")
-        wire.risk()
-        response = await self._shop.send(request, timeout_s=timeout_s, max_bytes=max_bytes)
-        wire.told("request")
-        if self.slow_s:
-            takes_s = chance.random() ** 3 * self.slow_s
-            if takes_s > timeout_s:
-                await anyio.sleep(timeout_s)
-                raise Retry(f"no answer within {timeout_s:g} s")
-            await anyio.sleep(takes_s)
-        if self.faulty and chance.randrange(100) < self.faulty:
-            if request.url == "sim:login":
-                return Response(500, {}, b"")
-            response = chance.choice(FAULTS)(response)
-        wire.risk()
-        return response
+    async def hold(self, offer: Offer, *, task_status: TaskStatus[None]) -> None:
+        """Deliver until hung up, or the token's time is over."""
+        if not self._shop.accepts(self._token.value):
+            raise Unauthorized("this token does not count")
+        ends_ms = self._token.expires_ms or 0
+        with anyio.move_on_after((ends_ms - wall()) / 1000):
+            await super().hold(offer, task_status=task_status)
+        self._shop.outlived += 1
+        raise Unauthorized("the session's token has lapsed")
 
 
 class Pushes:

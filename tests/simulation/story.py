@@ -5,36 +5,40 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import traceback
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
+from unittest.mock import patch
 
 import anyio
 import structlog
 
+from bridge.adapter import Json
 from bridge.core.lifecycle import State
-from bridge.core.secret import Masker
-from bridge.edge.codec import encode
-from bridge.engine import tenancy
-from bridge.engine.quota import Quotas
-from bridge.engine.runner import Runner
-from bridge.engine.source import Source, World
-from bridge.engine.tenancy import Freehold, LeaseOffice
-from tests.simulation.fate import Deed, Fate, draw
-from tests.simulation.judge import final, judge
-from tests.simulation.loop import LIFE, Life, Spinning, outside, play
-from tests.simulation.shop import Line, Pushes, Shop, ShopAdapter, ShopSettings
-from tests.simulation.wire import Wire, WiredLeases, WiredLedger
-from tests.support.memory_leases import Bucket, MemoryLeases, tenant
+from bridge.core.subject import TELEMETRY, cursor_subject
+from bridge.engine import sharing, tenancy
+from tests.simulation.fate import IDS, NAMES, Deed, Fate, draw
+from tests.simulation.judge import final, judge, stored
+from tests.simulation.loop import Spinning, outside, play
+from tests.simulation.process import Process
+from tests.simulation.sender import Sender
+from tests.simulation.shop import Shop
+from tests.support.memory_leases import Bucket
 from tests.support.memory_ledger import MemoryLedger
-from tests.support.sim_vendor import wall
 
-SOURCE = "acme"
-POLL_S = 1.0
+POLL_S = 2.5
 """Between two looks at a lease that another holds: in place of four a second, which would be most of what is done."""
+ALONE_S = 5.0
+"""Between two looks of those that share at who is there, in place of one a second."""
 SETTLES_S = 2 * 3600.0
 """Once misfortune has ended, all is well after so long: the longest back-off is an hour."""
+EVENS_S = 900.0
+"""Where sources are shared, sooner: nobody is refused there."""
+CATCHES_UP_S = 5.0
+"""Who stood still has looked at the clock by then."""
+STIRRINGS = 4
+"""So often what seemed to have come to rest may stir once more."""
 
 
 @dataclass(slots=True)
@@ -50,79 +54,12 @@ class Outcome:
     told: list[str] = field(default_factory=list)
 
 
-class Process:
-    """One instance: when it dies it is started again."""
-
-    def __init__(self, story: Story, name: str, number: int) -> None:
-        self.story = story
-        self.name = name
-        self.skew_ms = story.fate.skew_ms[number]
-        self.lives = 0
-        self.life: Life | None = None
-        self.runner: Runner | None = None
-        self.wire: Wire
-        self.line: Line
-        self.leases: MemoryLeases
-
-    def start(self) -> None:
-        """A new life, in a context of its own."""
-        story = self.story
-        self.lives += 1
-        life = self.life = Life(f"{self.name}{self.lives}")
-        story.tell(life.name, "starts")
-        self.wire = Wire(life, Random(f"wire {story.fate.seed} {life.name}"), lambda what: story.tell(life.name, what))
-        self.line = Line(story.shop, self.wire)
-        self.leases = MemoryLeases(story.bucket)
-        story.trouble(self)
-        life.ends = self._ended
-        context = outside()
-        context.run(LIFE.set, life)
-        context.run(asyncio.ensure_future, self._live(life))
-
-    def stop(self) -> None:
-        """SIGTERM: it may clean up. It is started again soon."""
-        if self.life is not None and not self.life.dead:
-            self.story.tell(self.life.name, "is told to stop")
-            self.life.wake()
-            self.life.scope.cancel()
-
-    def _ended(self) -> None:
-        assert self.life is not None
-        self.story.crashes += 1
-        self.story.tell(self.life.name, "dies")
-
-    async def _live(self, life: Life) -> None:
-        story = self.story
-        try:
-            with life.scope:
-                self.runner = story.runner(self, life)
-                await self.runner.run()
-        except asyncio.CancelledError:
-            # The story is over.
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is a bug
-            if not life.dead:
-                story.bugs.append("".join(traceback.format_exception(error)))
-            story.tell(life.name, f"fails: {error!r}")
-        life.dead = True
-        if self.runner is not None:
-            self.runner = None
-        pause_s = story.chance.choice([0.05, 1.0, 10.0])
-        asyncio.get_running_loop().call_later(pause_s, self.start, context=outside())
-
-
 class Story:
-    """One vendor, one ledger, one bucket of leases, and one or two processes."""
+    """One or several vendors, one ledger, one bucket of leases, and one to three processes."""
 
     def __init__(self, fate: Fate, *, verbose: bool = False) -> None:
         self.fate = fate
         self.chance = Random(f"story {fate.seed}")
-        self.shop = Shop()
-        self.shop.offset = fate.offset
-        self.shop.token_life_s = fate.token_life_s
-        self.pushes = Pushes(Random(f"push {fate.seed}"), reorders=fate.versioned)
-        self.pushes.lossy = fate.lossy
-        self.shop.push = self.pushes
         self.ledger = MemoryLedger()
         self.bucket = Bucket(expires=True)
         self.quiet = False
@@ -131,10 +68,16 @@ class Story:
         self.told: list[str] = []
         self._verbose = verbose
         self._digest = hashlib.blake2b(digest_size=8)
-        self._seq = 0
+        self._seq = self._aside_seq = 0
         self.journal_ms: int | None = None
         """Since when the journal is followed: what happened longer before than it is read back is not owed."""
-        self.processes = [Process(self, "AB"[number], number) for number in range(fate.processes)]
+        self.processes = [Process(self, NAMES[number], number) for number in range(fate.processes)]
+        self.shops = {name: self._shop(name) for name in fate.names}
+
+    def _shop(self, name: str) -> Shop:
+        if not self.fate.pushed:
+            return Shop(name, self.fate)
+        return Sender(name, self.fate, self.processes, lambda row: stored(self, row))
 
     def tell(self, who: str, what: str) -> None:
         """One line of the story."""
@@ -143,14 +86,25 @@ class Story:
         self._line(f"{at:10.3f} {who:>4} {what}")
 
     def _watch(self, at: float) -> None:
-        if self.ledger.last_seq == self._seq:
+        aside = self.ledger.aside
+        if self.ledger.last_seq == self._seq and (aside is None or aside.last_seq == self._aside_seq):
             return
         for entry in self.ledger.events_after(self._seq):
-            after = entry.data["after"]
-            self._line(f"{at:10.3f}      stored {entry.seq} {entry.subject} {after}")
+            self._line(f"{at:10.3f}      stored {entry.seq} {entry.subject} {entry.data['after']}")
         self._seq = self.ledger.last_seq
-        if self.journal_ms is None and (cursor := self.ledger.cursor(SOURCE, "journal")) is not None:
+        if aside is not None:
+            for entry in aside.events_after(self._aside_seq):
+                self._line(f"{at:10.3f}      stored aside {entry.seq} {entry.subject}")
+            self._aside_seq = aside.last_seq
+        if self.journal_ms is None and (cursor := self._journal_cursor()) is not None:
             self.journal_ms = cursor.get("completed_ms")
+
+    def _journal_cursor(self) -> Json:
+        if not self.fate.telemetry:
+            return self.ledger.cursor(self.fate.names[0], "journal")
+        aside = self.ledger.aside
+        seq = None if aside is None else aside._last.get(cursor_subject(self.fate.names[0], "journal", TELEMETRY))
+        return None if aside is None or seq is None else aside._messages[seq].data
 
     def _line(self, line: str) -> None:
         self._digest.update(line.encode())
@@ -165,39 +119,27 @@ class Story:
         wire.faults = fate.faults
         line.slow_s, line.faulty = (0.0, 0) if quiet else (fate.slow_s, fate.faulty)
 
-    def runner(self, process: Process, life: Life) -> Runner:
-        """What a process runs."""
-        fate = self.fate
-        chance = Random(f"roll {fate.seed} {life.name}")
-        settings = ShopSettings(
-            name=SOURCE, adapter="sim", page_size=fate.page_size, every_s=fate.every_s, versioned=fate.versioned,
-            deletes=fate.deletes, slow_walk=fate.slow_walk, journal_every_s=fate.journal_every_s,
-            reach_s=fate.reach_s, overlap_s=fate.overlap_s, delete_brake_count=1000,
-        )  # fmt: skip
-
-        def clock() -> int:
-            return wall() + process.skew_ms
-
-        tenancies: Freehold | LeaseOffice = Freehold()
-        if fate.processes > 1:
-            me = tenant(process.name, pid=process.lives, started=process.lives, place=process.name)
-            leases = WiredLeases(process.leases, process.wire)
-            tenancies = LeaseOffice(
-                leases, me, lease_s=fate.lease_s, wall=clock, roll=chance.random, alive=lambda other: False
-            )
-        world = World(
-            ledger=WiredLedger(self.ledger, process.wire), http=process.line, quotas=Quotas(), encode=encode,
-            wall=clock, roll=chance.random, masker=Masker(), owner={"instance": process.name}, tenancies=tenancies,
-        )  # fmt: skip
-        return Runner(Source(ShopAdapter(settings), self.shop.feed if fate.live else None), world)
+    def works(self, process: Process, name: str) -> None:
+        """A process asks the vendor of a source: its lease may be another's by then, but not for longer than it lasts
+        and not where the process has gone on for a while since it stood still.
+        """
+        fate, now = self.fate, anyio.current_time()
+        if fate.processes < 2 or now < process.woken_at + CATCHES_UP_S:
+            return
+        for at, source, holder in reversed(self.bucket.history):
+            if source == name:
+                if holder not in ("", process.name) and now > at + fate.lease_s + CATCHES_UP_S:
+                    self.bugs.append(f"{process.name} works for {name}, which {holder} has had since {at:.1f}")
+                return
 
     # --- what happens ---
 
     async def play(self) -> Outcome:
         """From the beginning until all is judged."""
         fate = self.fate
-        for id_ in self.chance.sample("abcdefg", 3):
-            self.shop.put(id_, "0")
+        for shop in self.shops.values():
+            for id_ in self.chance.sample(IDS, 3):
+                shop.put(id_, "0")
         for process in self.processes:
             process.start()
         for deed in fate.deeds:
@@ -205,17 +147,16 @@ class Story:
             self.do(deed)
         self.quiet = True
         self.tell("", "nothing bad happens any more")
-        self.pushes.lossy = False
+        for shop in self.shops.values():
+            shop.pushes.lossy = False
         self.ledger.come_back()
         for process in self.processes:
             process.leases.cut = False
             if process.life is not None:
                 process.life.dies_at = 0
-                process.life.wake()
+                process.wake()
             self.trouble(process)
         wrong = await self._settle()
-        if not wrong:
-            wrong = await self._rest()
         wrong += judge(self)
         wrong += [f"bug: {bug}" for bug in self.bugs]
         self.tell("", "the end")
@@ -224,38 +165,46 @@ class Story:
         return Outcome(fate.seed, wrong, self._digest.hexdigest(), steps, anyio.current_time(), self.crashes, self.told)
 
     async def _settle(self) -> list[str]:
-        # What the stream has lost is noticed at the next write.
-        await asyncio.sleep(1.2 * max(self.fate.every_s, self.fate.journal_every_s))
-        step_s = 1.0
-        ends = anyio.current_time() + SETTLES_S
-        while (still := self.unsettled()) and anyio.current_time() < ends:
-            await asyncio.sleep(step_s)
-            step_s = min(30.0, step_s * 1.5)
-        return [f"does not come to rest within {SETTLES_S:.0f} s: {still}"] if still else []
-
-    async def _rest(self) -> list[str]:
-        before = self.ledger.last_seq
-        await asyncio.sleep(2.5 * max(self.fate.every_s, self.fate.journal_every_s))
-        new = [entry.subject for entry in self.ledger.events_after(before)]
-        if new:
-            return [f"nothing happens at the vendor, and yet something is told: {new}"]
-        still = self.unsettled()
-        return [f"was settled, and is no more: {still}"] if still else []
+        """Wait until all is well, and a pass longer: what the stream has lost is noticed at the next write."""
+        begun, step_s = anyio.current_time(), 1.0
+        ends = begun + (EVENS_S if self.fate.shared else SETTLES_S)
+        for _ in range(STIRRINGS):
+            while (still := self.unsettled()) and anyio.current_time() < ends:
+                await asyncio.sleep(step_s)
+                step_s = min(5.0 if anyio.current_time() < begun + 120.0 else 30.0, step_s * 1.3)
+            if still:
+                return [f"does not come to rest within {ends - begun:.0f} s: {still}"]
+            before = self.ledger.last_seq
+            await asyncio.sleep(1.2 * self.fate.longest_s)
+            new = [entry.subject for entry in self.ledger.events_after(before)]
+            if not new and not self.unsettled():
+                return []
+        return [f"nothing happens at the vendor, and yet something is told: {new}, or undone: {self.unsettled()}"]
 
     def unsettled(self) -> str:
         """What is missing until all is well; "" when it is."""
-        states = [process.runner.status.state for process in self.processes if process.runner is not None]
-        if states.count(State.LIVE) != 1:
-            return f"the processes are {[str(state) for state in states]}"
-        shown = max((shown for _, shown in self.shop.journal.values()), default=0)
-        if wall() < shown + 2000 * self.fate.journal_every_s:
-            return "the journal has not told everything"
-        return final(self)
+        fate = self.fate
+        states = [process.states() for process in self.processes]
+        for name in fate.names:
+            live = [one[name] for one in states if name in one].count(State.LIVE)
+            if live != (fate.processes if fate.pushed else 1):
+                return f"source {name} is {[str(one.get(name)) for one in states]}"
+        if fate.shared and (uneven := self._uneven()):
+            return uneven
+        for shop in self.shops.values():
+            if missing := shop.settled or final(self, shop):
+                return missing
+        return ""
+
+    def _uneven(self) -> str:
+        counts = Counter(self.bucket.owner(name) for name in self.fate.names)
+        held = [counts[process.name] for process in self.processes]
+        return f"they hold {held} sources" if max(held) - min(held) > 1 else ""
 
     def do(self, deed: Deed) -> None:
         """One deed."""
         self.tell("*", str(deed))
-        shop, ledger = self.shop, self.ledger
+        shop = self.shops[self.fate.names[deed.where]]
         if deed.what in ("put", "late", "tie"):
             known = shop.things.get(deed.who)
             if known is None or known.value != deed.value:
@@ -265,16 +214,18 @@ class Story:
             "drop": lambda: shop.drop(deed.who),
             "happen": lambda: shop.happen(round(deed.how * 1000)),
             "hang up": shop.hang_up,
-            "cut": ledger.drop_connection,
-            "lose": lambda: ledger.lose_tail(max(0, ledger.last_seq - self.chance.randrange(1, 6)), as_it_was=True),
+            "cut": self._cut,
+            "lose": self._lose,
             "revoke": shop.revoke,
             "load": lambda: shop.load(deed.how),
+            "hide": lambda: shop.hide(deed.who, deed.how),
             "away": lambda: self._away(deed.how),
+            "lapse": lambda: self.bucket.store(shop.name, None),
         }
         if deed.what in what:
             what[deed.what]()
             return
-        process = self.processes["AB".index(deed.who)]
+        process = self.processes[NAMES.index(deed.who)]
         life = process.life
         if life is None or life.dead:
             return
@@ -284,15 +235,24 @@ class Story:
             process.stop()
         elif deed.what == "still":
             life.sleep()
-            self._later(deed.how, life.wake)
+            self._later(deed.how, process.wake)
         elif deed.what == "astray":
             leases = process.leases
             leases.cut = True
             self._later(deed.how, lambda: setattr(leases, "cut", False))
-        elif deed.what == "lapse":
-            self.bucket.store(SOURCE, None)
         else:
             raise AssertionError(deed.what)
+
+    def _lose(self) -> None:
+        self.ledger.lose_tail(max(0, self.ledger.last_seq - self.chance.randrange(1, 6)), as_it_was=True)
+        if self._journal_cursor() is None:
+            # What has lost its only cursor is followed anew: nobody knows any more that it was.
+            self.journal_ms = None
+
+    def _cut(self) -> None:
+        self.ledger.drop_connection()
+        if self.ledger.aside is not None:
+            self.ledger.aside.drop_connection()
 
     def _away(self, seconds: float) -> None:
         self.ledger.go_away()
@@ -316,10 +276,12 @@ def tell(seed: int, *, verbose: bool = False) -> Outcome:
         story.append(Story(fate, verbose=verbose))
         return await story[0].play()
 
-    poll_s, tenancy.POLL_S = tenancy.POLL_S, POLL_S
-    try:
-        return play(main, Random(f"order {seed}") if fate.shuffled else None)
-    except Spinning as error:
-        return Outcome(seed, [f"spins: {error}"], told=story[0].told)
-    finally:
-        tenancy.POLL_S = poll_s
+    with (
+        patch.object(tenancy, "POLL_S", POLL_S),
+        patch.object(sharing, "POLL_S", POLL_S),
+        patch.object(sharing, "ALONE_S", ALONE_S),
+    ):
+        try:
+            return play(main, Random(f"order {seed}") if fate.shuffled else None)
+        except Spinning as error:
+            return Outcome(seed, [f"spins: {error}"], told=story[0].told)

@@ -17,17 +17,25 @@ from tests.simulation.mutations import MUTATIONS, found
 from tests.simulation.story import hush, tell
 
 ROOT = Path(__file__).parent.parent.parent
-SEEDS = range(24)
-DIGEST = "import tests.simulation.story as story; story.hush(); print(*(story.tell(seed).digest for seed in range(3)))"
-EASY = [
-    "a window reaches back from now, not from the last pass",
-    "a vendor that is still loading has told all",
-    "what is known counts as news",
-]
+SEEDS = range(40)
+RED = {
+    5: "a deletion told again, in a newer version, by a vendor that only pushes: the judge took it for a fault",
+    400265: "the first commit of a journal cut off and stored later: the passes after it looked back from now only",
+}
+"""Seeds that were red once, and what they found: of fates as `draw` makes them now. Whoever changes how fates are drawn
+plays these before that, and writes a test of its own for what is no longer drawn.
+"""
+DIGEST = "import tests.simulation.story as story; story.hush(); print(*(story.tell(seed).digest for seed in range(6)))"
+EASY = {
+    "nothing is expected of what lies there": 10,
+    "what is known counts as news": 5,
+    "a webhook is confirmed before it is stored": 5,
+}
 """Found within a few seeds. For the others see README.md."""
-
-
-HARD = ["a refused write counts as stored", "after a refusal nobody looks"]
+HARD = [
+    "a refused write counts as stored", "after a refusal nobody looks", "the cursor is stored before what it covers",
+    "whoever is not told of by id counts as gone",
+]  # fmt: skip
 """What follows mends nearly all of it."""
 
 
@@ -40,7 +48,7 @@ def quiet() -> None:
 @pytest.mark.parametrize("portion", range(4))
 def test_every_promise_is_kept_in_every_story(portion: int) -> None:
     """Nothing lost without a gap, nothing twice, nothing invented, in order, and it comes to rest."""
-    broken = [(seed, outcome.wrong) for seed in SEEDS[portion::4] if (outcome := tell(seed)).wrong]
+    broken = [(seed, outcome.wrong) for seed in [*SEEDS, *RED][portion::4] if (outcome := tell(seed)).wrong]
     assert not broken, f"replay: python -m tests.simulation --seed {broken[0][0]} -v"
 
 
@@ -54,7 +62,7 @@ def test_a_seed_tells_the_same_story_in_every_process() -> None:
         )  # fmt: skip
         digests.add(run.stdout)
     assert len(digests) == 1
-    assert len(set(digests.pop().split())) == 3
+    assert len(set(digests.pop().split())) == 6
 
 
 def test_a_verbose_story_is_the_same_story() -> None:
@@ -68,7 +76,7 @@ def test_a_verbose_story_is_the_same_story() -> None:
 @pytest.mark.parametrize("name", EASY)
 def test_a_mistake_in_the_product_is_found(name: str) -> None:
     """The judge sees what such a mistake does."""
-    assert found(name, range(25)) is not None
+    assert found(name, range(EASY[name])) is not None
 
 
 @pytest.mark.chaos
@@ -76,6 +84,18 @@ def test_a_mistake_in_the_product_is_found(name: str) -> None:
 def test_each_mistake_is_found(name: str) -> None:
     """Each of those planted, within so many seeds as half a minute plays."""
     assert found(name, range(1_000)) is not None
+
+
+def test_a_wait_too_short_for_a_float_ends() -> None:
+    """Time goes on, as it does on any clock, and whoever asks again and again gets there."""
+
+    async def main() -> None:
+        await anyio.sleep(100)
+        ends = anyio.current_time() + 1e-5
+        while (left := ends - anyio.current_time()) > 0:  # noqa: ASYNC110 - that is what is tried
+            await anyio.sleep(min(left, 1e-15))
+
+    play(main, None)
 
 
 def test_a_process_dies_between_any_two_steps_and_does_nothing_more() -> None:
@@ -144,6 +164,10 @@ def test_seeds_differ_and_do_not_change() -> None:
     """A fate is drawn from its seed alone, and many are of every kind."""
     fates = [draw(seed) for seed in range(200)]
     assert fates == [draw(seed) for seed in range(200)]
-    for kind in ("live", "versioned", "deletes", "offset", "lossy", "calm", "shuffled"):
-        assert {getattr(fate, kind) for fate in fates} == {True, False}
-    assert {fate.processes for fate in fates} == {1, 2}
+    for name in (
+        "live", "versioned", "deletes", "offset", "confirms", "tagged", "telemetry", "hands_over", "lossy", "calm",
+        "shuffled",
+    ):  # fmt: skip
+        assert {getattr(fate, name) for fate in fates} == {True, False}
+    assert {fate.kind for fate in fates} == {"live", "polled", "pushed", "shared"}
+    assert {fate.processes for fate in fates} == {1, 2, 3}

@@ -45,6 +45,7 @@ class Wire:
         self.faults: Sequence[Fault] = tuple(Fault)
         self.dies = 0
         self._arrives = 0.0
+        self._under_way = 0
 
     def check(self) -> None:
         """Nothing passes from the dead."""
@@ -63,9 +64,13 @@ class Wire:
         loop = asyncio.get_running_loop()
         now = loop.time()
         # Whoever sends twice on one connection arrives twice in that order.
-        self._arrives = max(self._arrives + 1e-6, now + self._way())
+        way_s = self._way()
+        if way_s or self._under_way:
+            self._arrives = max(self._arrives + 1e-6, now + way_s)
+            way_s = self._arrives - now
+        self._under_way += 1
         answer: asyncio.Future[T] = loop.create_future()
-        outside().run(asyncio.ensure_future, self._serve(self._arrives - now, call, answer))
+        outside().run(asyncio.ensure_future, self._serve(way_s, call, answer))
         self.told(what)
         try:
             return await answer
@@ -76,14 +81,17 @@ class Wire:
         return self.chance.random() ** 4 * self.slow_s if self.slow_s else 0.0
 
     async def _serve(self, way_s: float, call: Callable[[], Awaitable[T]], answer: asyncio.Future[T]) -> None:
-        await asyncio.sleep(way_s)
+        if way_s:
+            await asyncio.sleep(way_s)
+        self._under_way -= 1
         try:
             result = await call()
         except Exception as error:  # noqa: BLE001 - it is the caller's
             if not answer.done():
                 answer.set_exception(error)
             return
-        await asyncio.sleep(self._way())
+        if way_s := self._way():
+            await asyncio.sleep(way_s)
         if not answer.done():
             answer.set_result(result)
 
@@ -180,9 +188,15 @@ class WiredBook:
         """See `Book.stored`."""
         return await self._wire.call("stored", lambda: self._book.stored(keys))
 
+    async def afters(self, wanted: Sequence[tuple[Key, Head]]) -> Mapping[Key, Json]:
+        """See `Book.afters`."""
+        return await self._wire.call("afters", lambda: self._book.afters(wanted))
+
     async def telemetry(self) -> Book:
-        """See `Book.telemetry`. No vendor here has any."""
-        raise AssertionError("no vendor of the simulation has telemetry")
+        """See `Book.telemetry`."""
+        book = await self._wire.call("telemetry", self._book.telemetry)
+        assert self._ledger.aside is not None
+        return WiredBook(self._ledger.aside, book, self._wire)
 
 
 class WiredLeases:
