@@ -1,6 +1,7 @@
 """`python -m tests.bench [--quick | --full] [--json FILE] [FIGURE …]`: figures of this machine, beside bare nats-py.
 
-Absolute figures drift with the machine; ratios come from the same run, interleaved, and mean something.
+Absolute figures drift with the machine; ratios come from the same run, interleaved, and mean something. `proof` in
+place of figures takes those for which something was aimed at, and `table FILE` writes these into the README.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ import json
 import logging
 import sys
 import tempfile
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
 import structlog
 
 from tests.bench import (
+    aims,
     alerts,
     catchup,
     commit,
@@ -32,56 +34,17 @@ from tests.bench import (
     noticing,
     polling,
     readying,
+    recovery,
     resting,
     startup,
+    table,
+    throughput,
     volume,
     webhook,
 )
+from tests.bench.effort import FIGURES, FULL, PROOF, PROVING, QUICK, WHOLE, Effort
 from tests.bench.report import Figure
 from tests.bench.stage import stage
-from tests.bench.volume import Volume
-
-FIGURES = (
-    "cpu", "catchup", "latency", "fairness", "commit", "opening", "starting", "idle", "flood", "noticing", "volume",
-    "freshness", "polling", "alerts", "webhook", "resting", "readying",
-)  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How much is done: sessions and rounds of catch-up, seconds and rounds of latency, known entities, rounds.
-
-    `backlog`: what the hog has to read; `batches`: commits of each size; `idle`: connections, and for how many seconds
-    they are looked at; `flood`: messages; `deaths`: of peers, of each kind; `volume`: packets; `fresh`: hours;
-    `polled`: rows of a collection that is read again;
-    `rest_s`: seconds for which an idle daemon is looked at.
-    """
-
-    sessions: int
-    rounds: int
-    seconds: float
-    known: tuple[int, ...]
-    starts: int
-    backlog: int
-    batches: int
-    idle: tuple[int, float]
-    flood: int
-    deaths: int
-    volume: Volume
-    fresh: float
-    polled: int = 100_000
-    rest_s: float = 30.0
-
-
-QUICK = Effort(
-    2_000, 2, 1.5, (10_000,), 1, 30_000, 5, (300, 4.0), 50_000, 5, Volume(5_000, 10.0, 3.0), 8.0, 20_000, 10.0
-)
-WHOLE = Effort(
-    8_000, 3, 4.0, (10_000, 100_000), 2, 40_000, 30, (2_000, 12.0), 1_000_000, 50, Volume(5_000, 30.0, 8.0), 48.0
-)
-FULL = replace(
-    WHOLE, known=(10_000, 100_000, 1_000_000), starts=1, idle=(5_000, 12.0), volume=Volume(5_000, 600.0, 15.0)
-)
 
 
 async def run(effort: Effort, wanted: set[str], show: Callable[[Figure], None]) -> None:
@@ -117,6 +80,11 @@ async def run(effort: Effort, wanted: set[str], show: Callable[[Figure], None]) 
             show(resting.measure(folder, effort.rest_s))
         if "idle" in wanted:
             show(await idle.measure(folder, *effort.idle))
+        if "held" in wanted:
+            show(await idle.held(folder, effort.held))
+        if "recovery" in wanted:
+            for name, take in recovery.PARTS.items():
+                show(await take(folder / name, effort.recovery))
         if "flood" in wanted:
             for figure in await flood.measure(folder, effort.flood):
                 show(figure)
@@ -126,42 +94,58 @@ async def run(effort: Effort, wanted: set[str], show: Callable[[Figure], None]) 
         if "webhook" in wanted:
             for sync_always in (True, False):
                 show(await webhook.measure(folder, effort.seconds, effort.rounds, sync_always=sync_always))
+        if "throughput" in wanted:
+            for figure in await throughput.measure(folder, effort.throughput):
+                show(figure)
         if "noticing" in wanted:
             show(await noticing.measure(effort.deaths))
 
 
 def main() -> int:
     """Take figures, print them, and write them to a file where asked to."""
+    if sys.argv[1:2] == ["table"]:
+        return table.main(sys.argv[2:], aims.AIMS)
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Figures of this machine.")
-    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=f"default: all of {', '.join(FIGURES)}")
+    parser.add_argument(
+        "figures", nargs="*", metavar="FIGURE", help=f"default: all of {', '.join(FIGURES)}; proof: what has an aim"
+    )
     much = parser.add_mutually_exclusive_group()
     much.add_argument("--quick", action="store_true", help="less of everything, in a few minutes")
     much.add_argument("--full", action="store_true", help="opening with 1,000,000 known entities as well")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE as well")
     args = parser.parse_args()
-    wanted = set(args.figures) or set(FIGURES)
+    proof = args.figures == ["proof"]
+    wanted = set(PROOF) if proof else set(args.figures) or set(FIGURES)
     if unknown := wanted - set(FIGURES):
-        parser.error(f"no figure is called {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}")
+        parser.error(
+            f"no figure is called {', '.join(sorted(unknown))}; there are {', '.join(FIGURES)}, or proof alone"
+        )
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     described = machine.describe(Path(tempfile.gettempdir()))
     print(", ".join(f"{name} {value}" for name, value in described.items()), "\n")
     found: list[Figure] = []
+    began = time.monotonic()
+
+    def keep() -> None:
+        # After each of them: a run that is broken off has not been for nothing.
+        if args.json is not None:
+            taken = described | {"minutes": round((time.monotonic() - began) / 60, 1), "quick": args.quick}
+            whole = {"machine": taken, "figures": [figure.as_json() for figure in found]}
+            args.json.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
 
     def show(figure: Figure) -> None:
         found.append(figure)
         print(figure.as_markdown(), flush=True)
+        keep()
 
     anyio.run(
         run,
-        QUICK if args.quick else FULL if args.full else WHOLE,
+        QUICK if args.quick else FULL if args.full else PROVING if proof else WHOLE,
         wanted,
         show,
         backend="asyncio",
         backend_options={"use_uvloop": True},
     )
-    if args.json is not None:
-        whole = {"machine": described, "figures": [figure.as_json() for figure in found]}
-        args.json.write_text(json.dumps(whole, indent=2) + "\n", encoding="utf-8")
     for figure in found:
         if figure.failure:
             print(f"{figure.name}: {figure.failure}", file=sys.stderr)

@@ -11,7 +11,7 @@ from bridge.core.differ import judge
 from bridge.core.event import Event
 from bridge.core.record import Head
 from bridge.edge import process
-from bridge.edge.ledger.publisher import Outgoing, _command
+from bridge.edge.ledger.message import Outgoing, command
 from bridge.engine.scribe import Note
 from tests.bench.report import Figure, Line, median
 from tests.bench.stage import scribe
@@ -73,4 +73,4 @@ def _judge(notes: Sequence[Note], heads: Sequence[Head]) -> None:
 
 def _commands(events: Sequence[Event]) -> None:
     for event in events:
-        _command(Outgoing(event.subject, event.headers, event.payload), "_INBOX.bench.1")
+        command(Outgoing(event.subject, event.headers, event.payload), "_INBOX.bench.1")

@@ -1,7 +1,9 @@
-"""Many idle connections in a process of its own: `python -m tests.bench.idler KIND PORT CA COUNT SECONDS`.
+"""Many idle connections: `python -m tests.bench.idler KIND PORT CA COUNTS SECONDS REST BEAT PING`.
 
-Prints JSON: what the process holds more for each (bytes), the share of a processor it uses once nothing but beats and
-pings is going on, handshakes a second, and how many beats each got.
+A process of its own. COUNTS, such as 500,2000: how many there are when it looks for SECONDS at a time; before the last
+time it lets REST pass. BEAT: seconds between the server's signs of life; PING: after so much silence ours. Each time
+it prints a line of JSON: what the process holds more for each connection (bytes), the share of a processor it uses
+once nothing but beats and pings is going on, handshakes a second, and how many beats each got.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import os
 import ssl
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -32,14 +35,18 @@ from bridge.engine.socketio import SocketioFeed
 from bridge.engine.stream import StreamFeed
 from bridge.engine.subscriptions import GraphqlFeed
 from bridge.engine.vigil import SessionStatistics
-from tests.bench.peer import BEAT_S, raise_limit
+from tests.bench.peer import raise_limit
 
-PING_S = 3.0
-"""Of silence: between two beats we ping once."""
+FURTHER = 400
+"""Subscriptions that a socket has beside its first, where they are what is weighed."""
+CALM_S = 3.0
+"""After the last connection, before anything is looked at."""
 AT_ONCE = 50
+PATIENCE_S = 120.0
+"""To connect: a machine with other things to do makes them wait, and that is not what is measured."""
 WARM_UP = 20
 """Connections that are there before anything is measured."""
-DEADLINE_S = 300.0
+DEADLINE_S = 420.0
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 Hold = Callable[[TaskStatus[None]], Awaitable[None]]
@@ -65,29 +72,38 @@ class _Mute(asyncio.Protocol):
             self._ready.set_result(None)
 
 
-def _kinds(port: int, ca: str, tally: SessionStatistics) -> dict[str, Callable[[], Hold]]:
+def _kinds(port: int, ca: str, tally: SessionStatistics, beat_s: float, ping_s: float) -> dict[str, Callable[[], Hold]]:
     url = f"wss://127.0.0.1:{port}/idle"
     sockets = WebSockets(ca_file=ca)
     context = ssl.create_default_context(cafile=ca)
     numbers = count(1)
+    names = ["changes", *(f"changes{number}" for number in range(FURTHER))]
+    operations = [Operation(name, "subscription { change { id } }") for name in names]
     session = GraphqlSession(
         url,
         "graphql-ws",
-        (Operation("changes", "subscription { change { id } }"),),
+        operations[:1],
+        connect_timeout_s=PATIENCE_S,
+        ack_timeout_s=PATIENCE_S,
         settle_s=0.1,
-        ping_interval_s=PING_S,
+        ping_interval_s=ping_s,
     )
 
-    def session_kind() -> Hold:
-        async def hold(task_status: TaskStatus[None]) -> None:
-            feed = GraphqlFeed(session, sockets, numbers, statistics=tally)
-            await feed.hold(Inbox(), task_status=task_status)
+    def graphql(follows: GraphqlSession) -> Callable[[], Hold]:
+        def kind() -> Hold:
+            async def hold(task_status: TaskStatus[None]) -> None:
+                feed = GraphqlFeed(follows, sockets, numbers, statistics=tally)
+                await feed.hold(Inbox(), task_status=task_status)
 
-        return hold
+            return hold
+
+        return kind
 
     def socketio(revision: EngineioRevision) -> Callable[[], Hold]:
         where = f"wss://127.0.0.1:{port}/engine{revision}?EIO={revision}&transport=websocket"
-        follows = SocketioSession(where, revision, settle_s=0.1)
+        follows = SocketioSession(
+            where, revision, connect_timeout_s=PATIENCE_S, accept_timeout_s=PATIENCE_S, settle_s=0.1
+        )
 
         def kind() -> Hold:
             async def hold(task_status: TaskStatus[None]) -> None:
@@ -98,7 +114,9 @@ def _kinds(port: int, ca: str, tally: SessionStatistics) -> dict[str, Callable[[
         return kind
 
     def stream_kind() -> Hold:
-        follows = StreamSession(f"wss://127.0.0.1:{port}/stream", settle_s=0.1, ping_interval_s=PING_S)
+        follows = StreamSession(
+            f"wss://127.0.0.1:{port}/stream", connect_timeout_s=PATIENCE_S, settle_s=0.1, ping_interval_s=ping_s
+        )
 
         async def hold(task_status: TaskStatus[None]) -> None:
             await StreamFeed(follows, sockets, decode, statistics=tally).hold(Inbox(), task_status=task_status)
@@ -118,7 +136,7 @@ def _kinds(port: int, ca: str, tally: SessionStatistics) -> dict[str, Callable[[
     def bare(**options: Any) -> Callable[[], Hold]:
         def kind() -> Hold:
             async def hold(task_status: TaskStatus[None]) -> None:
-                async with connect(url, ssl=context, **options) as connection:
+                async with connect(url, ssl=context, open_timeout=PATIENCE_S, **options) as connection:
                     task_status.started()
                     async for _ in connection:
                         tally.frames += 1
@@ -141,13 +159,14 @@ def _kinds(port: int, ca: str, tally: SessionStatistics) -> dict[str, Callable[[
         return hold
 
     return {
-        "session": session_kind,
+        "session": graphql(session),
+        "subscriptions": graphql(replace(session, operations=operations)),
         "engine3": socketio(3),
         "engine4": socketio(4),
         "stream": stream_kind,
         "socket": socket_kind,
         "bare": bare(),
-        "lean": bare(compression=None, ping_interval=BEAT_S),
+        "lean": bare(compression=None, ping_interval=beat_s),
         "tls": mute,
     }
 
@@ -155,11 +174,20 @@ def _kinds(port: int, ca: str, tally: SessionStatistics) -> dict[str, Callable[[
 _kept: list[Any] = []
 
 
-async def main(kind: str, port: int, ca: str, wanted: int, seconds: float) -> None:
-    """Connect, rest, look, and print what was seen."""
+async def main(
+    kind: str,
+    port: int,
+    ca: str,
+    counts: Sequence[int],
+    seconds: float,
+    rest_s: float,
+    beat_s: float,
+    ping_s: float,
+) -> None:
+    """Connect, rest, look, and print what was seen; then more of them."""
     raise_limit()
     tally = SessionStatistics()
-    make = _kinds(port, ca, tally)[kind]
+    make = _kinds(port, ca, tally, beat_s, ping_s)[kind]
 
     async def some(number: int, group: TaskGroup) -> None:
         left = iter(range(number))
@@ -176,23 +204,26 @@ async def main(kind: str, port: int, ca: str, wanted: int, seconds: float) -> No
         async with anyio.create_task_group() as group:
             await some(WARM_UP, group)
             gc.collect()
-            before, start = resident(), time.perf_counter()
-            await some(wanted, group)
-            connected_s = time.perf_counter() - start
-            # What a beat needs for the first time belongs to it.
-            await anyio.sleep(1.5 * BEAT_S)
-            gc.collect()
-            after = resident()
-            seen, cpu, start = tally.frames, time.process_time(), time.perf_counter()
-            await anyio.sleep(seconds)
-            used, passed = time.process_time() - cpu, time.perf_counter() - start
-            found = {
-                "bytes": (after - before) / wanted,
-                "cpu": used / passed,
-                "handshakes": wanted / connected_s,
-                "beats": (tally.frames - seen) / (wanted + WARM_UP),
-            }
-            os.write(1, (json.dumps(found) + "\n").encode())
+            before, there = resident(), 0
+            for wanted in counts:
+                start = time.perf_counter()
+                await some(wanted - there, group)
+                connected_s = time.perf_counter() - start
+                await anyio.sleep(rest_s if wanted == counts[-1] else CALM_S)
+                gc.collect()
+                after = resident()
+                seen, cpu, start = tally.frames, time.process_time(), time.perf_counter()
+                await anyio.sleep(seconds)
+                used, passed = time.process_time() - cpu, time.perf_counter() - start
+                found = {
+                    "count": wanted,
+                    "bytes": (after - before) / wanted,
+                    "cpu": used / passed,
+                    "handshakes": (wanted - there) / connected_s,
+                    "beats": (tally.frames - seen) / (wanted + WARM_UP),
+                }
+                there = wanted
+                os.write(1, (json.dumps(found) + "\n").encode())
             # Leaving thousands politely is not what is measured.
             os._exit(0)
 
@@ -213,8 +244,11 @@ if __name__ == "__main__":
         sys.argv[1],
         int(sys.argv[2]),
         sys.argv[3],
-        int(sys.argv[4]),
+        [int(count) for count in sys.argv[4].split(",")],
         float(sys.argv[5]),
+        float(sys.argv[6]),
+        float(sys.argv[7]),
+        float(sys.argv[8]),
         backend="asyncio",
         backend_options={"use_uvloop": True},
     )

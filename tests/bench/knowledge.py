@@ -94,6 +94,7 @@ async def measure(stage: Stage, counts: list[int], rounds: int) -> Figure:
                     "its CPU, s": cpu_s,
                     "own CPU us": median([one["cpu_s"] for one in found]) / count * 1e6,
                     "bytes/entity": median([one["bytes"] for one in found]) / count,
+                    "MB": median([one["bytes"] for one in found]) / 1e6,
                 },
             )
         )

@@ -1,10 +1,10 @@
-"""Servers for live sessions, each a process of its own: `python -m tests.bench.peer COUNT [CERTIFICATE KEY]`.
+"""Servers for live sessions, each a process of its own: `python -m tests.bench.peer COUNT BEAT [CERTIFICATE KEY]`.
 
-Each prints a line of JSON with its `pid` and `port`. What one does is in the path it is asked for: `/idle` only beats,
-`/beating/COUNT` stops that after so many, `/flood/COUNT` sends results as fast as they are taken, `/quiet` sends the
-time twenty times a second, `/burst/SIZE/COUNT` writes many small frames in one go (SIZE 0: WebSocket pings). It speaks
-`graphql-ws`, to whoever listens; at `/engine3` and `/engine4` it holds a Socket.IO session of that revision of
-Engine.IO in which nothing happens, and at `/stream` a plain one, which it pings.
+Each prints a line of JSON with its `pid` and `port`. BEAT: seconds between its signs of life. What one does is in the
+path it is asked for: `/idle` only beats, `/beating/COUNT` stops that after so many, `/flood/COUNT` sends results as
+fast as they are taken, `/quiet` sends the time twenty times a second, `/burst/SIZE/COUNT` writes many small frames in
+one go (SIZE 0: WebSocket pings). It speaks `graphql-ws`, to whoever listens; at `/engine3` and `/engine4` it holds a
+Socket.IO session of that revision of Engine.IO in which nothing happens, and at `/stream` a plain one, which it pings.
 """
 
 from __future__ import annotations
@@ -29,10 +29,8 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from tests.support.freezing import freeze
-
 BEAT_S = 4.0
-"""Between two signs of life of a server; `/silent` and `/beating` have shorter ones."""
+"""Between two signs of life of a server, unless told otherwise; `/silent` and `/beating` have shorter ones."""
 SHORT_BEAT_S = 0.3
 SLICES = 50
 """Beats are spread over their interval, as those of many vendors are."""
@@ -46,9 +44,10 @@ PING = 9
 LIFE_S = 900
 """Whatever happens to who started it, it ends after so long."""
 START_DEADLINE_S = 60.0
+FREEZE_S = 10.0
 
 _KA = '{"type":"ka"}'
-_OPEN = f'0{{"sid":"idle","upgrades":[],"pingInterval":{BEAT_S * 1000:.0f},"pingTimeout":60000}}'
+_OPEN = '0{{"sid":"idle","upgrades":[],"pingInterval":{:.0f},"pingTimeout":60000}}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +58,22 @@ class Peer:
     port: int
 
     def freeze(self) -> None:
-        """Stop the process; its kernel goes on accepting what is sent."""
-        freeze(self.pid)
+        """Stop the process; its kernel goes on accepting what is sent. Returns when it stands."""
+        os.kill(self.pid, signal.SIGSTOP)
+        until = time.monotonic() + FREEZE_S
+        # It is no child of this process, so nothing tells but its state.
+        while Path(f"/proc/{self.pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] != "T":
+            if time.monotonic() > until:
+                raise TimeoutError(f"process {self.pid} does not stop")
+            time.sleep(0.001)
 
 
 @asynccontextmanager
-async def peers(count: int, certificate: tuple[Path, Path] | None = None) -> AsyncIterator[list[Peer]]:
+async def peers(
+    count: int, certificate: tuple[Path, Path] | None = None, *, beat_s: float = BEAT_S
+) -> AsyncIterator[list[Peer]]:
     """So many servers, which are gone when the block is left, frozen or not."""
-    command = [sys.executable, "-m", "tests.bench.peer", str(count), *map(str, certificate or ())]
+    command = [sys.executable, "-m", "tests.bench.peer", str(count), str(beat_s), *map(str, certificate or ())]
     found: list[Peer] = []
     async with await anyio.open_process(command, stdin=subprocess.DEVNULL, stderr=None) as process:
         assert process.stdout is not None
@@ -103,7 +110,8 @@ _REPLIES: dict[str | bytes, str] = {"2": "3", "40": '40{"sid":"idle"}'}
 
 
 class _Server:
-    def __init__(self) -> None:
+    def __init__(self, beat_s: float) -> None:
+        self._beat_s = beat_s
         self._idle: list[list[tuple[ServerConnection, bytes]]] = [[] for _ in range(SLICES)]
         self._connections = 0
 
@@ -113,7 +121,7 @@ class _Server:
         with suppress(ConnectionClosed):
             if what in _SIGNS:
                 if what.startswith("engine"):
-                    await connection.send(_OPEN)
+                    await connection.send(_OPEN.format(self._beat_s * 1000))
                 if what == "engine3":
                     await connection.send("40")
                 await self._rest(connection, _SIGNS[what])
@@ -129,7 +137,7 @@ class _Server:
             for connection, sign in self._idle[at]:
                 connection.transport.write(sign)
             at = (at + 1) % SLICES
-            await asyncio.sleep(max(0.0, started + BEAT_S / SLICES - time.monotonic()))
+            await asyncio.sleep(max(0.0, started + self._beat_s / SLICES - time.monotonic()))
 
     async def _rest(self, connection: ServerConnection, sign: bytes) -> None:
         mine, me = self._idle[self._connections % SLICES], (connection, sign)
@@ -141,7 +149,7 @@ class _Server:
                 if message in _REPLIES:
                     await connection.send(_REPLIES[message])
                 elif message[:1] == "{":
-                    await _accept(connection, json.loads(message))
+                    await _accept(connection, json.loads(message), beating=True)
         finally:
             if sign:
                 mine.remove(me)
@@ -198,13 +206,16 @@ async def _subscribed(connection: ServerConnection) -> str:
             return str(message["id"])
 
 
-async def _accept(connection: ServerConnection, message: Any) -> None:
+async def _accept(connection: ServerConnection, message: Any, *, beating: bool = False) -> None:
     if message["type"] == "connection_init":
         await connection.send('{"type":"connection_ack"}')
+        if beating:
+            # Who beats does so for the first time here.
+            await connection.send(_KA)
 
 
-async def _serve(tls: ssl.SSLContext | None) -> None:
-    server = _Server()
+async def _serve(beat_s: float, tls: ssl.SSLContext | None) -> None:
+    server = _Server(beat_s)
     async with serve(
         server.talk,
         "127.0.0.1",
@@ -223,7 +234,7 @@ async def _serve(tls: ssl.SSLContext | None) -> None:
         await server.beat()
 
 
-def main(count: int, *certificate: str) -> None:
+def main(count: int, beat_s: float, *certificate: str) -> None:
     """Fork the servers, so that many of them start fast; the last is this process itself."""
     raise_limit()
     tls = None
@@ -234,7 +245,7 @@ def main(count: int, *certificate: str) -> None:
         if os.fork() == 0:
             break
     signal.alarm(LIFE_S)
-    anyio.run(_serve, tls, backend="asyncio", backend_options={"use_uvloop": True})
+    anyio.run(_serve, beat_s, tls, backend="asyncio", backend_options={"use_uvloop": True})
 
 
 def raise_limit() -> None:
@@ -244,4 +255,4 @@ def raise_limit() -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), *sys.argv[2:])
+    main(int(sys.argv[1]), float(sys.argv[2]), *sys.argv[3:])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bridge.core.record import Json
 
@@ -23,6 +23,10 @@ class Line:
 
     name: str
     values: Mapping[str, float]
+
+    def having(self, column: str, value: float) -> Line:
+        """The same with one more value."""
+        return replace(self, values={**self.values, column: value})
 
 
 @dataclass(frozen=True, slots=True)

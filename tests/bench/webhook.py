@@ -31,6 +31,8 @@ WARM_UP = 0.1
 MOST_MS = 10.0
 """What 99 of 100 webhooks may take."""
 START_S = 60.0
+FLOOR = "202 and nothing else"
+"""The least that sender and machine allow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,9 @@ async def _bridge(folder: Path, server: NatsServer) -> AsyncIterator[Taker]:
 
 
 @asynccontextmanager
-async def _by_hand(server: NatsServer) -> AsyncIterator[Taker]:
+async def _script(name: str, *arguments: str) -> AsyncIterator[Taker]:
     port = free_port()
-    command = [sys.executable, "-m", "tests.bench.webhook_script", server.url, str(port)]
+    command = [sys.executable, "-m", f"tests.bench.{name}", *arguments, str(port)]
     async with await anyio.open_process(command, stdin=subprocess.DEVNULL, stderr=None) as process:
         assert process.stdout is not None
         try:
@@ -98,6 +100,14 @@ async def _deliver(taker: Taker, count: int, name: str) -> tuple[list[int], floa
     return taken[int(count * WARM_UP) :], used
 
 
+def _late(p99: float, floor_p99: float) -> str:
+    """What is said where 99 of 100 were not in time; both in ms."""
+    if p99 <= MOST_MS:
+        return ""
+    beside = f"an answer without any work took up to {floor_p99:.1f} beside it"
+    return f"99 of 100 are to take less than {MOST_MS:g} ms, and took up to {p99:.1f}; {beside}"
+
+
 def _requests(count: int, name: str) -> Sequence[bytes]:
     made = []
     for delivery in payments(count, name):
@@ -113,27 +123,33 @@ async def measure(folder: Path, seconds: float, rounds: int, *, sync_always: boo
     count = int(RATE * seconds)
     sync = "always" if sync_always else "default"
     at = nats_server(folder, sync_always=sync_always, name=f"webhook-{sync}")
-    async with at as server, _bridge(folder, server) as ours, _by_hand(server) as theirs:
+    async with (
+        at as server, _bridge(folder, server) as ours, _script("webhook_script", server.url) as theirs,
+        _script("webhook_echo") as nothing,
+    ):  # fmt: skip
         for number in range(rounds):
             found = {}
-            for name, taker in (("bridge", ours), ("aiohttp and js.publish", theirs)):
+            for name, taker in (("bridge", ours), ("aiohttp and js.publish", theirs), (FLOOR, nothing)):
                 found[name], used = await _deliver(taker, count, f"round{number}")
                 for percent in (50, 99):
                     values[name][f"p{percent} ms"].append(percentile(found[name], percent) / 1e6)
                 values[name]["CPU ms each"].append(used / count * 1e3)
-            mine, bare = found.values()
+            mine, bare, floor = found.values()
             for percent in (50, 99):
-                ratio = percentile(mine, percent) / percentile(bare, percent)
-                values["bridge"][f"p{percent} / by hand"].append(ratio)
-    columns = ("p50 / by hand", "p99 / by hand", "p50 ms", "p99 ms", "CPU ms each")
+                for than, other in (("by hand", bare), ("floor", floor)):
+                    ratio = percentile(mine, percent) / percentile(other, percent)
+                    values["bridge"][f"p{percent} / {than}"].append(ratio)
+    columns = (
+        "p50 / by hand", "p99 / by hand", "p50 / floor", "p99 / floor", "p50 ms", "p99 ms", "CPU ms each"
+    )  # fmt: skip
     lines = [
         Line(name, {column: median(by[column]) for column in columns if column in by}) for name, by in values.items()
     ]
-    p99 = lines[0].values["p99 ms"]
+    p99, floor_p99 = lines[0].values["p99 ms"], lines[2].values["p99 ms"]
     return Figure(
         f"webhook to confirmation, sync_interval {sync}",
         f"signed webhooks at {RATE}/s from the time each is due (open loop), {seconds:g} s, {rounds} interleaved "
         "rounds, medians",
         lines,
-        f"99 of 100 are to take less than {MOST_MS:g} ms, and took up to {p99:.1f}" if p99 > MOST_MS else "",
+        _late(p99, floor_p99),
     )

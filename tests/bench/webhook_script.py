@@ -43,7 +43,7 @@ async def main(url: str, port: int) -> None:
         ):
             return web.Response(status=401)
         event = {"data": json.loads(body), "id": request.headers["webhook-id"]}
-        await js.publish(SUBJECT, json.dumps(event).encode())
+        await js.publish(f"{SUBJECT}.{event['id']}", json.dumps(event).encode())
         return web.Response(status=202)
 
     app = web.Application()
