@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
@@ -34,8 +35,8 @@ CONNECT_DEADLINE_S = 60.0
 FEED = "live"
 FAILURES_EVERY_S = 60.0
 """Failures that the vendor pushes are logged so often at most."""
-EARLY_S = 0.2
-"""Reading does not wait longer for a session: most wait for `ws_settle_s` after they have opened."""
+AHEAD_S = 0.2
+"""The first reading ahead does not wait longer for a session: most wait for `ws_settle_s` after they have opened."""
 
 log = structlog.get_logger()
 
@@ -57,6 +58,7 @@ class Live:
         self._taken_ms = 0
         """When anything was taken last, or the session begun: what waits arrived after that."""
         self._first = True
+        self._seen: Callable[[], Walker | None] = lambda: None
         self._failures = 0
         self._quiet_until = 0.0
         self.failed = False
@@ -79,6 +81,12 @@ class Live:
         self._taken_ms = self._world.wall()
         reading.walker.lanes.main.arrivals.waiting_since = lambda: inbox.oldest_at
         caught_up = anyio.Event()
+        # What a former walker knows is not kept for this.
+        fresh, self._seen = reading.walker is not self._seen(), weakref.ref(reading.walker)
+        if self._first and self._only_pushed(reading):
+            # Asked before anything is read: a pass moves it.
+            self._meter.blind_since_ms = reading.walker.last_completed_ms()
+        self._first = False
         self.failed = False
 
         async def all_read() -> None:
@@ -91,7 +99,8 @@ class Live:
                     opening = self._beat.busy("opening its live session", CONNECT_DEADLINE_S + SLACK_S)
                     with opening, anyio.fail_after(CONNECT_DEADLINE_S):
                         async with task_group() as early:
-                            early.start_soon(self._read_early, reading, failing)
+                            if fresh:
+                                early.start_soon(self._read_ahead, reading)
                             await group.start(self._listen, feed, inbox)
                             early.cancel_scope.cancel()
                 except TimeoutError:
@@ -99,10 +108,8 @@ class Live:
                     error = Retry(f"the live session was not subscribed within {CONNECT_DEADLINE_S:.0f} s")
                     raise marked(error, Ending.UNANSWERED) from None
                 connected()
-                reading.once_more()
-                if self._first and self._only_pushed(reading):
-                    self._meter.blind_since_ms = reading.walker.last_completed_ms()
-                self._first = False
+                if fresh:
+                    reading.forget_ahead()
                 await self._close_blind_gap(reading.walker)
                 await self._note_refused(reading.walker)
                 for entity in reading.walker.lanes.main.arrivals.doubt_again():
@@ -122,11 +129,11 @@ class Live:
                 self._meter.blind_since_ms = min([*self._unstored, self._waiting_since_ms(inbox)])
             self._unstored = []
 
-    async def _read_early(self, reading: Reading, failing: Callable[[Retry], Awaitable[None]]) -> None:
-        # What has changed since the last session need not wait until this one is held and has settled. It is read
-        # once more then: what changes meanwhile may be neither in these pages nor pushed.
-        await anyio.sleep(EARLY_S)
-        await reading.for_ever(anyio.lowlevel.checkpoint, failing)
+    async def _read_ahead(self, reading: Reading) -> None:
+        # What has changed since the last life need not wait until a session is held and has settled. It is read once
+        # more then: what changes meanwhile may be neither in these pages nor pushed.
+        await anyio.sleep(AHEAD_S)
+        await reading.ahead()
 
     def _only_pushed(self, reading: Reading) -> bool:
         """Whether something is pushed that no reading would find, nor the vendor repeat until we have confirmed it."""

@@ -8,7 +8,8 @@ import anyio
 
 from bridge.adapter import Walk
 from bridge.core.backoff import Backoff
-from bridge.core.errors import Retry, WalkRefused
+from bridge.core.bookmark import Bookmark
+from bridge.core.errors import Refused, Retry, WalkRefused
 from bridge.core.schedule import Schedule
 from bridge.engine.allotment import Allotment
 from bridge.engine.refusals import Refusals
@@ -46,7 +47,7 @@ class Reading:
         self._alone = alone
         self._answered = answered
         self._changed = anyio.Event()
-        self._begun = False
+        self._ahead: list[Walk] = []
         refusals.enter(schedule)
 
     def ask_refused(self) -> None:
@@ -61,13 +62,35 @@ class Reading:
         self._changed.set()
         self._changed = anyio.Event()
 
-    def once_more(self) -> None:
-        """From here on everything is pushed: what was read in this reading before is read again, from its begin."""
-        if self._begun:
-            for walk in self.schedule.walks:
-                if walk.on_connect:
-                    self.walker.abandon(walk)
-            self.missed()
+    async def ahead(self) -> None:
+        """Read once, before the session is held, what shows what is new and nothing else.
+
+        Not what proves absences, as two looks in a row mistake a vendor's start for them; nor what was cut off, as it
+        goes on where it was only once. Nothing counts as read by it. Raises Away.
+        """
+        for walk in self.schedule.walks:
+            if not (walk.on_connect and self._shows_only_news(walk)):
+                continue
+            self._ahead.append(walk)
+            try:
+                while await self.walker.step(walk) is Step.MORE:
+                    pass
+            except (Retry, Refused):
+                # The reading beside the session meets the same, and tells of it.
+                return
+            finally:
+                self._noted(self.walker)
+
+    def forget_ahead(self) -> None:
+        """From here on all is pushed: what `ahead` stands in the middle of begins anew. Its first pages are older."""
+        for walk in self._ahead:
+            self.walker.abandon(walk)
+
+    def _shows_only_news(self, walk: Walk) -> bool:
+        if walk.reports_absence or walk.batch or walk.of or walk.telemetry:
+            return False
+        mark = Bookmark.read(self.walker.lanes.of(walk).cursor(walk.name).value)
+        return mark.completed_ms is not None and not (mark.first_read or mark.cut or mark.due)
 
     def look(self, entity: str) -> None:
         """A push about this kind of thing needs the vendor's word: read its fastest walk, as soon as that tells."""
@@ -87,7 +110,6 @@ class Reading:
         told to it instead, and the walk tried again later. A walk that is refused is left out until it is to be asked
         again, and WalkRefused is raised only where nothing is left (`alone`).
         """
-        self._begun = True
         if self.schedule.caught_up:
             await well()
         while True:

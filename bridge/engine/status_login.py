@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import parse_qs
 
 import anyio
+import structlog
 
 from bridge.core.secret import Secret
 from bridge.engine.ports import Incoming, Reply
@@ -27,6 +28,10 @@ has learnt nothing. Who waits holds a connection, and there are so many of those
 MOST_PEERS = 1000
 """Of more addresses that guess the oldest is forgotten: what keeps guessers out is a token of some length."""
 MOST_BODY = 4096
+TELL_EVERY_S = 60.0
+"""Guessing is logged once in so long, however many guess."""
+
+log = structlog.get_logger()
 
 
 class Login:
@@ -38,6 +43,7 @@ class Login:
         self._sessions: dict[str, float] = {}
         self._wrong: dict[str, tuple[float, float]] = {}
         """By address: how many there were, and when the last was, by the event loop's clock."""
+        self._quiet_until = 0.0
 
     @property
     def needed(self) -> bool:
@@ -91,9 +97,16 @@ class Login:
 
     def _wrong_one(self, peer: str) -> Reply:
         if (wait := self._wait(peer)) > 0:
+            self._tell()
             return _too_often(wait)
         self._note(peer)
         return _unauthorized("that is not the token")
+
+    def _tell(self) -> None:
+        if anyio.current_time() >= self._quiet_until:
+            self._quiet_until = anyio.current_time() + TELL_EVERY_S
+            advice = "see who reaches the status page; a token of some length is not guessed"
+            log.warning("status.guessed", reason="wrong tokens in a row from one address", advice=advice)
 
     def _wait(self, peer: str) -> float:
         """How long it may not try now, in seconds."""

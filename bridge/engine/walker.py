@@ -299,9 +299,11 @@ class Walker:
         self.completed_ms[walk.name] = state.started_ms
         (self._held.add if run.held else self._held.discard)(walk.name)
         # What may have been passed over is looked for at once, but only once: a vendor may count wrongly for ever.
-        if state.skipped and walk.name not in self._hurried:
+        # What was removed while nobody was there may have moved other rows past the place gone on from.
+        passed_over = state.skipped or (state.resumed and not (run.first_read or state.coverage.used))
+        if passed_over and walk.name not in self._hurried:
             self._wanted.add(walk.name)
-        (self._hurried.add if state.skipped else self._hurried.discard)(walk.name)
+        (self._hurried.add if passed_over else self._hurried.discard)(walk.name)
         self._wanted |= self._probes.completed(state)
         # A slower walk may have begun earlier, and still needs to know what was live since then.
         begun = [other.since for other in self._runs.values()]

@@ -78,3 +78,25 @@ def test_ends_of_passes_prove_who_is_gone_from_them(totals: bool) -> None:
     on_virtual_clock(bench.during(script))
     assert bench.changes(30) == [("28", "deleted")]
     assert bench.folded() == bench.state()
+
+
+def test_a_row_that_slipped_past_the_place_gone_on_from_is_read_soon() -> None:
+    """Rows that were read are removed while nobody is there, so the rest moves up: the pass that goes on misses some,
+    and another follows at once, not when the next is due."""
+    bench = CollectionBench(page_size=3, every_s=50_000.0, style="offset")
+    bench.vendor.fill(30)
+
+    async def script() -> None:
+        await bench.passes(0)
+        bench.vendor.latency_s = LATENCY_S
+        await anyio.sleep(50_000.0)
+        # One is cut off and begins anew, the one after it goes on.
+        await lives(bench, 2, 75.0)
+        for id_ in (1, 2, 3):
+            bench.vendor.drop(id_)
+        for id_ in range(10, 31):
+            bench.vendor.put(id_, "2")
+        await anyio.sleep(400.0)
+
+    on_virtual_clock(bench.during(script))
+    assert {id_ for id_, change in bench.changes(30) if change == "updated"} == {str(id_) for id_ in range(10, 31)}

@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 import pytest
+from structlog.testing import capture_logs
 
 from bridge.core.secret import Secret
 from bridge.edge.ingress.sockets import is_loopback, network
@@ -289,9 +290,12 @@ def test_guessing_is_slow() -> None:
             await house.log_in(TOKEN)
             raise AssertionError("whoever hangs up sooner learns nothing")
         tries, begun = 0, anyio.current_time()
-        while anyio.current_time() < begun + 600:
-            tries += (await house.log_in("wrong")).status == 401
+        with capture_logs() as logs:
+            while anyio.current_time() < begun + 600:
+                tries += (await house.log_in("wrong")).status == 401
         assert 190 <= tries <= 210
+        assert [line["event"] for line in logs] == ["status.guessed"] * 10
+        assert "192.0.2" not in str(logs)
 
     run(script)
 

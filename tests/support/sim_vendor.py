@@ -160,6 +160,7 @@ class SimVendor:
         self.faults: deque[Callable[[Response], Response] | None] = deque()
         self.on_step: Callable[[str], None] = lambda _: None
         self.token_life_s = 600.0
+        self.delay_s = 0.01
         self.requests = self.logins = self.lapsed = 0
         self.push: Callable[[Json], list[Json]] = lambda row: [row]
         self.rows_wrapped: Callable[[list[Json]], list[Json]] = lambda rows: rows
@@ -195,7 +196,7 @@ class SimVendor:
     async def send(self, request: Request, *, timeout_s: float, max_bytes: int) -> Response:
         """See `Http.send`."""
         self.on_step("request")
-        await anyio.sleep(0.01)
+        await anyio.sleep(self.delay_s)
         self.requests += 1
         login = request.url == "sim:login"
         response = self._login() if login else self._things(request)

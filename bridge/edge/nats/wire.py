@@ -22,7 +22,7 @@ class PubAck(msgspec.Struct, frozen=True, gc=False):
     error: PubError | None = None
 
 
-PLAIN_ACK = rb'\{"stream":"[^"\\\r\n]*", ?(?:"domain":"[^"\\\r\n]*", ?)?"seq":(\d+)\}'
+PLAIN_ACK = rb'\{"stream":"[^"\\\r\n]*", ?(?:"domain":"[^"\\\r\n]*", ?)?"seq":(\d{1,19})\}'
 """The pattern of an acknowledgement that says nothing but where the message lies."""
 
 _ack = msgspec.json.Decoder(PubAck)
