@@ -131,7 +131,7 @@ class Daemon:
         """End in order; `run` returns then. Returns at once.
 
         Nobody is to be sent here any more, no delivery is taken in, and those under way are stored; then sources end,
-        then services. The connection to NATS is drained when the block of `daemon` ends.
+        then services. The connection to NATS is flushed and closed when the block of `daemon` ends.
         """
         self.readiness.stop()
         self._stopping.set()

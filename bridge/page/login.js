@@ -49,7 +49,7 @@ async function login(token) {
     if (answer.ok) return "";
     if (answer.status === 429) {
       const wait = Number(answer.headers.get("Retry-After"));
-      return `Too many attempts. Try again in ${wait > 0 ? `${wait} s` : "a minute"}.`;
+      return `That is not the token, and too many were tried. Try again in ${wait > 0 ? `${wait} s` : "a minute"}.`;
     }
     if (answer.status === 401 || answer.status === 403) return "That is not the token of this daemon.";
     return `The daemon answered with ${answer.status}. Try again, or see its log.`;

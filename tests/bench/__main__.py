@@ -105,7 +105,11 @@ def main() -> int:
     """Take figures, print them, and write them to a file where asked to."""
     if sys.argv[1:2] == ["table"]:
         return table.main(sys.argv[2:], aims.AIMS)
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Figures of this machine.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description="Figures of this machine.",
+        epilog="`table FILE` in place of all this writes what `proof --json FILE` took into the README, as its table.",
+    )
     parser.add_argument(
         "figures", nargs="*", metavar="FIGURE", help=f"default: all of {', '.join(FIGURES)}; proof: what has an aim"
     )

@@ -77,7 +77,6 @@ OLDEST_SERVER = (2, 12, 0)
 
 log = structlog.get_logger()
 
-MISSING = "it was missing, so that nobody can tell whether the stream has lost its end"
 _STRANGER = "it was made from a stream that is gone: remove it, and make it anew"
 
 
@@ -168,10 +167,11 @@ async def establish(
         if view is not None:
             await remove_view(js, names)
         view = None
-    elif view is None and ledger["state"]["last_seq"]:
+    elif view is None and ledger["state"]["last_seq"] and names.manage == "create":
         # Who removed it may have known that the stream had lost its end, and may not have lived to say so.
-        log.warning("view.remade", view=names.state_stream, reason=MISSING)
-        notes |= {WHY: MISSING, SINCE: ledger["state"]["last_ts"]}
+        why = f"the view {names.state_stream} was missing, so nobody can tell whether the stream has lost its end"
+        log.warning("view.remade", view=names.state_stream, reason=why)
+        notes |= {WHY: why, SINCE: ledger["state"]["last_ts"]}
     if view is None:
         view = await _one(js, names, {**state_config(names), "metadata": notes})
         if wrong:

@@ -260,7 +260,7 @@ async def test_a_view_somebody_deleted_is_made_anew_and_what_nobody_can_tell_is_
             async with rig.running():
                 pass
         assert rig.told() == []
-        reason = "it was missing, so that nobody can tell whether the stream has lost its end"
+        reason = "the view KV_bridge-state was missing, so nobody can tell whether the stream has lost its end"
         assert gaps(rig) == [("opened", reason), ("closed", reason)]
         (line,) = [entry for entry in logs if entry["event"] == "view.remade"]
         assert line["reason"] == reason
