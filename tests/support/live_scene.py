@@ -141,7 +141,7 @@ class LiveVendor(PlayedVendor):
         """How often a fault has struck."""
         return int((await self.call("GET", "faults"))["served"].get(kind, 0))
 
-    async def struck(self, kinds: Collection[str], deadline_s: float = 60.0, *, at_least: int = 0) -> None:
+    async def struck(self, kinds: Collection[str], deadline_s: float = 150.0, *, at_least: int = 0) -> None:
         """Returns when so many of these faults have struck; 0: each of them."""
         wanted = at_least or len(set(kinds))
 
