@@ -27,6 +27,11 @@ class Drop:
     ) -> None:
         """Forget it."""
 
+    crowded = False
+
+    async def room(self) -> None:
+        """There always is."""
+
     def missed(self, reason: str) -> None:
         """Nothing was to be had."""
 

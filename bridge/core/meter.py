@@ -55,8 +55,8 @@ class Meter:
     `singles` and `batches`: how long commits took, of events written singly and in atomic batches. `endings`: of live
     sessions, by reason. `throttled`: refusals for quota. `blind_since_ms`: since when changes may be missed that nobody
     can be asked for later, in milliseconds since the Unix epoch (None: none are). `overruns`: how often the inbox was
-    full. `depth`: asks the inbox how many frames and bytes wait in it now. `replies`: webhooks answered, by class of
-    status.
+    full; `held_s`: seconds for which the vendor was made to wait before it was. `depth`: asks the inbox how many frames
+    and bytes wait in it now. `replies`: webhooks answered, by class of status.
     """
 
     stages: dict[Stage, Histogram] = field(default_factory=lambda: {stage: Histogram() for stage in Stage})
@@ -66,6 +66,7 @@ class Meter:
     throttled: dict[Surprise, int] = field(default_factory=lambda: dict.fromkeys(Surprise, 0))
     blind_since_ms: int | None = None
     overruns: int = 0
+    held_s: float = 0.0
     depth: Callable[[], tuple[int, int]] = _nothing
     replies: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CLASSES, 0))
 

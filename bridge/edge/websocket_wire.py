@@ -279,7 +279,8 @@ class Wire(ClientConnection):
             self._wake(self._timeout_s, self._judge)
 
     def _judge(self, *, again: bool = False) -> None:
-        if self._heard > self._asked:
+        if self._heard > self._asked or self.recv_messages.paused:
+            # Where what was received waits to be taken, nothing more is read, and an answer neither.
             self._tick()
         elif not again:
             self._wake(SECOND_LOOK_S, lambda: self._judge(again=True))

@@ -62,6 +62,15 @@ class _Session:
             self._tell()
         self._offer(frame, size, stored, traceparent)
 
+    @property
+    def crowded(self) -> bool:
+        """See `Offer`."""
+        return self._offer.crowded
+
+    async def room(self) -> None:
+        """See `Offer`."""
+        await self._offer.room()
+
     def missed(self, reason: str) -> None:
         """See `Offer`."""
         self._offer.missed(reason)

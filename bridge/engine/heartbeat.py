@@ -22,7 +22,9 @@ Ping = Callable[[float], Awaitable[None]]
 class Pulse:
     """One session's heartbeat, from its open packet on. `ping` None: the server asks, as in revision 4."""
 
-    __slots__ = ("_asked_at", "_beat_at", "_interval_s", "_nap", "_ping", "_statistics", "_timeout_s", "_took_s")
+    __slots__ = (
+        "_asked_at", "_away_at", "_beat_at", "_interval_s", "_nap", "_ping", "_statistics", "_timeout_s", "_took_s",
+    )  # fmt: skip
 
     def __init__(self, terms: Heartbeat, statistics: SessionStatistics, ping: Ping | None) -> None:
         self._interval_s = statistics.beat_interval_s = terms.interval_s
@@ -33,6 +35,19 @@ class Pulse:
         self._asked_at: float | None = None
         self._took_s: float | None = None
         self._nap: anyio.CancelScope | None = None
+        self._away_at: float | None = None
+
+    async def away(self, wait: Awaitable[None]) -> None:
+        """Await it. Nothing is read meanwhile: an answer that lies unread is not late."""
+        self._away_at = anyio.current_time()
+        try:
+            await wait
+        finally:
+            now = anyio.current_time()
+            self._beat_at += now - self._away_at
+            if self._asked_at is not None:
+                self._asked_at += now - max(self._away_at, self._asked_at)
+            self._away_at = None
 
     def beat(self) -> bool:
         """The answer to our ping, or the server's ping. False for an answer that we have not asked for."""
@@ -58,7 +73,7 @@ class Pulse:
             asked_at = self._asked_at = anyio.current_time()
             await ping(self._timeout_s)
             while self._asked_at is not None:
-                left_s = asked_at + self._timeout_s - anyio.current_time()
+                left_s = self._asked_at + self._timeout_s - anyio.current_time()
                 if left_s > 0:
                     # An event to wait for would be one more object for each of thousands of sessions.
                     with anyio.CancelScope() as self._nap:
@@ -67,7 +82,7 @@ class Pulse:
                     continue
                 # The answer may lie unread because we were held up ourselves.
                 await anyio.sleep(SECOND_LOOK_S)
-                if self._asked_at is not None:
+                if self._away_at is None and self._asked_at is not None:
                     return f"no answer to our ping within {self._timeout_s:g} s{self._before(asked_at)}"
             # An answer that took longer than the interval is followed by the next ping at once.
             due_at = asked_at + self._interval_s
@@ -79,7 +94,7 @@ class Pulse:
             await anyio.sleep_until(beat_at + limit_s)
             if self._beat_at == beat_at:
                 await anyio.sleep(SECOND_LOOK_S)
-            if self._beat_at == beat_at:
+            if self._beat_at == beat_at and self._away_at is None:
                 return (
                     f"no ping of the server's within {limit_s:g} s, though it had announced one "
                     f"every {self._interval_s:g} s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,14 @@ from bridge.core.errors import Overrun
 
 FRAMES = 30_000
 """Six seconds of the biggest feed there is: so long a server may stand still before anything is forgotten."""
+CROWDED = 1 / 3
+"""So full, a session reads no further, as long as frames are taken: what its vendor keeps need not be forgotten."""
+ROOMY = 1 / 6
+"""No fuller than this it reads on: there is work for a second, and to stop and go for each frame would cost more."""
+PATIENCE_S = 5.0
+"""Where no frame was taken for so long, no session is held up any longer: what is full then is forgotten."""
+CALM_S = 60.0
+"""A vendor that was made to wait has caught up when nobody was for so long."""
 TAKE = 500
 """Frames handed over at once: what one batch of telemetry holds. While more wait, smaller lists only cost more."""
 
@@ -40,14 +49,34 @@ class InboxStatistics:
 class Inbox:
     """Bounded in frames and bytes. The session offers without waiting; one task takes lists.
 
+    Before it is full it is crowded: a session reads no further then, and its vendor keeps what it has to say. That is
+    asked of it only while frames are taken: during a first reading they may have to wait for hours.
+
     When it is full everything in it is forgotten at once, and the next `take` raises Overrun: catch-up will find
     what was lost, so keeping a part of it would only delay that.
     """
 
-    def __init__(self, *, frames: int | None = None, size: int = 16 * 1024 * 1024) -> None:
-        """`frames`: the most it holds; `FRAMES` unless said otherwise. `size`: the most bytes."""
+    def __init__(
+        self,
+        *,
+        frames: int | None = None,
+        size: int = 16 * 1024 * 1024,
+        held: Callable[[float], None] = lambda _: None,
+    ) -> None:
+        """`frames`: the most it holds; `FRAMES` unless said otherwise. `size`: the most bytes.
+
+        `held` is told for how many seconds a session was made to wait, each time when that is over.
+        """
         self._limit = FRAMES if frames is None else frames
         self._size_limit = size
+        self._held = held
+        self._taken_at = -math.inf
+        self._awaited = False
+        """Whether somebody waits to take what comes."""
+        self._room: anyio.Event | None = None
+        """There only while somebody waits for room."""
+        self._behind: float | None = None
+        self._calm_at = -math.inf
         self._frames: deque[tuple[Arrived, int]] = deque()
         self._size = 0
         self._overrun = False
@@ -78,6 +107,38 @@ class Inbox:
         self._arrived.set()
 
     @property
+    def crowded(self) -> bool:
+        """See `Offer`."""
+        return self._holds(CROWDED) and anyio.current_time() < self._patient_until
+
+    async def room(self) -> None:
+        """See `Offer`. Returns `PATIENCE_S` after the last frame was taken, at the latest."""
+        began = anyio.current_time()
+        if self.behind_since is None:
+            # As of what waits here already, it may be that not all had been read that was sent by then.
+            self._behind = began if self.oldest_at is None else self.oldest_at
+        self._calm_at = math.inf
+        try:
+            while self._holds(ROOMY) and anyio.current_time() < self._patient_until:
+                self._room = self._room or anyio.Event()
+                with anyio.CancelScope(deadline=self._patient_until):
+                    await self._room.wait()
+        finally:
+            ended = anyio.current_time()
+            self._calm_at = ended + CALM_S
+            self._held(ended - began)
+
+    @property
+    def behind_since(self) -> float | None:
+        """Since when the vendor may have said what nobody has read yet (seconds of the loop's clock); None: it has not.
+
+        Where sessions are made to wait again and again, since the first time.
+        """
+        if self._behind is not None and anyio.current_time() >= self._calm_at:
+            self._behind = None
+        return self._behind
+
+    @property
     def oldest_at(self) -> float | None:
         """When the frame arrived that has waited longest (seconds of the event loop's clock); None if none waits."""
         return self._frames[0][0].at if self._frames else None
@@ -94,7 +155,11 @@ class Inbox:
         """
         while not self._frames and not self._overrun and not self._missed:
             self._arrived = anyio.Event()
-            await self._arrived.wait()
+            self._awaited = True
+            try:
+                await self._arrived.wait()
+            finally:
+                self._awaited = False
         if self._overrun:
             self._overrun, self._missed = False, ""
             raise Overrun(
@@ -109,7 +174,19 @@ class Inbox:
             arrived, size = self._frames.popleft()
             self._size -= size
             taken.append(arrived)
+        self._taken_at = anyio.current_time()
+        if self._room is not None and not self._holds(ROOMY):
+            self._room.set()
+            self._room = None
         return taken
+
+    @property
+    def _patient_until(self) -> float:
+        return (anyio.current_time() if self._awaited else self._taken_at) + PATIENCE_S
+
+    def _holds(self, part: float) -> bool:
+        """Whether so much of what it may hold is there."""
+        return len(self._frames) >= self._limit * part or self._size >= self._size_limit * part
 
     def depth(self) -> tuple[int, int]:
         """How many frames and bytes wait now."""

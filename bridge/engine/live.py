@@ -35,6 +35,8 @@ CONNECT_DEADLINE_S = 60.0
 FEED = "live"
 FAILURES_EVERY_S = 60.0
 """Failures that the vendor pushes are logged so often at most."""
+LAG_MS = 60_000
+"""What was pushed so long before a pass began may still have waited to be stored when the process died."""
 AHEAD_S = 0.2
 """The first reading ahead does not wait longer for a session: most wait for `ws_settle_s` after they have opened."""
 
@@ -54,13 +56,13 @@ class Live:
         self._log = log.bind(source=source.name)
         self._beat = world.pulse.of(f"source {source.name}")
         self._unstored: list[int] = []
-        """When what is under way was taken: milliseconds since the Unix epoch."""
-        self._taken_ms = 0
-        """When anything was taken last, or the session begun: what waits arrived after that."""
+        """When what is under way arrived, the first of each: milliseconds since the Unix epoch."""
+        self._arrived_ms = 0
+        """When what was taken last had arrived, or the session began: all that waits came after that."""
         self._first = True
         self._seen: Callable[[], Walker | None] = lambda: None
         self._failures = 0
-        self._quiet_until = 0.0
+        self._quiet_until = self._held_quiet_until = 0.0
         self.failed = False
 
     async def session(
@@ -76,16 +78,16 @@ class Live:
         `connected` is called once subscribed, `well` awaited when everything was read since then. A page that failed
         is told to `failing` and asked for again: what is pushed is not held up by it for longer than must be.
         """
-        inbox = Inbox()
+        inbox = Inbox(held=self._note_held)
         self._meter.depth = inbox.depth
-        self._taken_ms = self._world.wall()
+        self._arrived_ms = self._world.wall()
         reading.walker.lanes.main.arrivals.waiting_since = lambda: inbox.oldest_at
         caught_up = anyio.Event()
         # What a former walker knows is not kept for this.
         fresh, self._seen = reading.walker is not self._seen(), weakref.ref(reading.walker)
         if self._first and self._only_pushed(reading):
             # Asked before anything is read: a pass moves it.
-            self._meter.blind_since_ms = reading.walker.last_completed_ms()
+            self._meter.blind_since_ms = self._last_seen_ms(reading.walker)
         self._first = False
         self.failed = False
 
@@ -126,7 +128,7 @@ class Live:
                 self._tracer.abandon()
             self._status.inbox = inbox.statistics()
             if self._only_pushed(reading) and self._meter.blind_since_ms is None:
-                self._meter.blind_since_ms = min([*self._unstored, self._waiting_since_ms(inbox)])
+                self._meter.blind_since_ms = min([*self._unstored, self._unread_since_ms(inbox)])
             self._unstored = []
 
     async def _read_ahead(self, reading: Reading) -> None:
@@ -139,12 +141,29 @@ class Live:
         """Whether something is pushed that no reading would find, nor the vendor repeat until we have confirmed it."""
         return self._adapter.hook is None and (not reading.schedule.walks or self._adapter.live_only)
 
-    def _waiting_since_ms(self, inbox: Inbox) -> int:
-        """Since when something may lie in the inbox, or was forgotten there; now if nothing does."""
-        if inbox.forgot:
-            return self._taken_ms
-        waited_s = 0.0 if inbox.oldest_at is None else anyio.current_time() - inbox.oldest_at
-        return self._world.wall() - math.ceil(waited_s * 1000)
+    def _last_seen_ms(self, walker: Walker) -> int | None:
+        """Until when what was pushed in former lives was stored for certain: some time before their last pass."""
+        completed_ms = walker.last_completed_ms()
+        return None if completed_ms is None else completed_ms - LAG_MS
+
+    def _unread_since_ms(self, inbox: Inbox) -> int:
+        """Since when something may wait to be taken or read, or was forgotten; now if nothing does."""
+        waiting = [at for at in (inbox.oldest_at, inbox.behind_since) if at is not None]
+        since_ms = self._wall_at(min(waiting, default=anyio.current_time()))
+        return min(since_ms, self._arrived_ms) if inbox.forgot else since_ms
+
+    def _wall_at(self, moment: float) -> int:
+        """A moment of the event loop's clock by the wall's: in milliseconds since the Unix epoch, never later."""
+        return self._world.wall() - math.ceil((anyio.current_time() - moment) * 1000)
+
+    def _note_held(self, seconds: float) -> None:
+        """The vendor was made to wait for so long."""
+        self._meter.held_s += seconds
+        now = anyio.current_time()
+        if now >= self._held_quiet_until:
+            self._held_quiet_until = now + FAILURES_EVERY_S
+            reason = "more is pushed than is stored in that time: the vendor is made to wait, and nothing is forgotten"
+            self._log.warning("live.held_back", reason=reason, held_s=round(self._meter.held_s, 1))
 
     async def _listen(self, feed: Feed, inbox: Inbox, *, task_status: TaskStatus[None]) -> None:
         # Whatever ends it, unless it is the reading beside it: then this task is cancelled.
@@ -169,24 +188,27 @@ class Live:
                     self._status.inbox = inbox.statistics()
                     reading.missed()
                     if self._only_pushed(reading):
-                        # What is forgotten arrived after what was taken last.
-                        since_ms = self._taken_ms
+                        # What is forgotten arrived after what was taken last, and more may lie unread.
+                        behind_at = inbox.behind_since
+                        since_ms = self._arrived_ms
+                        if behind_at is not None:
+                            since_ms = min(since_ms, self._wall_at(behind_at))
                         # Should the ledger be away now, the gap until the next session covers it.
                         self._unstored.append(since_ms)
                         gap = Gap(FEED, str(error), since_ms, self._world.wall())
                         await announce_gap(reading.walker.lanes.main, gap)
                         self._unstored.remove(since_ms)
                     continue
-                taken_ms = self._taken_ms = self._world.wall()
-                self._unstored.append(taken_ms)
+                first_ms, self._arrived_ms = self._wall_at(frames[0].at), self._wall_at(frames[-1].at)
+                self._unstored.append(first_ms)
                 self._meter.taken([frame.at for frame in frames], anyio.current_time())
                 with self._beat.busy("storing what was pushed", STORE_S):
-                    await self._store(frames, reading, belt, taken_ms)
+                    await self._store(frames, reading, belt, first_ms)
                 self._status.inbox = inbox.statistics()
                 # Lets a page that waits for one of these entities have its turn.
                 await anyio.lowlevel.checkpoint()
 
-    async def _store(self, frames: Sequence[Arrived], reading: Reading, belt: Belt, taken_ms: int) -> None:
+    async def _store(self, frames: Sequence[Arrived], reading: Reading, belt: Belt, first_ms: int) -> None:
         """Returns when all is stored but for telemetry, which goes on the belt."""
         walker = reading.walker
         main = walker.lanes.main
@@ -259,7 +281,7 @@ class Live:
                 await walker.lanes.measured(measured, feed=FEED, traces=traces, turn=turn)
             for stored in tell:
                 stored()
-            self._unstored.remove(taken_ms)
+            self._unstored.remove(first_ms)
             self._meter.stored([frame.at for frame in frames], anyio.current_time())
             if self._tracer is not None:
                 self._tracer.settled(traces.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from anyio.abc import TaskStatus
 
@@ -19,6 +19,7 @@ from bridge.core.record import Head, Json, Key
 from bridge.core.session import Upgrade
 from bridge.core.value import value
 from bridge.engine.alert_ports import Channel as Channel
+from bridge.engine.offer import Offer as Offer
 
 
 @dataclass(slots=True)
@@ -266,26 +267,6 @@ class Feed(Protocol):
 
         Never returns normally: raises Retry, Unauthorized or Refused, by what happens next.
         """
-        ...
-
-
-class Offer(Protocol):
-    """Takes a frame without waiting: the one place where push becomes pull."""
-
-    def __call__(
-        self, frame: Any, size: int, stored: Callable[[], None] | None = None, traceparent: str | None = None
-    ) -> None:
-        """Hand over one frame of `size` bytes. Never raises; an overrun is remembered by the inbox.
-
-        A `Malformed` in place of a frame is a frame that could not be read, for the quarantine. `stored` is called,
-        once and without waiting, when the ledger holds all that the frame told, and never if that is not to be.
-        `traceparent`: the trace context that came with it (a webhook's header), as it was received: a valid one is
-        gone on with, and anything else counts as none.
-        """
-        ...
-
-    def missed(self, reason: str) -> None:
-        """Frames may not have reached us, while the session goes on: read everything again. Never raises."""
         ...
 
 

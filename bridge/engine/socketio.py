@@ -177,6 +177,13 @@ class _Holding:
                     await self._make(move)
             if not machine.incomplete:
                 self._size = 0
+            if self._offer.crowded:
+                await self._wait_for_room()
+
+    async def _wait_for_room(self) -> None:
+        """The server keeps what we do not read; it goes on being asked for signs of life."""
+        if self._pulse is not None:
+            await self._pulse.away(self._offer.room())
 
     async def _keep_beating(self, pulse: Pulse) -> None:
         raise marked(Retry(f"{self._where}: {await pulse.expire()}"), Ending.SILENT)

@@ -94,6 +94,8 @@ class StreamFeed:
             else:
                 in_a_row = 0
                 offer(value, len(data))
+            if offer.crowded:
+                await vigil.away(offer.room())
 
 
 def _binary(frame: bytes) -> Json:

@@ -165,6 +165,8 @@ class _Holding:
             vigil.heard(size)
             for move in machine.unreadable(problem) if problem else machine.received(frame):
                 await self._make(move, size)
+            if self._offer.crowded:
+                await vigil.away(self._offer.room())
 
     async def _watch(self) -> None:
         raise marked(Retry(f"{self._where}: {await self._vigil.expire()}"), Ending.SILENT)

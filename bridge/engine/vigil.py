@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
 import anyio
@@ -70,6 +71,18 @@ class Vigil:
         self._beats = 0
         self._longest_s = 0.0
         self._nap: anyio.CancelScope | None = None
+        self._away_at: float | None = None
+
+    async def away(self, wait: Awaitable[None]) -> None:
+        """Await it. Nothing is read meanwhile: that is not the peer's silence."""
+        self._away_at = anyio.current_time()
+        try:
+            await wait
+        finally:
+            away_s = anyio.current_time() - self._away_at
+            self._heard_at += away_s
+            self._beat_at += away_s
+            self._away_at = None
 
     @property
     def limit_s(self) -> float | None:
@@ -104,7 +117,7 @@ class Vigil:
             if left_s <= 0:
                 heard_at = self._heard_at
                 await anyio.sleep(SECOND_LOOK_S)
-                if self._heard_at == heard_at:
+                if self._heard_at == heard_at and self._away_at is None:
                     return f"nothing was heard for {limit_s:g} s, though " + (
                         "it gave regular signs of life" if self._beats else "no silence is to be longer than that"
                     )

@@ -524,6 +524,23 @@ async def test_a_quiet_peer_that_answers_pings_is_not_dead() -> None:
             assert (await connected.receive())[0] == {"n": 1}
 
 
+async def test_a_peer_whose_answers_we_do_not_read_is_not_dead() -> None:
+    """It has more to say than is taken for many intervals; then all of it is here, in order."""
+
+    async def talkative(peer: Peer) -> None:
+        for number in range(3_000):
+            await peer.send({"n": number, "text": "x" * 2_000})
+        await peer.receive()
+
+    async with graphql_server(talkative) as server:
+        pinged = session(server.url(), ping_interval_s=0.05, ping_timeout_s=0.1)
+        async with shared().connect(pinged) as connected:
+            wire, began = connected._wire, anyio.current_time()
+            await wait_until(lambda: bool(wire.dead) or wire._asked > began + 1, 60)
+            for number in range(3_000):
+                assert (await connected.receive())[0]["n"] == number
+
+
 async def test_a_flood_of_pings_leaves_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hundred thousand in one go are taken in slices, each answered, and what comes behind them is not lost."""
     taken: list[int] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import anyio
 import pytest
@@ -56,7 +57,7 @@ def test_take_waits_for_the_first_frame() -> None:
     ("limits", "size", "fits"),
     [({"frames": 3}, 1, 3), ({"size": 30}, 10, 3), ({"frames": 3, "size": 20}, 10, 2), ({"size": 5}, 6, 0)],
 )
-def test_bounds(limits: dict[str, int], size: int, fits: int) -> None:
+def test_bounds(limits: dict[str, Any], size: int, fits: int) -> None:
     """Exactly the limit fits, in frames and in bytes; one more forgets everything, and `take` says so once."""
 
     async def main() -> None:

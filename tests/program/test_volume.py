@@ -13,6 +13,7 @@ import bridge.engine.live
 from adapters.platform import Adapter, Settings
 from bridge.adapter import Request, Response, Secret
 from bridge.cli.sessions import Sessions
+from bridge.core.lifecycle import State
 from bridge.core.secret import Masker
 from bridge.edge.codec import encode
 from bridge.edge.ledger.ledger import JetStreamLedger
@@ -68,9 +69,10 @@ def packet(number: int) -> tuple[str, dict[str, Any]]:
     return OIDS[number % len(OIDS)], {"_ts": ts, "time": ts // 1000, "online": True, "temperature": 20 + number / 16}
 
 
-async def burst(engine: Engine, packets: int) -> None:
-    """Push all of them, as fast as they are taken, and no more ahead of the ledger than the inbox may hold."""
+async def burst(engine: Engine, packets: int, unstored: int, listens: anyio.Event) -> None:
+    """Push all of them once somebody listens, as fast as they are taken, and only so many ahead of the ledger."""
     await engine.welcome()
+    await listens.wait()
     async with anyio.create_task_group() as group:
         group.start_soon(engine.serve)
         for number in range(packets):
@@ -79,27 +81,36 @@ async def burst(engine: Engine, packets: int) -> None:
             last = number % ROUND == ROUND - 1
             await engine.event("object-packet", event, ack=number if last else None)
             if last:
-                stored = number + 1 - (UNSTORED - ROUND)
+                stored = number + 1 - (unstored - ROUND)
                 await wait_until(lambda stored=stored: len(engine.acks) * ROUND >= stored, 60)
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("packets", [2_000, pytest.param(12_000, marks=pytest.mark.chaos)])
+@pytest.mark.parametrize(
+    ("packets", "unstored", "bound"),
+    [
+        pytest.param(2_000, UNSTORED, BOUND, id="as acknowledged"),
+        pytest.param(2_000, 10**9, 150, id="ahead of what the inbox holds"),
+        pytest.param(12_000, UNSTORED, BOUND, id="many", marks=pytest.mark.chaos),
+    ],
+)
 async def test_a_burst_of_packets_is_stored_whole(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packets: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packets: int, unstored: int, bound: int
 ) -> None:
     """All of them lie in the telemetry's stream, each once and as it was pushed, in the order they came.
 
-    The inbox stays within its bound.
+    The inbox stays within its bound, also where the platform does not wait for us.
     """
     engines: list[Engine] = []
+    listens = anyio.Event()
 
     async def script(peer: Peer) -> None:
         engines.append(Engine(peer, 3))
-        await burst(engines[-1], packets)
+        await burst(engines[-1], packets, unstored, listens)
 
     Watched.fullest = 0
     monkeypatch.setattr(bridge.engine.live, "Inbox", Watched)
+    monkeypatch.setattr("bridge.engine.inbox.FRAMES", bound)
     async with (
         nats_server(tmp_path) as server,
         graphql_server(script) as platform,
@@ -131,6 +142,8 @@ async def test_a_burst_of_packets_is_stored_whole(
         runner = Runner(Sessions(WebSockets(), Random(0).random).source(adapter), world)
         async with anyio.create_task_group() as group:
             group.start_soon(runner.run)
+            await wait_until(lambda: runner.status.state is State.LIVE, 20, "the source to be live")
+            listens.set()
             await wait_until(lambda: bool(engines) and len(engines[0].acks) == packets // ROUND, 120, "every packet")
             group.cancel_scope.cancel()
         async with stream_reader(server.url) as reader:
@@ -140,6 +153,6 @@ async def test_a_burst_of_packets_is_stored_whole(
     said = [(event.data["after"]["object_id"], event.data["after"]["ts"], event.data["after"]) for event in found]
     assert [(oid, ts) for oid, ts, _ in said] == [(packet(n)[0], packet(n)[1]["_ts"]) for n in range(packets)]
     assert said[-1][2]["values"]["temperature"] == 20 + (packets - 1) / 16
-    assert 0 < Watched.fullest <= BOUND
+    assert 0 < Watched.fullest <= bound
     assert runner.status.inbox is not None
     assert runner.status.inbox.overruns == 0

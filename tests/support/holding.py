@@ -21,6 +21,9 @@ class Taken:
         self.sizes: list[int] = []
         self.reasons: list[str] = []
         self.stored: list[Callable[[], None] | None] = []
+        self.crowded_at: int | None = None
+        """From so many frames on it is crowded; None: never."""
+        self._relieved = anyio.Event()
 
     def __call__(
         self, frame: Any, size: int, stored: Callable[[], None] | None = None, traceparent: str | None = None
@@ -28,6 +31,20 @@ class Taken:
         self.frames.append(frame)
         self.sizes.append(size)
         self.stored.append(stored)
+
+    @property
+    def crowded(self) -> bool:
+        """See `Offer`."""
+        return self.crowded_at is not None and len(self.frames) >= self.crowded_at
+
+    async def room(self) -> None:
+        """See `Offer`: until `relieve`."""
+        await self._relieved.wait()
+
+    def relieve(self) -> None:
+        """It is crowded no more."""
+        self.crowded_at = None
+        self._relieved.set()
 
     def missed(self, reason: str) -> None:
         """See `Offer`."""
