@@ -181,6 +181,10 @@ class WebSocket:
         data = b"" if json is None else _spelled(json)
         await self._send(None if data is None else text.encode() + data)
 
+    def say(self, text: str) -> bool:
+        """Send one text frame now. False: nothing was done, since something waits to be sent, or the peer is gone."""
+        return self._wire.send_now(text.encode())
+
     async def _send(self, data: bytes | None) -> None:
         if data is None:
             raise Retry("a frame for the peer is no JSON in UTF-8, and was not sent")

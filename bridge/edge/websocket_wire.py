@@ -121,6 +121,18 @@ class Wire(ClientConnection):
         self.recv_messages.maybe_resume()
         return text
 
+    def send_now(self, data: bytes) -> bool:
+        """Send a text if nothing waits to be sent: what `send` would do, at a fraction of its price.
+
+        False: nothing was done, and `send` does it. No message is ever sent in fragments.
+        """
+        transport = self.transport
+        if self.protocol.state is not State.OPEN or transport.is_closing() or transport.get_write_buffer_size():
+            return False
+        self.protocol.send_text(data)
+        self.send_data()
+        return True
+
     def keep(self, interval_s: float | None, timeout_s: float | None) -> None:
         """Ping after `interval_s` of silence (None: never); drop the connection `timeout_s` later (None: never)."""
         if interval_s is not None and self.protocol.state is State.OPEN:

@@ -68,10 +68,12 @@ class Pulse:
 
     async def _ask(self, ping: Ping) -> str:
         due_at = self._beat_at + self._interval_s
+        await anyio.sleep_until(due_at)
         while True:
-            await anyio.sleep_until(due_at)
             asked_at = self._asked_at = anyio.current_time()
             await ping(self._timeout_s)
+            # Nearly every answer is there long before the next ping: thousands need not be woken by each.
+            await anyio.sleep_until(asked_at + min(self._interval_s, self._timeout_s))
             while self._asked_at is not None:
                 left_s = self._asked_at + self._timeout_s - anyio.current_time()
                 if left_s > 0:
@@ -85,7 +87,8 @@ class Pulse:
                 if self._away_at is None and self._asked_at is not None:
                     return f"no answer to our ping within {self._timeout_s:g} s{self._before(asked_at)}"
             # An answer that took longer than the interval is followed by the next ping at once.
-            due_at = asked_at + self._interval_s
+            if (due_at := asked_at + self._interval_s) > anyio.current_time():
+                await anyio.sleep_until(due_at)
 
     async def _listen(self) -> str:
         limit_s = self._interval_s + self._timeout_s

@@ -232,6 +232,10 @@ class Socket(Protocol):
         """
         ...
 
+    def say(self, text: str, /) -> bool:
+        """Send one text frame now. False: nothing was done, since something waits to be sent, or the peer is gone."""
+        ...
+
     async def receive_raw(self) -> str | bytes:
         """Wait for one frame, text or binary, as it came. Otherwise like `receive`."""
         ...

@@ -64,6 +64,9 @@ class _Watched:
     async def send_text(self, text: str, json: Any = None, /) -> None:
         await self.inner.send_text(text, json)
 
+    def say(self, text: str, /) -> bool:
+        return self.inner.say(text)
+
     async def receive_raw(self) -> str | bytes:
         return await self.inner.receive_raw()
 

@@ -321,6 +321,38 @@ async def test_text_is_sent_as_it_is_with_json_behind_it(world: World) -> None:
     assert (seen[1][:5], json.loads(seen[1][5:])) == ("40/ü,", {"token": TOKEN})
 
 
+async def test_what_is_said_is_sent_at_once_or_not_at_all(world: World) -> None:
+    """In its turn behind what was sent; not where the peer reads no more, nor where it has closed."""
+    seen: list[str] = []
+
+    async def script(peer: Peer) -> None:
+        for _ in range(3):
+            seen.append(await peer.receive_text())
+        peer.freeze()
+        await anyio.sleep_forever()
+
+    async with world(script) as (sockets, session), sockets.connect(session) as socket:
+        assert socket.say("1ü")
+        await socket.send_text("2")
+        assert socket.say("3")
+        await wait_until(lambda: len(seen) == 3)
+        for _ in range(10_000):
+            if not socket.say("x" * 65_536):
+                break
+            await anyio.lowlevel.checkpoint()
+        else:
+            raise AssertionError("all of it was sent")
+    assert seen == ["1ü", "2", "3"]
+
+    async def leave(peer: Peer) -> None:
+        await peer.close(1001)
+
+    async with world(leave) as (sockets, session), sockets.connect(session) as socket:
+        with pytest.raises(Disconnected):
+            await socket.receive_raw()
+        assert not socket.say("4")
+
+
 async def test_frames_are_received_as_they_came(world: World) -> None:
     """Text as text, bytes as bytes, in order, whatever they hold; then the end, by its code."""
     frames = ["2", "", "<html>", b"\x04\x00\xff", b"", '42["ü"]', "x" * 100_000]

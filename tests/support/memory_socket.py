@@ -140,6 +140,14 @@ class MemorySocket:
             raise Disconnected(*back.end)
         there.put(text)
 
+    def say(self, text: str) -> bool:
+        """See `Socket`."""
+        there, back = self._peer.to_server, self._peer.to_client
+        if back.end is not None or (self._peer.frozen and there.size + len(text) > BUFFERS):
+            return False
+        there.put(text)
+        return True
+
     async def receive(self) -> tuple[Json, int, str]:
         """See `Socket`."""
         frame = await self.receive_raw()
