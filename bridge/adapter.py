@@ -8,8 +8,8 @@ The engine does the waiting, retrying, counting and storing, the same way for ev
 from __future__ import annotations
 
 import abc
-from collections.abc import Generator, Sequence
-from functools import partial
+from collections.abc import Generator, Mapping, Sequence
+from functools import cached_property, partial
 from typing import ClassVar, Generic, TypeVar
 
 from bridge.core import (
@@ -238,8 +238,11 @@ class Adapter(abc.ABC, Generic[S]):
         """
         if not isinstance(self.settings, GraphqlSettings):
             raise Malformed(f"{self.vendor} has no live feed")
-        shapes = {name: partial(self.record, Ask(Walk("live", name, 0.0), None)) for name in self.shapes}
-        return subscription.records(frame, self.settings.subscription, shapes, self.failures)
+        return subscription.records(frame, self.settings.subscription, self._shaped, self.failures)
+
+    @cached_property
+    def _shaped(self) -> Mapping[str, subscription.Shape]:
+        return {name: partial(self.record, Ask(Walk("live", name, 0.0), None)) for name in self.shapes}
 
     def query(self, document: str, variables: Json, token: Token) -> Request:  # noqa: ARG002
         """The request for any GraphQL query, such as introspection; `variables` is an object.
