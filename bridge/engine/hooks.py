@@ -38,6 +38,7 @@ QUIET_S = 60.0
 """Refusals of a kind are logged so often at most, with how many there were."""
 
 UNVERIFIED = "the delivery could not be verified; the receiver's log says why"
+TAKEN = Reply(202)
 AWAY = "deliveries cannot be stored now; try again"
 
 log = structlog.get_logger()
@@ -109,6 +110,9 @@ class Hooks:
         if isinstance(door, Reply):
             self.strays += 1
             return door
+        return self._limit(door, method)
+
+    def _limit(self, door: Door, method: str) -> int | Reply:
         limit = door.limit(method)
         if isinstance(limit, Reply):
             door.meter.replied(limit.status)
@@ -120,7 +124,8 @@ class Hooks:
         door = self._find(request.path)
         if isinstance(door, Reply):
             return door
-        limit = self.limit(request.method, request.path)
+        # Asked once more: while the body came the door may have been closed.
+        limit = self._limit(door, request.method)
         if isinstance(limit, Reply):
             return limit
         begun = anyio.current_time()
@@ -183,13 +188,16 @@ class Door:
         return self._intake is not None
 
     @contextmanager
-    def held(self, offer: Offer) -> Iterator[None]:
-        """The source runs, and takes what comes, as long as the block does. Then those who wait are told."""
+    def held(self, offer: Offer) -> Iterator[Intake]:
+        """The source runs, and takes what comes, as long as the block does, in which somebody is to `watch` it.
+
+        Then those who wait are told.
+        """
         self.statistics.sessions += 1
         self._intake = intake = Intake(offer)
         self._opened.set()
         try:
-            yield
+            yield intake
         finally:
             self._shut(intake)
 
@@ -247,26 +255,30 @@ class Door:
             return self.refused(413, f"a batch of {events} events; send at most {MOST_FRAMES} at once")
         if told and (late := await self._store(told, events, len(shown.body))):
             return late
-        return Reply(202) if status == 202 else self.refused(status, text)
+        return TAKEN if status == 202 else self.refused(status, text)
 
     async def _store(self, told: Frames, events: int, size: int) -> Reply | None:
         """None once all of it is in the ledger. What is stored after we gave up is known when it is repeated."""
-        with anyio.move_on_after(self._patience_s) as patience:
-            while True:
-                intake = self._intake
-                if intake is None:
-                    with anyio.move_on_after(self._grace_s):
-                        await self._opened.wait()
-                    if (intake := self._intake) is None:
-                        return _later(503, AWAY, AGAIN_S)
-                if crowd := self._overload(intake):
-                    return crowd
-                delivery = intake.offer(told, events, size)
-                await delivery.settled.wait()
-                if not delivery.left:
-                    self.statistics.acks += 1
-                    return None
-        assert patience.cancelled_caught
+        now = anyio.current_time()
+        until = now + self._patience_s
+        while now < until:
+            intake = self._intake
+            if intake is None:
+                with anyio.CancelScope(deadline=min(until, now + self._grace_s)):
+                    await self._opened.wait()
+                if (intake := self._intake) is None:
+                    if anyio.current_time() >= until:
+                        break
+                    return _later(503, AWAY, AGAIN_S)
+            if crowd := self._overload(intake):
+                return crowd
+            delivery = intake.offer(told, events, size, until)
+            # Bounded by `until`: see `Intake.watch`.
+            await delivery.settled.wait()
+            if not delivery.left:
+                self.statistics.acks += 1
+                return None
+            now = anyio.current_time()
         return self.refused(503, f"not stored within {self._patience_s:g} s; try again", again_s=AGAIN_S)
 
     def _overload(self, intake: Intake) -> Reply | None:
@@ -312,9 +324,9 @@ class HookFeed:
 
     async def hold(self, offer: Offer, *, task_status: TaskStatus[None]) -> None:
         """See `Feed.hold`. Ends only by cancellation."""
-        with self._door.held(offer):
+        with self._door.held(offer) as intake:
             task_status.started()
-            await anyio.sleep_forever()
+            await intake.watch()
 
 
 def _later(status: int, text: str, again_s: int) -> Reply:

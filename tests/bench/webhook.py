@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import subprocess
 import sys
-import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,9 +14,9 @@ from urllib.parse import urlsplit
 import anyio
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from tests.bench.pacer import pacer
 from tests.bench.report import Figure, Line, median, percentile
 from tests.bench.stage import cpu_s
+from tests.bench.webhook_sender import deliver
 from tests.support.live_webhooks import payments, signed, webhook_daemon
 from tests.support.nats_server import NatsServer, free_port, nats_server
 from tests.support.waiting import wait_until
@@ -70,33 +68,10 @@ async def _script(name: str, *arguments: str) -> AsyncIterator[Taker]:
 
 async def _deliver(taker: Taker, count: int, name: str) -> tuple[list[int], float]:
     """How long each took from the time it was due (ns), and the CPU seconds of whoever took them."""
-    taken: list[int] = []
     requests = _requests(count, name)
-    free: asyncio.Queue[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = asyncio.Queue()
-    for _ in range(CONNECTIONS):
-        free.put_nowait(await asyncio.open_connection("127.0.0.1", taker.port))
-
-    async def one(due: int, request: bytes) -> None:
-        reader, writer = await free.get()
-        writer.write(request)
-        head = await reader.readuntil(b"\r\n\r\n")
-        taken.append(time.perf_counter_ns() - due)
-        assert head.startswith(b"HTTP/1.1 202 "), head
-        lowered = head.lower()
-        if b"content-length:" in lowered:
-            await reader.readexactly(int(lowered.partition(b"content-length:")[2].split(b"\r\n")[0]))
-        free.put_nowait((reader, writer))
-
     before = cpu_s(taker.pid)
-    with anyio.fail_after(count / RATE + 60):
-        async with anyio.create_task_group() as tasks, pacer(RATE, count) as ticks:
-            waiting = iter(requests)
-            while found := await ticks.receive():
-                for tick in found:
-                    tasks.start_soon(one, tick, next(waiting))
+    taken = await deliver(taker.port, requests, rate=RATE, connections=CONNECTIONS)
     used = cpu_s(taker.pid) - before
-    while not free.empty():
-        free.get_nowait()[1].close()
     return taken[int(count * WARM_UP) :], used
 
 

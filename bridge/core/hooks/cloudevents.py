@@ -27,6 +27,7 @@ PREFIX = "ce-"
 Mode = Literal["binary", "structured", "batch"]
 
 _FAMILY = "application/cloudevents"
+_NEEDED = frozenset(PREFIX + name for name in REQUIRED)
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _BAD_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
@@ -62,7 +63,7 @@ def mode(headers: Mapping[str, str]) -> Mode | None:
         if charset not in ("", "utf-8", "utf8", "us-ascii"):
             raise Unsupported("CloudEvents in JSON are UTF-8, whatever charset is named")
         return "structured" if kind == STRUCTURED else "batch"
-    return "binary" if any(PREFIX + name in headers for name in REQUIRED) else None
+    return None if _NEEDED.isdisjoint(headers) else "binary"
 
 
 def read(headers: Mapping[str, str], body: bytes) -> list[CloudEvent]:

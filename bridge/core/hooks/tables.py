@@ -53,6 +53,7 @@ class Tables:
                 self._tables.append(_Table(table, zone))
             except BadSetting as error:
                 raise BadSetting(str(error), "event", index, *error.key) from None
+        self._each = any(table.each for table in tables)
         self._said = tuple(tables)
         self._zone = zone
 
@@ -70,6 +71,8 @@ class Tables:
 
     def count(self, frame: Mapping[str, Json]) -> int:
         """How many events a delivery makes, at most; 1 where it makes none. Cheap, and never raises."""
+        if not self._each:
+            return 1
         return next((table.count(frame) for table in self._tables if table.fits(frame)), 1)
 
     def _records(self, frame: Mapping[str, Json]) -> list[Record]:

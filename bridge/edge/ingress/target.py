@@ -11,6 +11,7 @@ from bridge.engine.ports import Reply
 MOST_FIELDS = 100
 """Headers of a request, and parameters of a query."""
 
+_PLAIN = re.compile(r"/[-./0-9A-Z_a-z~]*")
 _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _ABSOLUTE = re.compile(r"https?://[^/?#]+(?P<rest>[/?].*)?", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -30,6 +31,9 @@ def read_target(method: str, target: str) -> tuple[str, Mapping[str, str]]:
     Takes what RFC 9112 section 3.2 knows as origin form (/path), absolute form (http://host/path, as proxies send it)
     and asterisk form (OPTIONS *). Percent escapes are decoded once, as UTF-8 (RFC 3986 section 2.1).
     """
+    if _PLAIN.fullmatch(target):
+        # As nearly always: no query, and nothing to decode.
+        return target, {}
     if target == "*" and method == "OPTIONS":
         return target, {}
     if not target.startswith("/"):
