@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from urllib.parse import quote, quote_plus
 
 MASK = "[secret]"
@@ -21,7 +22,7 @@ LONGEST_MIXED = 2048
 _Disguises = re.Pattern[str] | list[str] | None
 
 FEW = 12
-"""So many tokens are found sooner by looking for each."""
+"""So many secrets are found sooner by looking for each."""
 
 _BLOCK = 8
 _SURE = 2 * _BLOCK - 1
@@ -81,6 +82,20 @@ class Secret:
 _JWTS = re.compile(r"[A-Za-z0-9_.-]{15,}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A secret that is masked, and what JSON may spell it like.
+
+    `anchored`: some of it stands in every spelling. `needles`: what tells by its blocks that it may be there; then it
+    need not be looked for elsewhere.
+    """
+
+    disguises: _Disguises
+    spellings: frozenset[bytes]
+    anchored: bool
+    needles: Sequence[bytes]
+
+
 class Masker:
     """Replaces every known secret in a text, also where it was URL-quoted or escaped (JSON, HTML, Python).
 
@@ -94,44 +109,35 @@ class Masker:
     MOST_SHORT = 64
 
     def __init__(self, secrets: Iterable[Secret] = ()) -> None:
-        self._given = {value: _disguises(value) for value in map(Secret.bare, secrets) if _maskable(value)}
-        self._in_json = {spelled for value in self._given for spelled in _json_spellings(value)}
-        self._learned: dict[str, _Disguises] = {}
-        self._learned_json: dict[str, set[bytes]] = {}
-        self._each: list[bytes] = []
-        self._learned_blocks: set[int] = set()
-        self._longest_first: list[tuple[str, _Disguises]] = []
+        self._times: dict[int, int] = {}
+        """Of how many needles each block is one."""
+        self._learned: dict[str, _Known] = {}
+        self._given = self._entered(secrets)
         self._arrange()
 
     def renew(self, secrets: Iterable[Secret]) -> None:
         """These are given from now on, in place of those that were: of them, as of tokens, the newest stay masked."""
-        former = self._given
-        self._given = {value: _disguises(value) for value in map(Secret.bare, secrets) if _maskable(value)}
-        self._in_json = {spelled for value in self._given for spelled in _json_spellings(value)}
-        for value in former:
-            if value not in self._given:
-                self.add(Secret(value))
+        given = self._entered(secrets)
+        for value in self._given:
+            if value not in given:
+                self._learn(value)
+        former, self._given = self._given, given
+        for known in former.values():
+            self._leave(known)
         self._arrange()
 
     def add(self, secret: Secret) -> None:
         """From now on `secret` is masked. Of those added the newest `MOST_LEARNED` are kept."""
         value = secret.bare()
-        if not _maskable(value):
-            return
-        self._learned_json.pop(value, None)
-        self._learned_json[value] = _json_spellings(value)
-        # Moved to the end: it is the newest again.
-        self._learned[value] = self._learned.pop(value) if value in self._learned else _disguises(value)
-        if len(self._learned) > self.MOST_LEARNED:
-            oldest = next(iter(self._learned))
-            del self._learned[oldest], self._learned_json[oldest]
-        self._arrange()
+        # What is given is masked as long as it is, and learned when it is no more.
+        if _maskable(value) and value not in self._given:
+            self._learn(value)
 
     def mask(self, text: str) -> str:
         """`text` without any known secret, and without anything that looks like a JWT: some come from others."""
         if "eyJ" in text:
             text = _JWTS.sub(_without_jwts, text)
-        for value, disguises in self._longest_first:
+        for value, disguises in self._candidates(text):
             if value in text:
                 text = text.replace(value, MASK)
             if isinstance(disguises, list):
@@ -144,7 +150,7 @@ class Masker:
     def found_in(self, payload: bytes) -> bool:
         """Whether JSON bytes hold a configured secret, a token that is known, or what may be a JWT.
 
-        Of tokens below 15 bytes only the newest `MOST_SHORT` are looked for. Quick, however many tokens were learned:
+        Of tokens below 15 bytes only the newest `MOST_SHORT` are looked for. Quick, however many secrets are known:
         it is asked of every event.
         """
         if b"eyJ" in payload:
@@ -153,14 +159,11 @@ class Masker:
         for value in self._each:
             if value in payload:
                 return True
-        if not self._learned_blocks:
+        # A thousand may be known, and to search for each takes a millisecond.
+        if self._few or self._times.keys().isdisjoint(_blocks_in(payload)):
             return False
-        # Any of a thousand tokens may still be valid, and to search for each takes a millisecond. So first: does one
-        # of the payload's blocks occur at the end of a token? As good as never, unless the token is there.
-        blocks = memoryview(payload)[: len(payload) // _BLOCK * _BLOCK].cast("Q").tolist()
-        if self._learned_blocks.isdisjoint(blocks):
-            return False
-        return any(spelled in payload for spellings in self._learned_json.values() for spelled in spellings)
+        every = (*self._given.values(), *self._learned.values())
+        return any(spelled in payload for known in every for spelled in known.spellings)
 
     def mask_tree(self, value: object) -> object:
         """The same for every string inside dicts, lists and tuples; other values are returned as they are.
@@ -179,15 +182,59 @@ class Masker:
             return tuple(self.mask_tree(item) for item in value)
         return value
 
+    def _candidates(self, text: str) -> Sequence[tuple[str, _Disguises]]:
+        """All that `text` may hold, the longest first."""
+        if self._few or len(text) < _SURE:
+            return self._searched
+        if self._times.keys().isdisjoint(_blocks_in(text.encode("utf-8", "surrogatepass"))):
+            return self._searched
+        # Copied, as another thread may log while a token is learned.
+        return _longest_first((self._given | self._learned).items())
+
+    def _entered(self, secrets: Iterable[Secret]) -> dict[str, _Known]:
+        return {value: self._enter(value) for value in dict.fromkeys(map(Secret.bare, secrets)) if _maskable(value)}
+
+    def _enter(self, value: str) -> _Known:
+        known = _known(value)
+        for needle in known.needles:
+            for block in _blocks(needle):
+                self._times[block] = self._times.get(block, 0) + 1
+        return known
+
+    def _leave(self, known: _Known) -> None:
+        for needle in known.needles:
+            for block in _blocks(needle):
+                self._times[block] -= 1
+                if not self._times[block]:
+                    del self._times[block]
+
+    def _learn(self, value: str) -> None:
+        # Another thread may log meanwhile: whatever is known is so at every moment.
+        known = self._learned.get(value)
+        if known is not None:
+            # Moved to the end: it is the newest again.
+            self._learned = {one: self._learned[one] for one in self._learned if one != value} | {value: known}
+        else:
+            known = self._learned[value] = self._enter(value)
+        changed = [known]
+        if len(self._learned) > self.MOST_LEARNED:
+            changed.append(self._learned.pop(next(iter(self._learned))))
+            self._leave(changed[1])
+        # What is found by blocks is in no list: a thousand sources may learn a token each, within a few seconds.
+        if self._few or not all(one.anchored for one in changed):
+            self._arrange()
+
     def _arrange(self) -> None:
         known = self._given | self._learned
-        self._longest_first = sorted(known.items(), key=lambda entry: len(entry[0]), reverse=True)
-        spelled = [spelling for spellings in self._learned_json.values() for spelling in spellings]
-        short = [one for one in spelled if len(one) < _SURE][-self.MOST_SHORT :]
-        long = [one for one in spelled if len(one) >= _SURE]
-        few = len(long) <= FEW
-        self._each = [*self._in_json, *short, *(long if few else ())]
-        self._learned_blocks = set() if few else {block for one in long for block in _blocks(one)}
+        given, learned = (
+            [spelled for one in some.values() for spelled in one.spellings if len(spelled) < _SURE]
+            for some in (self._given, self._learned)
+        )
+        self._few = sum(len(one.needles) for one in known.values()) <= FEW
+        # Every one, or those that no block would tell of.
+        self._searched = _longest_first(entry for entry in known.items() if self._few or not entry[1].anchored)
+        long = [spelled for one in known.values() for spelled in one.spellings if len(spelled) >= _SURE]
+        self._each = [*given, *learned[-self.MOST_SHORT :], *(long if self._few else ())]
 
 
 def _without_jwts(found: re.Match[str]) -> str:
@@ -210,19 +257,37 @@ def _maskable(value: str) -> bool:
     return len(value) >= Masker.SHORTEST
 
 
-def _json_spellings(value: str) -> set[bytes]:
+def _known(value: str) -> _Known:
+    spellings = _json_spellings(value)
+    # What is spelled the same everywhere, if that is long enough to be found by its blocks.
+    anchor = max(_UNRESERVED.findall(value), key=len, default="").encode()
+    anchored = len(anchor) >= _SURE
+    needles = [anchor] if anchored else [spelled for spelled in spellings if len(spelled) >= _SURE]
+    return _Known(_disguises(value), spellings, anchored, needles)
+
+
+def _json_spellings(value: str) -> frozenset[bytes]:
     """How JSON may hold `value`, and `value` as it is."""
-    return {
+    return frozenset(
         spelled[1:-1].encode("utf-8", "surrogatepass")
         for spelled in (json.dumps(value), json.dumps(value, ensure_ascii=False), f'"{value}"')
-    }
+    )
+
+
+def _longest_first(known: Iterable[tuple[str, _Known]]) -> list[tuple[str, _Disguises]]:
+    return sorted(((value, one.disguises) for value, one in known), key=lambda entry: len(entry[0]), reverse=True)
+
+
+def _blocks_in(payload: bytes) -> list[int]:
+    """The blocks that it divides into."""
+    return memoryview(payload)[: len(payload) // _BLOCK * _BLOCK].cast("Q").tolist()
 
 
 def _blocks(spelled: bytes) -> Iterator[int]:
     """The blocks at its end, one of which stands in every text that holds `spelled`, wherever it begins."""
     end = spelled[-_SURE:]
     for start in range(_BLOCK):
-        # Read as `found_in` reads the payload, whatever this machine's byte order.
+        # As `_blocks_in` reads, whatever this machine's byte order.
         yield memoryview(end)[start : start + _BLOCK].cast("Q")[0]
 
 
