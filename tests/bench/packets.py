@@ -10,18 +10,16 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 
 import anyio
-from anyio.streams.buffered import BufferedByteReceiveStream
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from tests.bench.peer import START_DEADLINE_S, Peer, frame
+from tests.bench.peer import Peer, frame
+from tests.bench.serving import serving
 
 OBJECTS = 100
 TICK_S = 0.005
@@ -36,16 +34,8 @@ LIFE_S = 1800
 @asynccontextmanager
 async def pushing() -> AsyncIterator[Peer]:
     """Such a server, which is gone when the block is left."""
-    command = [sys.executable, "-m", "tests.bench.packets"]
-    async with await anyio.open_process(command, stdin=subprocess.DEVNULL, stderr=None) as process:
-        assert process.stdout is not None
-        try:
-            with anyio.fail_after(START_DEADLINE_S):
-                line = await BufferedByteReceiveStream(process.stdout).receive_until(b"\n", 1000)
-            yield Peer(**json.loads(line))
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
+    async with serving("tests.bench.packets") as told:
+        yield Peer(**told)
 
 
 def numbers(first_us: int, rate: float, start: int, end: int) -> Iterator[int]:

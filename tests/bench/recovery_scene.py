@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 import os
 import ssl
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,11 +19,10 @@ from typing import Any
 import aiohttp
 import anyio
 import nats
-from anyio.streams.buffered import BufferedByteReceiveStream
 from nats.js.api import AckPolicy, ConsumerConfig
 
-from tests.bench.peer import START_DEADLINE_S
 from tests.bench.recovery_vendor import told
+from tests.bench.serving import serving
 from tests.support.certificates import Authority
 from tests.support.nats_server import NatsServer
 from tests.support.program import Child
@@ -138,16 +135,8 @@ async def _vendor(folder: Path, count: int) -> AsyncIterator[Vendor]:
     authority = Authority(folder)
     certificate = authority.issue("platform", "127.0.0.1")
     trusted = _trusted(folder, authority)
-    command = [sys.executable, "-m", "tests.bench.recovery_vendor", str(count), *map(str, certificate)]
-    async with await anyio.open_process(command, stdin=subprocess.DEVNULL, stderr=None) as process:
-        assert process.stdout is not None
-        try:
-            with anyio.fail_after(START_DEADLINE_S):
-                line = await BufferedByteReceiveStream(process.stdout).receive_until(b"\n", 1000)
-            yield Vendor(json.loads(line)["ports"], trusted, authority.path)
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
+    async with serving("tests.bench.recovery_vendor", str(count), *map(str, certificate)) as facts:
+        yield Vendor(facts["ports"], trusted, authority.path)
 
 
 def _trusted(folder: Path, authority: Authority) -> Path:

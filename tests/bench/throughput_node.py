@@ -27,8 +27,8 @@ TITLES = {
 }
 """By taker."""
 HOW = (
-    "No node for Node-RED that publishes into JetStream and awaits the acknowledgement could be installed, so its flow "
-    "ends in a function that does, by @nats-io/jetstream, many of them at a time."
+    "Node-RED comes without a node for JetStream, so its flow ends in a function that publishes by @nats-io/jetstream "
+    "and awaits the acknowledgement, many at a time."
 )
 
 

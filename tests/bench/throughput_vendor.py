@@ -13,7 +13,6 @@ import json
 import os
 import select
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -22,14 +21,14 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import anyio
-from anyio.streams.buffered import BufferedByteReceiveStream
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
-from tests.bench.peer import START_DEADLINE_S, Peer
+from tests.bench.peer import Peer
 from tests.bench.report import percentile
+from tests.bench.serving import serving
 from tests.bench.throughput_frames import DIGITS, Live, first_ms, frames, rows
 from tests.support.live_webhooks import Delivery, signed
 
@@ -45,16 +44,8 @@ LIFE_S = 900
 @asynccontextmanager
 async def vending() -> AsyncIterator[Peer]:
     """Such a vendor, which is gone when the block is left."""
-    command = [sys.executable, "-m", "tests.bench.throughput_vendor"]
-    async with await anyio.open_process(command, stdin=subprocess.DEVNULL, stderr=None) as process:
-        assert process.stdout is not None
-        try:
-            with anyio.fail_after(START_DEADLINE_S):
-                line = await BufferedByteReceiveStream(process.stdout).receive_until(b"\n", 1000)
-            yield Peer(**json.loads(line))
-        finally:
-            with suppress(ProcessLookupError):
-                process.kill()
+    async with serving("tests.bench.throughput_vendor") as told:
+        yield Peer(**told)
 
 
 class _Vendor:
