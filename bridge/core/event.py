@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
@@ -16,7 +16,7 @@ from bridge.core.content import CONTENT_TYPE, STRUCTURED, attributes_of, source_
 from bridge.core.head import DIGEST, ID, SUBJECT, VERSION
 from bridge.core.headers import Headers
 from bridge.core.record import Json, Key
-from bridge.core.subject import MAIN, Lane, ingest_subject, kind_tokens, token
+from bridge.core.subject import MAIN, Lane, kind_tokens, token
 from bridge.core.value import value
 
 Encode = Callable[[Json], bytes]
@@ -64,14 +64,11 @@ class Event:
     payload: bytes = field(repr=False)
     size: int
     """Bytes on the wire that count against the server's `max_payload`."""
+    subject: str
+    """Where it is published: `ingest_subject`."""
     lane: Lane = MAIN
     traceparent: str | None = None
-    """As the draft had it; in the headers, or the payload, it stands as plain text."""
-
-    @property
-    def subject(self) -> str:
-        """Where it is published."""
-        return ingest_subject(self.key, self.change, self.lane)
+    """As the note or draft had it; in the headers, or the payload, it stands as plain text."""
 
 
 @dataclass(slots=True)
@@ -121,13 +118,16 @@ def ce_id(key: Key, change: str, version_or_digest: str, previous: str) -> str:
     counts: it happens once, whatever was seen around it.
     """
     vendor, source, entity, id_ = key
-    framed = _framed(vendor, source, entity) + _frame(id_) + _framed(change)
-    if change != "occurred":
+    return _identity(_framed(vendor, source, entity), id_, _frame(change), version_or_digest, previous)
+
+
+def _identity(kind: bytes, id_: str, change: bytes, version_or_digest: str, previous: str) -> str:
+    framed = kind + _frame(id_) + change
+    if change != _OCCURRED:
         framed += _frame(version_or_digest) + _frame(previous)
     return hashlib.sha256(framed).hexdigest()[:32]
 
 
-@lru_cache(maxsize=4096)
 def _framed(*parts: str) -> bytes:
     return b"".join(map(_frame, parts))
 
@@ -138,54 +138,157 @@ def _frame(part: str) -> bytes:
     return len(data).to_bytes(4, "big") + data
 
 
-def seal(draft: Draft, encode: Encode, limit: int, *, structured: bool = False) -> Event:
-    """Make the event; leaves out `raw`, then `before`, where it would not fit into `limit` bytes.
+_OCCURRED = _frame("occurred")
 
-    `structured`: as one JSON document, and not in binary mode. What recovery needs are headers all the same.
-    Raises TooLarge when even that does not help, ValueError for a time beyond the years 1 to 9999.
-    """
-    identity = ce_id(draft.key, draft.change, draft.version or draft.digest, draft.previous)
-    headers = _headers(draft, identity)
-    around: dict[str, Json] = {}
-    if structured:
-        around = attributes_of(headers, None)
-        headers = Headers.of(_beside(headers))
-    overhead = header_size(headers)
-    data: dict[str, Json] = {
-        "id": draft.key.id,
-        "change": draft.change,
-        "version": draft.version,
-        "after": draft.after,
-        "before": draft.before,
-        "changed": list(draft.changed),
-        "raw": draft.raw,
+
+def data_of(
+    id_: str, change: str, version: str | None, after: Json, before: Json, changed: Sequence[str], raw: Json
+) -> dict[str, Json]:
+    """An event's data, before anything is left out for its size."""
+    return {
+        "id": id_,
+        "change": change,
+        "version": version,
+        "after": after,
+        "before": before,
+        "changed": list(changed),
+        "raw": raw,
         "omitted": [],
     }
-    if overhead > MOST_HEADERS:
-        raise TooLarge(overhead, MOST_HEADERS)
-    payload = encode({**around, "data": data} if around else data)
-    for victim in ("raw", "before"):
-        if overhead + len(payload) <= limit:
-            break
-        if data[victim] is not None:
-            data[victim] = None
-            data["omitted"] = [*data["omitted"], victim]
-            payload = encode({**around, "data": data} if around else data)
-    if overhead + len(payload) > limit:
-        raise TooLarge(overhead + len(payload), limit)
-    return Event(
-        key=draft.key,
-        change=draft.change,
-        ce_id=identity,
-        version=draft.version,
-        digest=draft.digest,
+
+
+class Form:
+    """What all events of one kind of thing have in common that tell of one change, heard of in one way.
+
+    A source has few of these and writes each event by one of them: what is the same in all is put together once.
+    """
+
+    __slots__ = (
+        "_after_id", "_after_time", "_change", "_count", "_end", "_expected", "_kind", "_place", "_schema",
+        "change", "lane",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        vendor: str,
+        source: str,
+        entity: str,
+        change: str,
+        *, ce_type: str, via: str, dataschema: str | None = None, lane: Lane = MAIN,
+    ) -> None:  # fmt: skip
+        kind = kind_tokens(vendor, source, entity)
+        self.change = change
+        self.lane = lane
+        self._kind = _framed(vendor, source, entity)
+        self._change = _frame(change)
+        self._place = f"{lane.ingest}.{kind}.{change}."
+        self._after_id = f"\r\nce-source: {_source(vendor, source)}\r\nce-type: {_type(ce_type)}\r\nce-time: "
+        self._after_time = f"\r\nce-datacontenttype: application/json\r\nce-via: {via}\r\nce-observedtime: "
+        self._expected = f"{EXPECTED_SUBJECT}: {lane.events}.{kind}.*."
+        self._schema = "" if dataschema is None else f"ce-dataschema: {percent_encode(dataschema)}\r\n"
+        self._end = "KV-Operation: DEL\r\n" if change == "deleted" else ""
+        self._count = _USUAL + (dataschema is not None) + (change == "deleted")
+
+    def seal(
+        self,
+        key: Key,
+        data: dict[str, Json],
+        digest: str,
+        *, expected: int, previous: str, observed_ms: int, at_ms: int | None, traceparent: str | None,
+        encode: Encode, limit: int, structured: bool = False,
+    ) -> Event:  # fmt: skip
+        """Make the event; leaves out `raw`, then `before`, where it would not fit into `limit` bytes.
+
+        `key` is of the form's kind, `data` as `data_of` gives it. `structured`: as one JSON document, and not in binary
+        mode. What recovery needs are headers all the same. Raises TooLarge when even that does not help, ValueError
+        for a time beyond the years 1 to 9999.
+        """
+        id_, version = key.id, data["version"]
+        identity, name = _identity(self._kind, id_, self._change, version or digest, previous), token(id_)
+        headers = self._headers(identity, id_, name, version, digest, expected, observed_ms, at_ms, traceparent)
+        around: dict[str, Json] = {}
+        if structured:
+            around = attributes_of(headers, None)
+            headers = Headers.of(_beside(headers))
+        overhead = _OTHER_HEADERS + len(headers.text)
+        if overhead > MOST_HEADERS:
+            raise TooLarge(overhead, MOST_HEADERS)
+        payload = encode({**around, "data": data} if around else data)
+        if overhead + len(payload) > limit:
+            payload = _cut_down(payload, around, data, encode, limit - overhead)
+            if overhead + len(payload) > limit:
+                raise TooLarge(overhead + len(payload), limit)
+        size = overhead + len(payload)
+        return Event(
+            key, self.change, identity, version, digest, expected, headers, payload, size, self._place + name,
+            self.lane, traceparent,
+        )  # fmt: skip
+
+    def _headers(
+        self,
+        identity: str, id_: str, name: str, version: str | None, digest: str,
+        expected: int, observed_ms: int, at_ms: int | None, traceparent: str | None,
+    ) -> Headers:  # fmt: skip
+        """Written as one text. `name`: the id as a subject's token."""
+        observed = timestamp(observed_ms)
+        text = (
+            f"ce-specversion: 1.0\r\nce-id: {identity}{self._after_id}{observed if at_ms is None else timestamp(at_ms)}"
+            f"{self._after_time}{observed}\r\n{DIGEST}: {percent_encode(digest)}\r\n{EXPECTED}: {expected}\r\n"
+            f"{self._expected}{name}\r\n"
+        )
+        # All that may hold anything is encoded, but for the trace: looking through each line costs as much as writing.
+        count, whole = self._count, True
+        if name == id_:
+            # Nor does such an id hold anything that would have to be encoded.
+            text += f"ce-subject: {id_}\r\n"
+            count += 1
+        elif id_:
+            text += f"{SUBJECT if _FORBIDDEN.search(id_) else 'ce-subject'}: {percent_encode(id_)}\r\n"
+            count += 1
+        if version is not None:
+            text += f"{VERSION}: {percent_encode(version)}\r\n"
+            count += 1
+        text += self._schema
+        if traceparent is not None:
+            # Not `traceparent`: a server that traces messages would take that for a request to do so.
+            # What stands there is text and nothing else, whatever the engine knows of it besides.
+            text += f"ce-traceparent: {traceparent!s}\r\n"
+            count += 1
+            whole = "\r" not in traceparent and "\n" not in traceparent
+        return Headers(text + self._end, count, whole=whole)
+
+
+def seal(draft: Draft, encode: Encode, limit: int, *, structured: bool = False) -> Event:
+    """The event of a draft: see `Form.seal`."""
+    vendor, source, entity, id_ = draft.key
+    form = Form(
+        vendor, source, entity, draft.change,
+        ce_type=draft.ce_type, via=draft.via, dataschema=draft.dataschema, lane=draft.lane,
+    )  # fmt: skip
+    return form.seal(
+        draft.key,
+        data_of(id_, draft.change, draft.version, draft.after, draft.before, draft.changed, draft.raw),
+        draft.digest,
         expected=draft.expected,
-        headers=headers,
-        payload=payload,
-        size=overhead + len(payload),
-        lane=draft.lane,
+        previous=draft.previous,
+        observed_ms=draft.observed_ms,
+        at_ms=draft.at_ms,
         traceparent=draft.traceparent,
+        encode=encode,
+        limit=limit,
+        structured=structured,
     )
+
+
+def _cut_down(
+    payload: bytes, around: Mapping[str, Json], data: Mapping[str, Json], encode: Encode, limit: int
+) -> bytes:
+    """The payload without `raw`, and without `before` either where that is not enough; it may still be too much."""
+    for victim in ("raw", "before"):
+        if len(payload) > limit and data[victim] is not None:
+            data = {**data, victim: None, "omitted": [*data["omitted"], victim]}
+            payload = encode({**around, "data": data} if around else data)
+    return payload
 
 
 def header_size(headers: Mapping[str, str]) -> int:
@@ -211,60 +314,6 @@ def timestamp(ms: int) -> str:
         raise ValueError(f"not a point in time: {ms} ms") from error
     seconds, millis = divmod(rest, 1000)
     return f"{day}T{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}.{millis:03}Z"
-
-
-def _headers(draft: Draft, identity: str) -> Headers:
-    """Written as one text: what is the same for all events of a kind is put together once, the rest in between."""
-    vendor, source, entity, id_ = draft.key
-    start, until_observed, until_subject = _usual(
-        vendor, source, entity, draft.ce_type, draft.via, draft.lane.events
-    )  # fmt: skip
-    observed, name = timestamp(draft.observed_ms), token(id_)
-    text = (
-        f"{start[0]}{identity}{start[1]}{observed if draft.at_ms is None else timestamp(draft.at_ms)}"
-        f"{until_observed}{observed}\r\n{DIGEST}: {percent_encode(draft.digest)}\r\n"
-        f"{EXPECTED}: {draft.expected}\r\n{until_subject}{name}\r\n"
-    )
-    # All that may hold anything is encoded, but for the trace: looking through each line costs as much as writing it.
-    count, whole = _USUAL, True
-    if name == id_:
-        # Nor does such an id hold anything that would have to be encoded.
-        text += f"ce-subject: {id_}\r\n"
-        count += 1
-    elif id_:
-        text += f"{SUBJECT if _FORBIDDEN.search(id_) else 'ce-subject'}: {percent_encode(id_)}\r\n"
-        count += 1
-    if draft.version is not None:
-        text += f"{VERSION}: {percent_encode(draft.version)}\r\n"
-        count += 1
-    if draft.dataschema is not None:
-        text += f"ce-dataschema: {percent_encode(draft.dataschema)}\r\n"
-        count += 1
-    if draft.traceparent is not None:
-        # Not `traceparent`: a server that traces messages would take that for a request to do so.
-        # What stands there is text and nothing else, whatever the engine knows of it besides.
-        text += f"ce-traceparent: {draft.traceparent!s}\r\n"
-        count += 1
-        whole = "\r" not in draft.traceparent and "\n" not in draft.traceparent
-    if draft.change == "deleted":
-        text += "KV-Operation: DEL\r\n"
-        count += 1
-    return Headers(text, count, whole=whole)
-
-
-@lru_cache(maxsize=1024)
-def _usual(
-    vendor: str, source: str, entity: str, ce_type: str, via: str, events: str
-) -> tuple[tuple[str, str], str, str]:
-    """What stands before the identity and behind it, before the time of observation, and before the entity's token."""
-    return (
-        (
-            "ce-specversion: 1.0\r\nce-id: ",
-            f"\r\nce-source: {_source(vendor, source)}\r\nce-type: {_type(ce_type)}\r\nce-time: ",
-        ),
-        f"\r\nce-datacontenttype: application/json\r\nce-via: {via}\r\nce-observedtime: ",
-        f"{EXPECTED_SUBJECT}: {events}.{kind_tokens(vendor, source, entity)}.*.",
-    )
 
 
 def _beside(headers: Mapping[str, str]) -> dict[str, str]:

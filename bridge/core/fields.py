@@ -125,7 +125,9 @@ def unordered(row: Json, path: str, **parts: tuple[Callable[[Json, str], Json], 
         found = [{name: read(item, part) for name, (read, part) in parts.items()} for item in value if item is not None]
     except Malformed as error:
         raise Malformed(f"{path}: {error}") from None
-    return sorted(found, key=lambda item: [repr(part) for part in item.values()])
+    if len(found) > 1:
+        found.sort(key=lambda item: [repr(part) for part in item.values()])
+    return found
 
 
 def known_millis(row: Json, path: str) -> int | None:

@@ -36,6 +36,8 @@ LATEST = frozenset({"state", "success", "sucess"})
 SKEW_MS = 60_000
 """A packet whose own time is further from the server's is dated by the server's."""
 
+_NAMED = ("_id", "_oid", "_ts")
+"""Of a packet what names it, which is no value that was measured."""
 _STORE = re.compile(r"[a-z][a-z0-9_-]{0,59}")
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _VERBS = frozenset({"insert", "update", "remove"})
@@ -173,7 +175,9 @@ class Reader:
         if ts is not None and (at_ms is None or abs(ts // 1000 - at_ms) > SKEW_MS):
             # The device's clock is off. What is read again is judged by when the platform got it.
             at_ms = ts // 1000
-        values = {part: value for part, value in packet.items() if part not in ("_id", "_oid", "_ts")}
+        values = packet.copy()
+        for named in _NAMED:
+            values.pop(named, None)
         after = {"object_id": object_id, "ts": ts, "values": values}
         id_ = f"{object_id}-{name}"
         return Record("packet", id_, after, at_ms=at_ms, raw=packet, occurred=True, telemetry=True)
@@ -251,8 +255,8 @@ def _unpacked(frame: Json) -> dict[str, Json]:
 def _micros(row: Mapping[str, Json], name: str) -> int | None:
     """A time in microseconds, exactly as sent. Raises Malformed for what is no whole number."""
     value = row.get(name)
-    if value is None:
-        return None
+    if value is None or (type(value) is int and 0 <= value <= EXACT):
+        return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise Malformed(f"{name} is {kind(value)}, expected microseconds")
     if not 0 <= value <= EXACT or value != int(value):

@@ -52,11 +52,13 @@ def _without(value: Json, path: Path) -> Json:
         if step not in value:
             return value
         if not rest:
-            return {key: item for key, item in value.items() if key != step}
+            left = dict(value)
+            del left[step]
+            return left
         inner = value[step]
-        left = _without(inner, rest)
+        kept = _without(inner, rest)
         # In its place, so the order of fields stays. What was left out once is not there again, as a rule.
-        return value if left is inner else {**value, step: left}
+        return value if kept is inner else {**value, step: kept}
     if (type(value) is list or isinstance(value, (list, tuple))) and step == "*":
         items = [_without(item, rest) for item in value] if rest else []
         same = len(items) == len(value) and all(map(is_, items, value))

@@ -57,7 +57,7 @@ def decode(data: bytes) -> Json:
     """The JSON value `data` holds. Raises Malformed with the reason in words; the data is not quoted."""
     data = data.removeprefix(_BOM)
     opening = data.count(b"[") + data.count(b"{")
-    if opening > max(MOST_CONTAINERS, len(data) // BYTES_EACH):
+    if opening > MOST_CONTAINERS and opening > len(data) // BYTES_EACH:
         raise Malformed(f"JSON of {opening} lists and objects in {len(data)} bytes: no record is like that", raw=data)
     try:
         value = _decoder.decode(data)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import anyio
 
-from bridge.core.record import Key
+from bridge.core.record import Head, Key
 from bridge.engine.scribe import Note
 
 MOST_FORMER = 8
@@ -84,10 +84,12 @@ class Arrivals:
 
     # --- states ---
 
-    def stored(self, key: Key, digest: str, before: str | None) -> None:
-        """An event of the entity was stored now; `before`: its digest until then, if it had one."""
+    def stored(self, changes: Iterable[tuple[Key, str, Head | None]]) -> None:
+        """Events of these entities were stored now: the digest of each, and what was known of it until then."""
         if self._memory_s:
-            self._remember(key, digest, before)
+            now = anyio.current_time()
+            for key, digest, before in changes:
+                self._remember(key, digest, before, now)
 
     def asked(self) -> float:
         """A page is asked for now: until `answered`, what it may contradict is remembered. Returns the moment."""
@@ -98,33 +100,35 @@ class Arrivals:
         """What the page asked for last says has been dealt with."""
         self._asked_at = None
 
-    def believable(self, key: Key, digest: str, before: str | None, arrived_at: float | None = None) -> bool:
-        """Whether a push that says this of the entity can be taken as its newest state.
+    @property
+    def doubting(self) -> bool:
+        """Whether pushes may be such that they are not believed."""
+        return self._disorder_s > 0
 
-        `arrived_at`: when it came (default: now). It may have waited for long since: what counts is how soon it
-        followed what is known.
+    def believable(self, key: Key, digest: str, before: Head | None, arrived_at: float, now: float) -> bool:
+        """Whether a push that says this of the entity can be taken as its newest state. `before`: what is known.
+
+        `arrived_at`: when it came. It may have waited for long since: what counts is how soon it followed what is
+        known.
         """
         if not self._disorder_s or key.entity not in self._readable or len(self._doubts) >= MOST_DOUBTS:
             return True
-        now = anyio.current_time()
         known = self._known.get(key)
         if known is not None and digest != known.digest:
             recent = {former for at, former in known.former if now - at < self._memory_s}
-            followed_s = (now if arrived_at is None else arrived_at) - known.at
-            if followed_s < self._disorder_s or digest in recent:
+            if arrived_at - known.at < self._disorder_s or digest in recent:
                 known.former = (*known.former, (now, digest))[-MOST_FORMER:]
                 return False
         if known is None or digest != known.digest:
-            self._remember(key, digest, before)
+            self._remember(key, digest, before, now)
         self._doubts.pop(key, None)
         return True
 
-    def _remember(self, key: Key, digest: str, before: str | None) -> None:
-        now = anyio.current_time()
+    def _remember(self, key: Key, digest: str, before: Head | None, now: float) -> None:
         known = self._known.pop(key, None)
         former = known.former if known else ()
-        if before is not None and before != digest:
-            former = (*former, (now, before))[-MOST_FORMER:]
+        if before is not None and before.digest != digest:
+            former = (*former, (now, before.digest))[-MOST_FORMER:]
         self._known[key] = _Known(now, digest, former)
         needed = now if self._asked_at is None else self._asked_at
         while needed - self._known[oldest := next(iter(self._known))].at > self._memory_s:

@@ -50,14 +50,20 @@ def one_per_entity(notes: Sequence[Note]) -> tuple[list[Note], list[Note]]:
     return list(first.values()), rest
 
 
-def cut(sealed: list[Sealed], events: int) -> tuple[list[Sealed], list[Sealed]]:
-    """As many events as fit into one batch, at least one, and the rest."""
+def fitting(events: Sequence[Event], most: int) -> int:
+    """How many of these, from the first on, fit into one batch; at least one, if there is one."""
     size = 0
-    for count, (_, event) in enumerate(sealed):
+    for count, event in enumerate(events):
         size += event.size
-        if count == events or (count and size > BATCH_BYTES):
-            return sealed[:count], sealed[count:]
-    return sealed, []
+        if count == most or (count and size > BATCH_BYTES):
+            return count
+    return len(events)
+
+
+def cut(sealed: list[Sealed], most: int) -> tuple[list[Sealed], list[Sealed]]:
+    """As many events as fit into one batch, at least one, and the rest."""
+    count = fitting([event for _, event in sealed], most)
+    return sealed[:count], sealed[count:]
 
 
 async def side_by_side(work: Callable[[Key, T], Awaitable[None]], items: Sequence[tuple[Key, T]]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
+
+import anyio
 
 from bridge.core.differ import judge
 from bridge.core.record import Key
@@ -55,12 +57,18 @@ class Belief:
 
         return passes
 
-    def believable(self, note: Note, arrived_at: float | None) -> bool:
-        """Whether a push that came then can be taken for the newest state."""
+    def unbelievable(self, notes: Sequence[Note], arrived_at: float | None) -> list[Note]:
+        """Of pushes that came then (None: now) those that cannot be taken for the newest state."""
+        if not self._arrivals.doubting:
+            return []
+        now = anyio.current_time()
+        came_at = now if arrived_at is None else arrived_at
+        return [note for note in notes if not self._believable(note, came_at, now)]
+
+    def _believable(self, note: Note, arrived_at: float, now: float) -> bool:
         if note.record.version is not None or note.record.occurred or note.forced is not None:
             return True
-        head = self._heads.get(note.key)
-        return self._arrivals.believable(note.key, note.digest, head.digest if head else None, arrived_at)
+        return self._arrivals.believable(note.key, note.digest, self._heads.get(note.key), arrived_at, now)
 
     def unsettled(self, note: Note, asked_at: float, lag_s: float) -> bool:
         """Whether a page's note disagrees with what is known, and may merely be older than that."""

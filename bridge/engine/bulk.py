@@ -6,14 +6,15 @@ from collections.abc import Sequence
 
 from bridge.core.errors import Away
 from bridge.core.event import Event
-from bridge.engine.batching import BATCH_EVENTS, Sealed, cut
+from bridge.core.record import Record
+from bridge.engine.batching import BATCH_EVENTS, fitting
 from bridge.engine.belt import Turn
 from bridge.engine.clerk import Clerk
 from bridge.engine.counts import Counts
 from bridge.engine.exclusive import Exclusive
 from bridge.engine.known import Once
 from bridge.engine.ports import BatchStale, Book, Stale, Stored, Unknown
-from bridge.engine.scribe import OWN_VENDOR, Note
+from bridge.engine.scribe import OWN_VENDOR, Noted
 
 TOGETHER = 250
 """So many at once are an atomic batch; of fewer each is a message of its own, sent in one go. Neither needs the other's
@@ -37,24 +38,27 @@ class Bulk:
         self._once = once
         self._exclusive = exclusive
 
-    async def store(self, notes: Sequence[Note], turn: Turn) -> None:
-        """Returns when every note is in the stream, at its `turn`. The notes are of different records. Raises Away."""
+    async def store(self, records: Sequence[Record], noted: Noted, turn: Turn) -> None:
+        """Returns when every record is in the stream, at its `turn`. Raises Away."""
         # What occurs once has no state that would have to wait for its turn.
-        sealed = await self._clerk.news(notes)
+        events, keys = await self._clerk.happened(records, noted)
         # Nobody is kept from anything meanwhile: whoever goes before may be about to store the same.
         await turn()
-        async with self._exclusive.hold(note.key for note in notes):
-            await self._store(self._clerk.unstored(sealed))
+        async with self._exclusive.hold(keys):
+            await self._store([event for event in events if event.key not in self._once])
 
-    async def _store(self, sealed: list[Sealed]) -> None:
+    async def _store(self, events: list[Event]) -> None:
         refusals = 0
-        while sealed:
-            part, rest = cut(sealed, BATCH_EVENTS)
-            seqs = await self._write([event for _, event in part])
-            stored = [(event, seq) for (_, event), seq in zip(part, seqs, strict=True) if seq is not None]
-            self._note(stored)
+        while events:
+            count = fitting(events, BATCH_EVENTS)
+            part, rest = events[:count], events[count:]
+            seqs = await self._write(part)
+            stored = [(event, seq) for event, seq in zip(part, seqs, strict=True) if seq is not None]
+            there = [event for event, _ in stored]
+            self._counts.store_all(there, [seq for _, seq in stored])
+            self.happened(there)
             if len(stored) == len(part):
-                refusals, sealed = 0, rest
+                refusals, events = 0, rest
                 continue
             refusals += 1
             if refusals >= REFUSALS:
@@ -62,9 +66,9 @@ class Bulk:
                     f"{len(part) - len(stored)} of {len(part)} live records were refused {REFUSALS} times, each time "
                     "after a look; somebody else writes this source's events, so everything is read again"
                 )
-            left = [one for one, seq in zip(part, seqs, strict=True) if seq is None]
-            known = await self._clerk.known([note for note, _ in left])
-            sealed = [*((note, event) for note, event in left if note.key not in known), *rest]
+            left = [event for event, seq in zip(part, seqs, strict=True) if seq is None]
+            known = await self._clerk.known(event.key for event in left)
+            events = [*(event for event in left if event.key not in known), *rest]
 
     async def _write(self, events: Sequence[Event]) -> Sequence[int | None]:
         """Where each lies now; None for those that were refused, or of which nobody knows."""
@@ -81,9 +85,9 @@ class Bulk:
         self._counts.batches += 1
         return receipt.seqs
 
-    def _note(self, stored: Sequence[tuple[Event, int]]) -> None:
-        self._counts.store_all([event for event, _ in stored], [seq for _, seq in stored])
-        self._once.add([event.key for event, _ in stored])
-        for event, _ in stored:
+    def happened(self, events: Sequence[Event]) -> None:
+        """These, which occurred once, lie in the stream."""
+        self._once.add([event.key for event in events])
+        for event in events:
             if event.key.vendor == OWN_VENDOR:
                 self._counts.quarantine(event)

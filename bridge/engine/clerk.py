@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 
 from bridge.core.differ import judge
 from bridge.core.event import Event
-from bridge.core.record import Head, Json, Key
+from bridge.core.record import Head, Json, Key, Record
 from bridge.engine.batching import Sealed, side_by_side
 from bridge.engine.breath import in_slices
 from bridge.engine.counts import Counts
 from bridge.engine.known import Known, Once
 from bridge.engine.ports import Book
-from bridge.engine.scribe import Note, Scribe
+from bridge.engine.scribe import Note, Noted, Scribe
 
 
 class Clerk:
@@ -25,9 +25,9 @@ class Clerk:
         self._once = once
         self._counts = counts
 
-    async def known(self, notes: Iterable[Note]) -> set[Key]:
+    async def known(self, keys: Iterable[Key]) -> set[Key]:
         """Of what occurs once, what the stream holds already; it is asked for what we do not remember ourselves."""
-        asked = [note.key for note in notes if note.record.occurred]
+        asked = list(keys)
         known = {key for key in asked if key in self._once}
         unsure = [key for key in asked if key not in known]
         if unsure:
@@ -39,19 +39,8 @@ class Clerk:
 
     async def news(self, notes: Sequence[Note]) -> list[tuple[Note, Event]]:
         """The notes that are news, as events. Fetches `before` for those that need it, together or side by side."""
-        news: list[tuple[Note, str, Head | None]] = []
-        for note in notes:
-            if note.record.occurred and note.key in self._once:
-                self._counts.duplicates += 1
-                continue
-            head = self._heads.get(note.key)
-            live = note.via == "live"
-            change = note.forced or judge(note.record, note.digest, head, first_read=note.first_read, live=live)
-            if change is None:
-                self._counts.unchanged += 1
-                self._heads.mark(note.key, note.mark)
-            else:
-                news.append((note, change, head))
+        judged = ((note, *self._judged(note)) for note in notes)
+        news = [(note, change, head) for note, change, head in judged if change is not None]
         befores: dict[Key, Json] = {}
 
         async def fetch(key: Key, head: Head) -> None:
@@ -70,6 +59,38 @@ class Clerk:
 
         sealed = await in_slices(seal, news)
         return self.unstored(sealed)
+
+    async def happened(self, records: Sequence[Record], noted: Noted) -> tuple[list[Event], set[Key]]:
+        """Records of what occurs once, as events, and the keys of all of them; each once, and only what is news.
+
+        From record to event in one go: what occurs once has no former state that would have to be fetched.
+        """
+        events: list[Event] = []
+        met: set[Key] = set()
+
+        def take(record: Record) -> None:
+            note = noted(record)
+            if note.key not in met:
+                met.add(note.key)
+                change, head = self._judged(note)
+                if change is not None:
+                    events.append(self._scribe.seal(note, change, head, None)[1])
+
+        await in_slices(take, records)
+        return events, met
+
+    def _judged(self, note: Note) -> tuple[str | None, Head | None]:
+        """What happened, None if it is no news, and what is known of the entity."""
+        if note.record.occurred and note.key in self._once:
+            self._counts.duplicates += 1
+            return None, None
+        head = self._heads.get(note.key)
+        live = note.via == "live"
+        change = note.forced or judge(note.record, note.digest, head, first_read=note.first_read, live=live)
+        if change is None:
+            self._counts.unchanged += 1
+            self._heads.mark(note.key, note.mark)
+        return change, head
 
     def unstored(self, sealed: Iterable[Sealed]) -> list[Sealed]:
         """Those that are not known to be stored already, of what occurs once."""

@@ -47,7 +47,7 @@ class Counts:
     def store_all(self, events: Sequence[Event], seqs: Sequence[int]) -> None:
         """As `store`, for all of a batch at once."""
         self.stored += len(events)
-        for change, number in Counter(event.change for event in events).items():
+        for change, number in Counter([event.change for event in events]).items():
             self.by_change[change] = self.by_change.get(change, 0) + number
         if self.tape is not None:
             self.tape.store_all(events, seqs)

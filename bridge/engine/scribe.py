@@ -11,7 +11,7 @@ from bridge.core import own
 from bridge.core.canonical import Spell, canonical, digest, legible
 from bridge.core.differ import changed_fields
 from bridge.core.errors import Malformed
-from bridge.core.event import Draft, Encode, Event, TooLarge, seal
+from bridge.core.event import Encode, Event, Form, TooLarge, data_of
 from bridge.core.omit import Path, omit
 from bridge.core.record import Head, Json, Key, Record, Via
 from bridge.core.secret import Masker
@@ -29,7 +29,7 @@ LONGEST_SECRET = 16 * 1024
 """A secret that lies across the cut is recognised if it is no longer than this, in bytes."""
 LONGEST_REASON = 1_000
 MOST_KINDS = 1_000
-"""Kinds of things of which is remembered what the adapter says of them: a vendor may make up new ones for ever."""
+"""Kinds of things, or of events, of which is remembered what is said of all: a vendor may make up new ones for ever."""
 
 Traces = Mapping[int, str | None]
 """The `traceparent` of a record, or of why there is none, by the `id()` of the object."""
@@ -56,6 +56,9 @@ class Note:
     def own(self) -> bool:
         """Whether it is the bridge's own and not a vendor's."""
         return self.key.vendor == OWN_VENDOR
+
+
+Noted = Callable[[Record | Malformed], Note]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +88,9 @@ class Scribe:
     whole: bool = False
     spell: Spell = canonical
     _mappings: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _schemas: dict[str, str | None] = field(default_factory=dict, init=False, repr=False, compare=False)
-    """By entity, as `edition` and `schema` said: they are asked once, and not for every event."""
+    """By entity, as `edition` said: it is asked once, and not for every event."""
+    _forms: dict[tuple[str, str, str, Via], Form] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """By vendor (there are the bridge's own events, too), entity, change, and how it was heard of."""
 
     def key(self, entity: str, id_: str) -> Key:
         """The key of one of the source's entities."""
@@ -100,8 +104,12 @@ class Scribe:
         first_read: bool = False,
         mark: bytes | None = None,
         traceparent: str | None = None,
+        innocent: bool = False,
     ) -> Note:
-        """A vendor's record, without what must not be published, and its digest; its quarantine if it has none."""
+        """A vendor's record, without what must not be published, and its digest; its quarantine if it has none.
+
+        `innocent`: its id and version are known to be no secrets of ours.
+        """
         if record.after is not None and self.omits:
             after = omit(record.after, self.omits)
             if after is not record.after:
@@ -110,25 +118,19 @@ class Scribe:
                     record.entity, record.id, after, record.version, record.at_ms, record.raw,
                     record.gone, record.occurred, record.telemetry, record.unordered,
                 )  # fmt: skip
-        names = record.id if record.version is None else f"{record.id} {record.version}"
-        if self.masker.found_in(names.encode("utf-8", "surrogatepass")) and self.masker.mask(names) != names:
+        names = _names(record)
+        if not innocent and self._may_be_secret(names) and self.masker.mask(names) != names:
             return self._aside(record, "bears a secret of ours as its id or version", traceparent)
         try:
             content = digest(record.after, self._mapping(record.entity), self.spell)
         except ValueError as error:
             return self._aside(record, f"cannot be stored: {error}", traceparent)
-        return Note(
-            key=Key(self.vendor, self.source, record.entity, record.id),
-            record=record,
-            digest=content,
-            via=via,
-            first_read=first_read,
-            mark=mark,
-            traceparent=traceparent,
-        )
+        key = Key(self.vendor, self.source, record.entity, record.id)
+        return Note(key, record, content, via, first_read, None, mark, traceparent)
 
     def noting(
         self,
+        given: Sequence[Record | Malformed],
         via: Via,
         feed: str,
         *,
@@ -136,22 +138,28 @@ class Scribe:
         marks: Mapping[tuple[str, str], bytes] | None = None,
         traces: Traces | None = None,
         begun: str | None = None,
-    ) -> Callable[[Record | Malformed], Note]:
-        """`note` for the records of a page or of frames, and `quarantine` for what could not be read of it.
+    ) -> Noted:
+        """`note` for the `given` records of a page or of frames, and `quarantine` for what could not be read of it.
 
         `marks`: by entity and id. Without `traces` all of them are of the trace `begun`, or of one that begins here.
         """
-        mark_of, trace_of = (marks or {}).get, (traces or {}).get
         begun = None if traces else begun or self.trace()
+        # One look at all of them: as good as never one of them bears a secret, and then each is looked at.
+        innocent = not self._may_be_secret("\n".join([_names(one) for one in given if isinstance(one, Record)]))
 
         def noted(one: Record | Malformed) -> Note:
-            traceparent = trace_of(id(one), begun)
+            traceparent = traces.get(id(one)) if traces else begun
             if isinstance(one, Malformed):
                 return self.quarantine(one, feed, traceparent)
-            mark = mark_of((one.entity, one.id))
-            return self.note(one, via, first_read=first_read, mark=mark, traceparent=traceparent)
+            mark = marks.get((one.entity, one.id)) if marks else None
+            return self.note(
+                one, via, first_read=first_read, mark=mark, traceparent=traceparent, innocent=innocent
+            )  # fmt: skip
 
         return noted
+
+    def _may_be_secret(self, names: str) -> bool:
+        return self.masker.found_in(names.encode("utf-8", "surrogatepass"))
 
     def _mapping(self, entity: str) -> str:
         known = self._mappings.get(entity)
@@ -161,14 +169,6 @@ class Scribe:
                 self._mappings.clear()
             known = self._mappings[entity] = f"{self.mapping_version}.{edition}" if edition else self.mapping_version
         return known
-
-    def _schema(self, entity: str) -> str | None:
-        if entity not in self._schemas:
-            shape = self.schema(entity)
-            if len(self._schemas) == MOST_KINDS:
-                self._schemas.clear()
-            self._schemas[entity] = None if shape is None else uri(shape)
-        return self._schemas[entity]
 
     def own(self, entity: str, change: str, id_: str, after: Json, traceparent: str | None = None) -> Note:
         """An event of the bridge's own about this source; a trace begins with it, unless it has one."""
@@ -218,67 +218,90 @@ class Scribe:
     def seal(self, note: Note, change: str, head: Head | None, before: Json) -> tuple[Note, Event]:
         """The event for a note. One that exceeds the server's limit or is not JSON is turned into its quarantine."""
         try:
-            return note, self._sealed(self._draft(note, change, head, before))
+            return note, self._sealed(note, change, head, before)
         except TooLarge as error:
             # The text is the same each time, so that the same record is one quarantine event.
             why = f"exceeds the NATS server's limit of {error.limit} bytes"
         except ValueError as error:
             why = f"cannot be stored: {error}"
         aside = self._aside(note.record, why, note.traceparent)
-        return aside, self._sealed(self._draft(aside, "occurred", None, None))
+        return aside, self._sealed(aside, "occurred", None, None)
 
-    def _sealed(self, draft: Draft) -> Event:
-        event = seal(draft, self.encode, self.limit, structured=self.structured)
+    def _sealed(self, note: Note, change: str, head: Head | None, before: Json) -> Event:
+        record = note.record
+        version = record.version
+        if record.gone and version is None and head is not None:
+            # Absence names no version; the one that vanished is kept, so that it does not return as a late push.
+            version = head.version
+        changed: Sequence[str] = ()
+        if before is not None:
+            changed = changed_fields(before, record.after)
+            # It was stored under the paths of its day: what is to be left out now must not return this way.
+            before = omit(before, self.omits) if self.omits else before
+        raw = record.raw if self.keep_raw else None
+        data = data_of(note.key.id, change, version, record.after, before, changed, raw)
+        event = self._written(note, change, head, data)
         if not self.masker.found_in(event.payload):
             return event
-        # A vendor that puts our own credentials into a record does not get them published.
-        mask = self.masker.mask_tree
-        draft.after, draft.before, draft.raw = mask(draft.after), mask(draft.before), mask(draft.raw)
-        return seal(draft, self.encode, self.limit, structured=self.structured)
+        # A vendor that puts our own credentials into a record does not get them published. What cannot be masked is
+        # looked at once more, as a token may have been learned since the note was written.
+        if not note.own and self.masker.mask(names := _names(record)) != names:
+            raise ValueError("its id or version is a secret of ours")
+        masked = {name: self.masker.mask_tree(data[name]) for name in ("after", "before", "raw")}
+        return self._written(note, change, head, {**data, **masked})
+
+    def _written(self, note: Note, change: str, head: Head | None, data: dict[str, Json]) -> Event:
+        record = note.record
+        # A vendor without versions does not say when it changed a record: then the time of observation is the truth.
+        dated = change not in ("updated", "deleted") or data["version"] is not None
+        return self._form(note, change).seal(
+            note.key,
+            data,
+            note.digest,
+            expected=0 if head is None or record.occurred else head.seq,
+            previous="" if head is None else head.ce_id,
+            observed_ms=self.wall(),
+            at_ms=record.at_ms if dated else None,
+            traceparent=note.traceparent,
+            encode=self.encode,
+            limit=self.limit,
+            structured=self.structured,
+        )
+
+    def _form(self, note: Note, change: str) -> Form:
+        vendor, source, entity, _ = note.key
+        kind = vendor, entity, change, note.via
+        known = self._forms.get(kind)
+        if known is None:
+            prefix = own.PREFIX if note.own else self.type_prefix
+            shape = own.announced(entity) if note.own else self.schema(entity)
+            if len(self._forms) == MOST_KINDS:
+                self._forms.clear()
+            known = self._forms[kind] = Form(
+                vendor,
+                source,
+                entity,
+                change,
+                ce_type=f"{prefix}.{entity}.{change}",
+                via=note.via,
+                dataschema=None if shape is None else uri(shape),
+                lane=self.lane,
+            )
+        return known
 
     def _aside(self, record: Record, why: str, traceparent: str | None) -> Note:
         raw = legible({"id": record.id, "after": record.after})
         return self.quarantine(Malformed(f"{record.entity} {why}", raw=raw), record.entity, traceparent)
 
-    def _draft(self, note: Note, change: str, head: Head | None, before: Json) -> Draft:
-        record, entity = note.record, note.key.entity
-        version = record.version
-        if record.gone and version is None and head is not None:
-            # Absence names no version; the one that vanished is kept, so that it does not return as a late push.
-            version = head.version
-        # A vendor without versions does not say when it changed a record: then the time of observation is the truth.
-        dated = version is not None or change not in ("updated", "deleted")
-        prefix, schema = self.type_prefix, None
-        if note.own:
-            prefix, shape = own.PREFIX, own.announced(entity)
-            schema = None if shape is None else uri(shape)
-        else:
-            schema = self._schema(entity)
-        return Draft(
-            key=note.key,
-            change=change,
-            ce_type=f"{prefix}.{entity}.{change}",
-            via=note.via,
-            observed_ms=self.wall(),
-            expected=0 if head is None or record.occurred else head.seq,
-            previous="" if head is None else head.ce_id,
-            digest=note.digest,
-            after=record.after,
-            version=version,
-            at_ms=record.at_ms if dated else None,
-            # It was stored under the paths of its day: what is to be left out now must not return this way.
-            before=omit(before, self.omits) if self.omits and before is not None else before,
-            changed=changed_fields(before, record.after) if before is not None else (),
-            raw=record.raw if self.keep_raw else None,
-            dataschema=schema,
-            traceparent=note.traceparent,
-            lane=self.lane,
-        )
-
 
 def together(records: Sequence[Record], unreadable: Sequence[Malformed]) -> list[Record | Malformed]:
     """What was read and what could not be, for `Scribe.noting`."""
     return [*records, *unreadable]
+
+
+def _names(record: Record) -> str:
+    """What else of a record is published but its fields: as text, and in places that are no JSON."""
+    return record.id if record.version is None else f"{record.id} {record.version}"
 
 
 def _storable(text: str) -> str:

@@ -16,7 +16,7 @@ from bridge.core.errors import Away, Malformed
 from bridge.core.event import Event
 from bridge.core.record import Head, Json, Key, Record, Via
 from bridge.engine.arrivals import Arrivals
-from bridge.engine.batching import BATCH_EVENTS, cut, one_per_entity, rounds, side_by_side
+from bridge.engine.batching import BATCH_EVENTS, Sealed, cut, one_per_entity, rounds, side_by_side
 from bridge.engine.belief import Belief
 from bridge.engine.belt import Turn
 from bridge.engine.breath import breathe, in_slices
@@ -110,7 +110,8 @@ class Sequencer:
         Returns, when all others are stored, those that may be older than what is known: only the vendor can tell.
         """
         # In one breath: a pass that began meanwhile would read what is newer, and could store it before these.
-        notes = list(map(self._scribe.noting("live", feed, traces=traces), together(records, unreadable)))
+        given = together(records, unreadable)
+        notes = list(map(self._scribe.noting(given, "live", feed, traces=traces), given))
         self.arrivals.pushed(note.key for note in notes if not note.record.occurred)
         doubtful: list[Note] = []
         await self._store_singly(notes, doubtful, arrived_at)
@@ -121,8 +122,7 @@ class Sequencer:
         self, records: Sequence[Record], *, feed: str = "live", traces: Traces | None = None, turn: Turn = checkpoint
     ) -> None:
         """Store live records that all occurred once, at their `turn`, many together. Returns when all are stored."""
-        notes = await in_slices(self._scribe.noting("live", feed, traces=traces), records)
-        await self._bulk.store(one_per_entity(notes)[0], turn)
+        await self._bulk.store(records, self._scribe.noting(records, "live", feed, traces=traces), turn)
 
     def outdated(self, record: Record, arrived_at: float) -> bool:
         """Whether a page has said something newer than a push that arrived then. Versions speak for themselves."""
@@ -167,8 +167,9 @@ class Sequencer:
         may be: what disagrees with something newer is held back. `marks`: see `Rows`. `begun`: the page's trace.
         """
         via: Via = "snapshot" if first_read else "catchup"
-        noting = self._scribe.noting(via, walk, first_read=first_read, marks=marks, begun=begun)
-        notes = await in_slices(noting, together(records, unreadable))
+        given = together(records, unreadable)
+        noting = self._scribe.noting(given, via, walk, first_read=first_read, marks=marks, begun=begun)
+        notes = await in_slices(noting, given)
         for note in notes if self.arrivals.attentive else ():
             # What is passed over below settles nothing.
             if not self._belief.overtaken(note, since):
@@ -209,11 +210,11 @@ class Sequencer:
                     # A page that was cancelled on its way may be what these disagree with.
                     await self._clear_doubts(note.key for note in now)
                     # Asked only now: a page may have come first while these waited for their entities.
-                    unsure = [note for note in now if not self._belief.believable(note, arrived_at)]
-                    for note in unsure:
-                        self.arrivals.doubt(note)
-                    doubtful += unsure
-                    now = [note for note in now if note not in unsure]
+                    if unsure := self._belief.unbelievable(now, arrived_at):
+                        for note in unsure:
+                            self.arrivals.doubt(note)
+                        doubtful += unsure
+                        now = [note for note in now if note not in unsure]
                 notes = await self._append(now, tries) + notes
 
     async def _append(self, notes: list[Note], tries: dict[Key, int]) -> list[Note]:
@@ -224,10 +225,11 @@ class Sequencer:
             return []
         self._tainted |= (keys := {event.key for _, event in sealed})
         outcomes = await self._book.append([event for _, event in sealed])
-        again: list[tuple[Note, Event]] = []
-        for (note, event), outcome in zip(sealed, outcomes, strict=True):
+        told = list(zip(sealed, outcomes, strict=True))
+        self._settle([(event, outcome.seq, None) for (_, event), outcome in told if isinstance(outcome, Stored)])
+        again: list[Sealed] = []
+        for (note, event), outcome in told:
             if isinstance(outcome, Stored):
-                self._settle(event, outcome.seq)
                 tries.pop(note.key, None)
                 continue
             self.counts.refused += isinstance(outcome, Stale)
@@ -250,7 +252,7 @@ class Sequencer:
         self, notes: list[Note], walk: str, cursor: Json, part_cursor: Json, cursor_alone: bool
     ) -> None:
         refusals, size = 0, BATCH_EVENTS
-        known = await self._clerk.known(notes)
+        known = await self._clerk.known(note.key for note in notes if note.record.occurred)
         await self._clear_doubts(note.key for note in notes)
         sealed = await self._clerk.news([note for note in notes if note.key not in known])
         while True:
@@ -283,8 +285,7 @@ class Sequencer:
                 continue
             refusals = 0
             self.counts.batches += 1
-            for (note, event), seq in zip(part, receipt.seqs, strict=True):
-                self._settle(event, seq, note.mark)
+            self._settle([(event, seq, note.mark) for (note, event), seq in zip(part, receipt.seqs, strict=True)])
             self._tainted -= keys
             self._book.memory.cursors[walk] = Cursor(value, receipt.cursor_seq)
             del self._unsure[walk]
@@ -294,16 +295,15 @@ class Sequencer:
 
     # --- what a look tells ---
 
-    def _settle(self, event: Event, seq: int, mark: bytes | None = None) -> None:
-        self.counts.store(event, seq)
-        if event.change == "occurred":
-            if event.key.vendor == OWN_VENDOR:
-                self.counts.quarantine(event)
-            self._once.add([event.key])
-        else:
-            head = self._heads.get(event.key)
-            self.arrivals.stored(event.key, event.digest, head.digest if head else None)
+    def _settle(self, stored: Sequence[tuple[Event, int, bytes | None]]) -> None:
+        """These lie in the stream, each where its number says; with the mark of its row, if it has one."""
+        self.counts.store_all([event for event, _, _ in stored], [seq for _, seq, _ in stored])
+        changed = [one for one in stored if one[0].change != "occurred"]
+        self.arrivals.stored((event.key, event.digest, self._heads.get(event.key)) for event, _, _ in changed)
+        for event, seq, mark in changed:
             self._heads.put(event.key, Head(seq, event.ce_id, event.change, event.version, event.digest), mark)
+        if len(changed) < len(stored):
+            self._bulk.happened([event for event, _, _ in stored if event.change == "occurred"])
 
     def _found(self, event: Event) -> bool:
         """Whether the look just taken shows that `event` is stored; it is then settled."""
@@ -312,12 +312,12 @@ class Sequencer:
             return found
         if (head := self._heads.get(event.key)) is None or head.ce_id != event.ce_id:
             return False
-        self._settle(event, head.seq)
+        self._settle([(event, head.seq, None)])
         return True
 
     async def _clear_doubts(self, keys: Iterable[Key]) -> None:
         """Look at the entities whose last write was cancelled on its way: it may have been stored all the same."""
-        if doubtful := [key for key in keys if key in self._tainted]:
+        if self._tainted and (doubtful := [key for key in keys if key in self._tainted]):
             await self._look_at(doubtful)
             self._tainted.difference_update(doubtful)
 
@@ -339,7 +339,7 @@ class Sequencer:
                 before = self._heads.get(key)
                 if before is None or before.ce_id != head.ce_id:
                     # When it was written nobody has told; what was asked for before now may show less.
-                    self.arrivals.stored(key, head.digest, before.digest if before else None)
+                    self.arrivals.stored([(key, head.digest, before)])
                 self._heads.put(key, head)
             elif (known := self._heads.get(key)) is not None:
                 # The stream no longer holds it (aged out, purged): what is known of its content stays true.

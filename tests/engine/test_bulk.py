@@ -21,6 +21,7 @@ def test_many_are_stored_in_batches_in_the_order_they_came() -> None:
     async def scene(desk: Desk, sequencer: Sequencer) -> None:
         await sequencer.once([*MANY, MANY[3], MANY[599]])
         assert sequencer.counts.batches == 1
+        assert sequencer.counts.refused == 0
         await sequencer.once([once("late"), once("later")])
         assert sequencer.counts.batches == 1
         await sequencer.once([])

@@ -22,7 +22,7 @@ class Clock:
 
 
 def event(id_: str, source: str = "acme") -> Event:
-    return Event(Key("sim", source, "thing", id_), "created", id_, None, "", 0, {}, b"{}", 2)
+    return Event(Key("sim", source, "thing", id_), "created", id_, None, "", 0, {}, b"{}", 2, "")
 
 
 def test_the_last_fifty_without_their_ids() -> None:

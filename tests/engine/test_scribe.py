@@ -213,6 +213,15 @@ def test_configured_secrets_in_a_record_are_not_published() -> None:
     assert json.loads(event.payload)["after"] == {"name": "it is [secret]!"}
 
 
+def test_the_same_change_heard_of_in_two_ways_says_which_way_each_time() -> None:
+    """What is put together once for all events of a kind is so for one way of hearing of them."""
+    plain = scribe()
+    found = [
+        plain.seal(plain.note(thing("a", 1), via), "created", None, None)[1] for via in ("live", "catchup", "live")
+    ]
+    assert [event.headers["ce-via"] for event in found] == ["live", "catchup", "live"]
+
+
 # --- our own credentials, and headers ---
 
 
@@ -229,6 +238,29 @@ def test_a_secret_of_ours_as_id_or_version_is_set_aside(where: str, learned: boo
     note, event = careful.seal(careful.note(record, "live"), "occurred", None, None)
     assert (note.key.vendor, note.key.entity) == ("bridge", "quarantine")
     assert "bears a secret of ours as its id or version" in json.loads(event.payload)["after"]["reason"]
+    assert SECRET not in f"{event.key} {dict(event.headers)} {event.payload.decode()}"
+
+
+def test_of_many_records_only_the_one_whose_id_is_a_secret_of_ours_is_set_aside() -> None:
+    """All ids are looked at together: what is found must not spare, nor hit, the others."""
+    careful = scribe(masker=masked())
+    given = [Record("thing", "a", {}), Record("thing", SECRET, {}), Record("thing", "b", {}, version=f"1-{SECRET}")]
+    notes = list(map(careful.noting([*given, Malformed("odd")], "live", "feed"), given))
+    assert [note.own for note in notes] == [False, True, True]
+    assert notes[0].key.id == "a"
+
+
+@pytest.mark.parametrize("where", ["id", "version"])
+def test_a_token_learned_after_the_note_was_written_is_not_published_as_an_id(where: str) -> None:
+    """A page takes its time: a token may be renewed between a record's note and its event."""
+    masker = Masker()
+    careful = scribe(masker=masker)
+    record = Record("thing", SECRET, {}) if where == "id" else Record("thing", "a", {}, version=SECRET)
+    (note,) = map(careful.noting([record], "live", "feed"), [record])
+    assert not note.own
+    masker.add(Secret(SECRET))
+    note, event = careful.seal(note, "created", None, None)
+    assert (note.key.vendor, note.key.entity) == ("bridge", "quarantine")
     assert SECRET not in f"{event.key} {dict(event.headers)} {event.payload.decode()}"
 
 

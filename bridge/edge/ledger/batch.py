@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import anyio
 
 from bridge.core.errors import Away
-from bridge.edge.ledger.publisher import NOT_AN_ANSWER, Answer, Outgoing, Publisher
+from bridge.edge.ledger.publisher import NOT_AN_ANSWER, Answer, Message, Outgoing, Publisher
 from bridge.edge.ledger.turns import Turns
 
 BATCH_ID = "Nats-Batch-Id"
@@ -37,7 +37,7 @@ class Batches:
         self._publisher = publisher
         self._turns = Turns(MOST_OPEN, MOST_OF_ONE)
 
-    async def store(self, source: str, messages: Sequence[Outgoing]) -> Answer | None:
+    async def store(self, source: str, messages: Sequence[Message]) -> Answer | None:
         """Send one batch of `source`; what the server said of it, or None if it said nothing in time.
 
         Waits a little, several times, while too many batches are open. Once begun, a batch is sent to its end
@@ -52,7 +52,7 @@ class Batches:
                 answer = await self._once(messages)
             return answer
 
-    async def _once(self, messages: Sequence[Outgoing]) -> Answer | None:
+    async def _once(self, messages: Sequence[Message]) -> Answer | None:
         name = uuid.uuid4().hex
         named = f"{BATCH_ID}: {name}\r\n{BATCH_SEQUENCE}: "
         numbered = [

@@ -14,7 +14,7 @@ from bridge.edge.codec import encode
 from bridge.edge.ledger.batch import MOST_EVENTS
 from bridge.edge.ledger.contents import content, contents
 from bridge.edge.ledger.line import NOT_SETTLED, STALE, Line
-from bridge.edge.ledger.publisher import Answer, Outgoing
+from bridge.edge.ledger.publisher import Answer, Message, Outgoing
 from bridge.edge.nats import wire
 from bridge.engine.ports import BatchStale, Cursor, Memory, Outcome, Receipt, Stale, Stored, Unknown
 
@@ -58,7 +58,7 @@ class JetStreamBook:
             raise ValueError(f"a batch holds at most {MOST_EVENTS} events, got {len(events)}")
         if len({event.key for event in events}) != len(events):
             raise ValueError("an entity may appear once in a batch")
-        messages = [_outgoing(event) for event in events]
+        messages: list[Message] = [*events]
         subject, name = cursor_subject(self._source, walk, self._line.lane), uuid.uuid4().hex
         if cursor is not None:
             headers = {**KEPT, EXPECTED: str(cursor.seq), COMMIT: name}
@@ -167,10 +167,10 @@ class JetStreamBook:
             raise self._line.refusal(refused)
         return outcomes
 
-    async def _send(self, messages: Sequence[Outgoing]) -> Answer | None:
+    async def _send(self, messages: Sequence[Message]) -> Answer | None:
         if len(messages) == 1:
             # A batch is a store of its own on the server's disk, made and removed again.
-            return (await self._line.publisher.publish(messages))[0]
+            return (await self._line.publisher.publish([_outgoing(messages[0])]))[0]
         return await self._line.batches.store(self._source, messages)
 
     async def _look_cursor(self, subject: str, name: str) -> Receipt | None:
@@ -188,8 +188,8 @@ class JetStreamBook:
         return Receipt(seqs, 0)
 
 
-def _outgoing(event: Event) -> Outgoing:
-    return Outgoing(event.subject, event.headers, event.payload)
+def _outgoing(message: Message) -> Outgoing:
+    return Outgoing(message.subject, message.headers, message.payload)
 
 
 def _receipt(last_seq: int, events: int, with_cursor: bool) -> Receipt:

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from bridge.core.headers import Headers
 from bridge.core.value import value
 from bridge.edge.nats import wire
 
 _AROUND = len("NATS/1.0\r\n\r\n")
+
+
+class Message(Protocol):
+    """What is to be published: an event as it was sealed, or what an `Outgoing` holds."""
+
+    @property
+    def subject(self) -> str: ...
+    @property
+    def headers(self) -> Mapping[str, str]: ...
+    @property
+    def payload(self) -> bytes: ...
 
 
 class Outgoing(NamedTuple):

@@ -24,6 +24,7 @@ from nats.aio.subscription import Subscription
 from bridge.core.errors import Away
 from bridge.edge.ledger.message import NOT_AN_ANSWER as NOT_AN_ANSWER
 from bridge.edge.ledger.message import Answer as Answer
+from bridge.edge.ledger.message import Message as Message
 from bridge.edge.ledger.message import Outgoing as Outgoing
 from bridge.edge.ledger.message import answer_of, command
 from bridge.edge.nats import wire
@@ -231,13 +232,12 @@ class Publisher:
 
     def _enter(self, wave: _Wave, end: int) -> bytes:
         """From now on answers to the messages before this place are waited for; what to send."""
-        reply = f"{self._inbox}{wave.name.decode()}."
-        commands: list[bytes] = []
-        for message in wave.messages[wave.entered : end]:
-            commands.append(self._spelled(message, f"{reply}{wave.entered}"))
-            wave.entered += 1
-            self._in_flight += 1
-            self._bytes += len(message.payload)
+        reply, first = f"{self._inbox}{wave.name.decode()}.", wave.entered
+        messages = wave.messages[first:end]
+        commands = [self._spelled(message, f"{reply}{place}") for place, message in enumerate(messages, first)]
+        wave.entered = end
+        self._in_flight += len(messages)
+        self._bytes += sum([len(message.payload) for message in messages])
         return b"".join(commands)
 
     def _check_connected(self) -> None:

@@ -24,7 +24,7 @@ from bridge.edge.ledger import batch
 from bridge.edge.ledger.layout import stream_config
 from bridge.edge.ledger.ledger import JetStreamLedger
 from bridge.edge.ledger.line import refusal
-from bridge.edge.ledger.publisher import Answer, Outgoing
+from bridge.edge.ledger.publisher import Answer, Message, Outgoing
 from bridge.edge.nats import jetstream
 from bridge.edge.nats.connection import connect
 from bridge.edge.nats.jetstream import Entry, JetStream
@@ -601,7 +601,7 @@ async def test_an_instance_opens_a_few_batches_at_a_time(server: NatsServer) -> 
         book, other = await rigged.book(), await rigged.book("other")
         once, now, most = rigged.ledger._line.batches._once, 0, 0
 
-        async def counted(messages: Sequence[Outgoing]) -> Answer | None:
+        async def counted(messages: Sequence[Message]) -> Answer | None:
             nonlocal now, most
             now += 1
             most = max(most, now)
