@@ -27,7 +27,7 @@ class Drop:
     ) -> None:
         """Forget it."""
 
-    crowded = False
+    crowded = behind = False
 
     async def room(self) -> None:
         """There always is."""

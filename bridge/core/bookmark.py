@@ -28,6 +28,8 @@ MOST_ABSENT_BYTES = 16_384
 """Nor more than this of their ids, in UTF-8: the cursor is written with every page, and must fit into a message."""
 CUT = "cut"
 """In a cursor: the pass under way took the place of one that was cut off, so it goes on if that happens to it, too."""
+HEARD = "heard_ms"
+"""In a cursor: until when all that was pushed was stored as the last pass ended, if that is before it had begun."""
 RESUME_S = 86_400.0
 """A pass that was cut off goes on where it was if it began less than so long ago."""
 
@@ -81,10 +83,11 @@ class Bookmark:
 
     `first_read`: whether the pass under way is the walk's first; None: no pass is under way, or none that the stream
     knows of. `page_size`: of the pass under way, else of the last one of a walk whose pages cover ranges. `rows`:
-    read so far. `made_by`: see `fingerprint`. `cut`: see `CUT`.
+    read so far. `made_by`: see `fingerprint`. `cut`: see `CUT`. `heard_ms`: see `HEARD`.
     """
 
     completed_ms: int | None = None
+    heard_ms: int | None = None
     again_from_ms: int | None = None
     pass_ms: int | None = None
     position: Json = None
@@ -101,6 +104,7 @@ class Bookmark:
         evidence, made_by = value.get("evidence"), value.get("made_by")
         return Bookmark(
             completed_ms=_moment(value.get("completed_ms")),
+            heard_ms=_moment(value.get(HEARD)),
             again_from_ms=_moment(value.get(AGAIN)),
             pass_ms=_moment(value.get("pass_ms")),
             position=value.get("position"),
@@ -146,10 +150,13 @@ def way(walk: Walk) -> str:
     return fingerprint(replace(walk, page_size=0))
 
 
-def completed(started_ms: int, lasting: Lasting, page_size: int | None = None) -> dict[str, Json]:
+def completed(
+    started_ms: int, lasting: Lasting, page_size: int | None = None, heard_ms: int | None = None
+) -> dict[str, Json]:
     """The cursor of a walk whose pass is complete; `page_size`: of one whose pages cover ranges."""
     sizes = {} if page_size is None else {"page_size": page_size}
-    return {"completed_ms": started_ms, "completed": timestamp(started_ms), **sizes, **lasting.data()}
+    heard = {HEARD: heard_ms} if heard_ms is not None and heard_ms < started_ms else {}
+    return {"completed_ms": started_ms, "completed": timestamp(started_ms), **heard, **sizes, **lasting.data()}
 
 
 def _absent(value: Json) -> dict[str, Any]:

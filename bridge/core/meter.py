@@ -48,6 +48,10 @@ def _nothing() -> tuple[int, int]:
     return 0, 0
 
 
+def _never() -> int | None:
+    return None
+
+
 @dataclass(slots=True)
 class Meter:
     """Since the source was begun. All of it is there, with 0, from the start.
@@ -56,7 +60,8 @@ class Meter:
     sessions, by reason. `throttled`: refusals for quota. `blind_since_ms`: since when changes may be missed that nobody
     can be asked for later, in milliseconds since the Unix epoch (None: none are). `overruns`: how often the inbox was
     full; `held_s`: seconds for which the vendor was made to wait before it was. `depth`: asks the inbox how many frames
-    and bytes wait in it now. `replies`: webhooks answered, by class of status.
+    and bytes wait in it now. `unstored_ms`: asks since when something was pushed that may not be stored yet, in
+    milliseconds since the Unix epoch (None: nothing was). `replies`: webhooks answered, by class of status.
     """
 
     stages: dict[Stage, Histogram] = field(default_factory=lambda: {stage: Histogram() for stage in Stage})
@@ -68,6 +73,7 @@ class Meter:
     overruns: int = 0
     held_s: float = 0.0
     depth: Callable[[], tuple[int, int]] = _nothing
+    unstored_ms: Callable[[], int | None] = _never
     replies: dict[str, int] = field(default_factory=lambda: dict.fromkeys(CLASSES, 0))
 
     def took(self, stage: Stage, seconds: float) -> None:
@@ -96,6 +102,10 @@ class Meter:
         if seconds is not None:
             self.took(Stage.WEBHOOK_ANSWERED, seconds)
 
+    def heard_until_ms(self) -> int | None:
+        """Until when all is stored that was pushed and cannot be asked for later; None: until now."""
+        return min((ms for ms in (self.blind_since_ms, self.unstored_ms()) if ms is not None), default=None)
+
     def at_rest(self) -> None:
         """No session is open: nothing waits in an inbox."""
-        self.depth = _nothing
+        self.depth, self.unstored_ms = _nothing, _never

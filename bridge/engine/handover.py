@@ -71,6 +71,11 @@ class _Session:
         """See `Offer`."""
         await self._offer.room()
 
+    @property
+    def behind(self) -> bool:
+        """See `Offer`."""
+        return self._offer.behind
+
     def missed(self, reason: str) -> None:
         """See `Offer`."""
         self._offer.missed(reason)
@@ -161,6 +166,8 @@ class Handover:
                     continue
                 if ended is not None:
                     offer.missed(f"the live session ended before its successor listened: {ended}")
+                elif offer.behind:
+                    offer.missed("the live session was replaced before all was read that it had been told")
                 serving.scope.cancel()
                 serving, self.token = successor, token
                 self.handovers += 1

@@ -19,7 +19,9 @@ CROWDED = 1 / 3
 ROOMY = 1 / 6
 """No fuller than this it reads on: there is work for a second, and to stop and go for each frame would cost more."""
 PATIENCE_S = 5.0
-"""Where no frame was taken for so long, no session is held up any longer: what is full then is forgotten."""
+"""No session is held up for longer at once, nor where no frame was taken for so long."""
+FURTHER = 1 / 30
+"""Of what it may hold so much is read all the same when that has passed: signs of life lie between the frames."""
 CALM_S = 60.0
 """A vendor that was made to wait has caught up when nobody was for so long."""
 TAKE = 500
@@ -75,6 +77,8 @@ class Inbox:
         """Whether somebody waits to take what comes."""
         self._room: anyio.Event | None = None
         """There only while somebody waits for room."""
+        self._further = 0
+        """Until so many were offered it is not crowded."""
         self._behind: float | None = None
         self._calm_at = -math.inf
         self._frames: deque[tuple[Arrived, int]] = deque()
@@ -96,6 +100,7 @@ class Inbox:
             self._forgotten += len(self._frames) + 1
             self._frames.clear()
             self._size = 0
+            self._make_room()
         else:
             self._frames.append((Arrived(frame, anyio.current_time(), stored, traceparent), size))
             self._size += size
@@ -109,23 +114,30 @@ class Inbox:
     @property
     def crowded(self) -> bool:
         """See `Offer`."""
-        return self._holds(CROWDED) and anyio.current_time() < self._patient_until
+        return self._holds(CROWDED) and self._offered >= self._further and anyio.current_time() < self._patient_until
+
+    @property
+    def behind(self) -> bool:
+        """See `Offer`."""
+        return self.behind_since is not None
 
     async def room(self) -> None:
-        """See `Offer`. Returns `PATIENCE_S` after the last frame was taken, at the latest."""
+        """See `Offer`. Returns after `PATIENCE_S` at the latest; then some more are read in any case."""
         began = anyio.current_time()
         if self.behind_since is None:
             # As of what waits here already, it may be that not all had been read that was sent by then.
             self._behind = began if self.oldest_at is None else self.oldest_at
         self._calm_at = math.inf
         try:
-            while self._holds(ROOMY) and anyio.current_time() < self._patient_until:
+            while self._holds(ROOMY) and anyio.current_time() < (until := min(self._patient_until, began + PATIENCE_S)):
                 self._room = self._room or anyio.Event()
-                with anyio.CancelScope(deadline=self._patient_until):
+                with anyio.CancelScope(deadline=until):
                     await self._room.wait()
         finally:
             ended = anyio.current_time()
             self._calm_at = ended + CALM_S
+            if self._holds(CROWDED):
+                self._further = self._offered + math.ceil(self._limit * FURTHER)
             self._held(ended - began)
 
     @property
@@ -175,10 +187,14 @@ class Inbox:
             self._size -= size
             taken.append(arrived)
         self._taken_at = anyio.current_time()
-        if self._room is not None and not self._holds(ROOMY):
+        if not self._holds(ROOMY):
+            self._make_room()
+        return taken
+
+    def _make_room(self) -> None:
+        if self._room is not None:
             self._room.set()
             self._room = None
-        return taken
 
     @property
     def _patient_until(self) -> float:

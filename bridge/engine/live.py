@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -35,8 +36,6 @@ CONNECT_DEADLINE_S = 60.0
 FEED = "live"
 FAILURES_EVERY_S = 60.0
 """Failures that the vendor pushes are logged so often at most."""
-LAG_MS = 60_000
-"""What was pushed so long before a pass began may still have waited to be stored when the process died."""
 AHEAD_S = 0.2
 """The first reading ahead does not wait longer for a session: most wait for `ws_settle_s` after they have opened."""
 
@@ -80,6 +79,8 @@ class Live:
         """
         inbox = Inbox(held=self._note_held)
         self._meter.depth = inbox.depth
+        if self._only_pushed(reading):
+            self._meter.unstored_ms = partial(self._unstored_since_ms, inbox)
         self._arrived_ms = self._world.wall()
         reading.walker.lanes.main.arrivals.waiting_since = lambda: inbox.oldest_at
         caught_up = anyio.Event()
@@ -87,7 +88,7 @@ class Live:
         fresh, self._seen = reading.walker is not self._seen(), weakref.ref(reading.walker)
         if self._first and self._only_pushed(reading):
             # Asked before anything is read: a pass moves it.
-            self._meter.blind_since_ms = self._last_seen_ms(reading.walker)
+            self._meter.blind_since_ms = reading.walker.last_heard_ms()
         self._first = False
         self.failed = False
 
@@ -128,7 +129,7 @@ class Live:
                 self._tracer.abandon()
             self._status.inbox = inbox.statistics()
             if self._only_pushed(reading) and self._meter.blind_since_ms is None:
-                self._meter.blind_since_ms = min([*self._unstored, self._unread_since_ms(inbox)])
+                self._meter.blind_since_ms = self._unstored_since_ms(inbox)
             self._unstored = []
 
     async def _read_ahead(self, reading: Reading) -> None:
@@ -141,16 +142,11 @@ class Live:
         """Whether something is pushed that no reading would find, nor the vendor repeat until we have confirmed it."""
         return self._adapter.hook is None and (not reading.schedule.walks or self._adapter.live_only)
 
-    def _last_seen_ms(self, walker: Walker) -> int | None:
-        """Until when what was pushed in former lives was stored for certain: some time before their last pass."""
-        completed_ms = walker.last_completed_ms()
-        return None if completed_ms is None else completed_ms - LAG_MS
-
-    def _unread_since_ms(self, inbox: Inbox) -> int:
-        """Since when something may wait to be taken or read, or was forgotten; now if nothing does."""
+    def _unstored_since_ms(self, inbox: Inbox) -> int:
+        """Since when something was pushed that may wait to be read, taken or stored, or was forgotten; else now."""
         waiting = [at for at in (inbox.oldest_at, inbox.behind_since) if at is not None]
         since_ms = self._wall_at(min(waiting, default=anyio.current_time()))
-        return min(since_ms, self._arrived_ms) if inbox.forgot else since_ms
+        return min([*self._unstored, since_ms, *([self._arrived_ms] if inbox.forgot else [])])
 
     def _wall_at(self, moment: float) -> int:
         """A moment of the event loop's clock by the wall's: in milliseconds since the Unix epoch, never later."""
@@ -162,7 +158,7 @@ class Live:
         now = anyio.current_time()
         if now >= self._held_quiet_until:
             self._held_quiet_until = now + FAILURES_EVERY_S
-            reason = "more is pushed than is stored in that time: the vendor is made to wait, and nothing is forgotten"
+            reason = "more is pushed than is stored in that time: the vendor is made to wait"
             self._log.warning("live.held_back", reason=reason, held_s=round(self._meter.held_s, 1))
 
     async def _listen(self, feed: Feed, inbox: Inbox, *, task_status: TaskStatus[None]) -> None:

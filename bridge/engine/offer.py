@@ -30,6 +30,11 @@ class Offer(Protocol):
         """Wait until it is no longer crowded. Whatever is offered all the same is taken, as long as it fits."""
         ...
 
+    @property
+    def behind(self) -> bool:
+        """Whether a vendor was made to wait lately: it may have told a session more than was read."""
+        ...
+
     def missed(self, reason: str) -> None:
         """Frames may not have reached us, while the session goes on: read everything again. Never raises."""
         ...

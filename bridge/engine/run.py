@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 import structlog
 
-from bridge.core.bookmark import CUT, Bookmark, Lasting, completed, fingerprint
+from bridge.core.bookmark import CUT, HEARD, Bookmark, Lasting, completed, fingerprint
 from bridge.core.event import timestamp
 from bridge.core.facts import Walk
 from bridge.core.gap import Gap
@@ -38,6 +38,7 @@ class Run:
     first_read: bool
     since: int
     completed_ms: int | None
+    heard_ms: int | None
     forgotten: Gap | None
     again_from_ms: int | None = None
     waited_for: bool = False
@@ -78,17 +79,18 @@ class Run:
                 source=source,
             )
 
-    def cursor_after(self, before: Mapping[str, Json], lasting: Lasting) -> Json:
+    def cursor_after(self, before: Mapping[str, Json], lasting: Lasting, heard_ms: int | None) -> Json:
         """The cursor that covers the page just read; the last page of a complete pass completes the walk.
 
-        `before`: the cursor that lies there; `lasting`: what outlives the pass, if this is its end.
+        `before`: the cursor that lies there; `lasting`: what outlives the pass, if this is its end; `heard_ms`: until
+        when what was pushed is stored, None: until now.
         """
         state = self.state
         if not state.done:
             return self.cursor(before, state.position if state.complete else None)
         if not state.complete:
             return before or self.cursor(before, None)
-        return completed(state.started_ms, lasting, state.walk.page_size if state.coverage.used else None)
+        return completed(state.started_ms, lasting, state.walk.page_size if state.coverage.used else None, heard_ms)
 
     def cursor(self, before: Mapping[str, Json], position: Json) -> Json:
         """The cursor in the middle of the pass."""
@@ -106,6 +108,8 @@ class Run:
         if self.completed_ms is not None:
             cursor["completed_ms"] = self.completed_ms
             cursor["completed"] = timestamp(self.completed_ms)
+        if self.heard_ms is not None:
+            cursor[HEARD] = self.heard_ms
         if self.again_from_ms is not None:
             cursor[AGAIN] = self.again_from_ms
         if self.cut:
@@ -140,6 +144,7 @@ def begin(
         first_read=first_read,
         since=since,
         completed_ms=mark.completed_ms,
+        heard_ms=mark.heard_ms,
         forgotten=forgotten_gap(walk, started_ms, mark.completed_ms, retention_s),
         again_from_ms=mark.again_from_ms,
         waited_for=first_read or mark.due,

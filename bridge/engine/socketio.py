@@ -177,7 +177,7 @@ class _Holding:
                     await self._make(move)
             if not machine.incomplete:
                 self._size = 0
-            if self._offer.crowded:
+            if self._offer.crowded and machine.phase is Phase.READY:
                 await self._wait_for_room()
 
     async def _wait_for_room(self) -> None:

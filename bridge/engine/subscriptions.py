@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import anyio
@@ -121,6 +122,7 @@ class _Holding:
         self._log = log.bind(session=place(session.url))
         self._where = f"live session with {place(session.url)}"
         self._ready = False
+        self._unanswered = 0
         self._news: anyio.Event | None = None
         """Set by whatever may end a wait; there only while somebody waits."""
         self._runs: dict[str, _Run] = {}
@@ -165,7 +167,8 @@ class _Holding:
             vigil.heard(size)
             for move in machine.unreadable(problem) if problem else machine.received(frame):
                 await self._make(move, size)
-            if self._offer.crowded:
+            # Answers that are waited for must not lie unread.
+            if self._offer.crowded and not self._unanswered:
                 await vigil.away(self._offer.room())
 
     async def _watch(self) -> None:
@@ -217,7 +220,7 @@ class _Holding:
 
     async def _be_accepted(self) -> None:
         patience_s = self._session.ack_timeout_s
-        with anyio.move_on_after(patience_s):
+        with anyio.move_on_after(patience_s), self._to_be_answered():
             await self._until(lambda: self._ready)
         if not self._ready:
             text = (
@@ -245,13 +248,21 @@ class _Holding:
             await anyio.sleep(self._session.settle_s)
             return
         # Rails confirms some milliseconds before it listens, so the pause is needed here, too.
-        with anyio.move_on_after(self._session.ack_timeout_s):
+        with anyio.move_on_after(self._session.ack_timeout_s), self._to_be_answered():
             await self._until(lambda: all(run.settled for run in runs))
         missing = ", ".join(run.operation.name for run in runs if not run.settled)
         if missing:
             text = f"{self._where}: not confirmed within {self._session.ack_timeout_s:g} s: {missing}"
             raise marked(Retry(text), Ending.UNANSWERED)
         await anyio.sleep(self._session.settle_s)
+
+    @contextmanager
+    def _to_be_answered(self) -> Iterator[None]:
+        self._unanswered += 1
+        try:
+            yield
+        finally:
+            self._unanswered -= 1
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         """Wait for something that a move brings about."""

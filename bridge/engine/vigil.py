@@ -14,6 +14,8 @@ INTERVALS = 3.0
 """So many intervals of silence mean a dead peer, where nothing is configured."""
 SHORTEST_S = 10.0
 """A limit that we found ourselves is never shorter: a hiccup must not end a session."""
+STEADY_S = 60.0
+"""So long after the peer was made to wait its beats do not tell in which intervals they are sent."""
 SECOND_LOOK_S = 0.1
 """Frames may lie unread because we were held up ourselves: they are looked for once more."""
 
@@ -72,6 +74,7 @@ class Vigil:
         self._longest_s = 0.0
         self._nap: anyio.CancelScope | None = None
         self._away_at: float | None = None
+        self._learns_at = -math.inf
 
     async def away(self, wait: Awaitable[None]) -> None:
         """Await it. Nothing is read meanwhile: that is not the peer's silence."""
@@ -79,9 +82,8 @@ class Vigil:
         try:
             await wait
         finally:
-            away_s = anyio.current_time() - self._away_at
-            self._heard_at += away_s
-            self._beat_at += away_s
+            self._heard_at += anyio.current_time() - self._away_at
+            self._learns_at = anyio.current_time() + STEADY_S
             self._away_at = None
 
     @property
@@ -102,10 +104,11 @@ class Vigil:
         """The frame was a sign of life that will be repeated."""
         now = self._statistics.last_beat = anyio.current_time()
         before = self.limit_s
-        if self._beats:
-            self._longest_s = max(self._longest_s, now - self._beat_at)
+        if now >= self._learns_at:
+            if self._beats:
+                self._longest_s = max(self._longest_s, now - self._beat_at)
+            self._beats += 1
         self._beat_at = now
-        self._beats += 1
         if self.limit_s != before and self._nap is not None:
             self._nap.cancel()
 

@@ -132,10 +132,11 @@ class Walker:
         """Begin its next pass anew: too much may have happened by then to go on with this one."""
         self._runs.pop(walk.name, None)
 
-    def last_completed_ms(self) -> int | None:
-        """When any complete pass began last, by the stream (milliseconds since the Unix epoch): somebody was there."""
-        moments = [Bookmark.read(value).completed_ms for value in self.lanes.cursors().values()]
-        return max((moment for moment in moments if moment is not None), default=None)
+    def last_heard_ms(self) -> int | None:
+        """Until when all that was pushed was stored, by the last pass in the stream (milliseconds since the epoch)."""
+        marks = map(Bookmark.read, self.lanes.cursors().values())
+        last = max(marks, key=lambda mark: mark.completed_ms or -1, default=Bookmark())
+        return last.completed_ms if last.heard_ms is None else last.heard_ms
 
     def ages(self, walks: Sequence[Walk]) -> dict[str, float]:
         """Seconds since the last complete pass of each walk that has had one and need not be read again at once."""
@@ -157,11 +158,11 @@ class Walker:
         run = self._runs.get(walk.name) or await self._begin(walk)
         if run.inquiry is not None:
             return await self._inquire(run, run.inquiry)
-        ask = run.state.ask()
+        ask, meter = run.state.ask(), self._reader.meter
         asked_at = self._sequencer.arrivals.asked()
         try:
             page = await self._reader.page(ask) if ask.ids or not walk.batch else Page([])
-            self._reader.meter.took(Stage.PAGE_ANSWERED, anyio.current_time() - asked_at)
+            meter.took(Stage.PAGE_ANSWERED, anyio.current_time() - asked_at)
             answered_ns = 0 if self._tracer is None else self._tracer.now_ns
             marks = self._unchanged.marks(ask, page, since=run.since, asked_at=asked_at)
             rows = await read_rows(self._adapter, ask, page, marks)
@@ -203,7 +204,7 @@ class Walker:
                     records,
                     unreadable,
                     walk=walk.name,
-                    cursor=run.cursor_after(value, self._probes.seen(run.state, value)),
+                    cursor=run.cursor_after(value, self._probes.seen(run.state, value), meter.heard_until_ms()),
                     part_cursor=value or run.cursor(value, None),
                     cursor_alone=(run.state.done and run.state.complete)
                     or run.shows_progress

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from typing import Any
 
 import anyio
 import pytest
 from anyio.abc import TaskStatus
 
 from bridge.adapter import Retry
+from bridge.core.errors import Overrun
 from bridge.core.session import EngineioRevision
-from bridge.engine.handover import _Session
-from bridge.engine.inbox import CALM_S, PATIENCE_S, Inbox
+from bridge.engine.handover import Handover
+from bridge.engine.inbox import Inbox
 from bridge.engine.ports import Feed, Offer
 from tests.engine import test_stream_feed, test_subscriptions
+from tests.engine.test_handover import Vendor
 from tests.support import engineio_peer
-from tests.support.dialects import Peer, Speaker
+from tests.support.dialects import CABLE, LEGACY, Peer, Speaker
 from tests.support.engine import on_virtual_clock
 from tests.support.engineio_peer import Engine
 from tests.support.holding import Taken, holding
@@ -27,137 +30,54 @@ FRAMES = 30
 """What the inboxes of these tests hold: crowded with 10, roomy below 5."""
 BEAT_S = 25.0
 """Of the peers of these tests; they have 60 s for an answer."""
-FRESH_S = 1.0
 
 
-def fill(inbox: Inbox, frames: int) -> None:
-    for number in range(frames):
-        inbox(number, 1)
+async def taking(inbox: Inbox, *, every_s: float, at_most: int, into: list[Any]) -> None:
+    """Never returns. What was overrun or missed is noted as it was raised."""
+    while True:
+        try:
+            into.extend(arrived.frame for arrived in await inbox.take(at_most))
+        except Overrun as error:
+            into.append(error)
+        await anyio.sleep(every_s)
 
 
-async def served() -> Inbox:
-    """One of which frames have just been taken."""
-    inbox = Inbox(frames=FRAMES)
-    fill(inbox, 1)
-    await inbox.take()
-    return inbox
+class Backlog:
+    """A feed that was told all of it at once, before its successor listens; that has nothing to tell."""
+
+    def __init__(self, frames: int) -> None:
+        self._frames = frames
+
+    async def hold(self, offer: Offer, *, task_status: TaskStatus[None]) -> None:
+        task_status.started()
+        for number in range(self._frames):
+            offer(number, 1)
+            if offer.crowded:
+                await offer.room()
+        await anyio.sleep_forever()
 
 
-# --- the inbox -----------------------------------------------------------------------------------------------------
-
-
-def test_an_inbox_is_crowded_with_a_third_of_what_it_holds() -> None:
-    """In frames or in bytes."""
-
-    async def main() -> None:
-        inbox = await served()
-        fill(inbox, 9)
-        assert not inbox.crowded
-        fill(inbox, 1)
-        assert inbox.crowded
-        inbox = Inbox(size=300)
-        inbox("a", 1)
-        await inbox.take()
-        inbox("b", 100)
-        assert inbox.crowded
-
-    on_virtual_clock(main)
-
-
-def test_nobody_waits_for_room_before_anything_was_taken() -> None:
-    """During a first reading that may take hours. What is full then is forgotten, and read again."""
+@pytest.mark.parametrize(("every_s", "told"), [(0.0, False), (1.0, True)], ids=["all is read", "some is unread"])
+def test_a_handover_says_what_may_lie_unread(every_s: float, told: bool) -> None:
+    """What the old session had been told goes with it: nobody but the next reading finds it."""
+    vendor, got = Vendor(120.0, margin_s=60.0, strict=False), list[Any]()
+    feeds = iter([Backlog(1_000), *[Backlog(0)] * 9])
 
     async def main() -> None:
-        inbox = Inbox(frames=FRAMES)
-        fill(inbox, FRAMES)
-        assert not inbox.crowded
-        fill(inbox, 1)
-        assert inbox.statistics().overruns == 1
-
-    on_virtual_clock(main)
-
-
-def test_room_is_waited_for_until_little_is_left() -> None:
-    """And whoever makes an account of it is told how long that took."""
-    told: list[float] = []
-
-    async def main() -> None:
-        inbox = Inbox(frames=FRAMES, held=told.append)
-        fill(inbox, 1)
-        await inbox.take()
-        fill(inbox, 12)
-        start, done = anyio.current_time(), []
-
-        async def wait() -> None:
-            await inbox.room()
-            done.append(anyio.current_time() - start)
-
+        inbox = Inbox(frames=3 * FRAMES)
+        handover = Handover(lambda _: next(feeds), vendor.keeper, roll=lambda: 1.0)
         async with anyio.create_task_group() as group:
-            group.start_soon(wait)
-            group.start_soon(wait)
-            for _ in range(4):
-                await anyio.sleep(1)
-                assert not done
-                await inbox.take(2)
-        assert done == [4, 4]
+            group.start_soon(partial(taking, inbox, every_s=every_s, at_most=10, into=got))
+            await group.start(handover.hold, inbox)
+            await anyio.sleep(110)
+            assert handover.handovers == 1
+            group.cancel_scope.cancel()
 
     on_virtual_clock(main)
-    assert told == [4, 4]
-
-
-def test_nobody_waits_longer_where_nothing_is_taken() -> None:
-    """Nor again for each further frame: what cannot be stored must not end the session."""
-
-    async def main() -> None:
-        inbox = await served()
-        fill(inbox, 12)
-        start = anyio.current_time()
-        await inbox.room()
-        assert anyio.current_time() - start == PATIENCE_S
-        assert not inbox.crowded
-        await inbox.take(1)
-        assert inbox.crowded
-
-    on_virtual_clock(main)
-
-
-def test_an_inbox_says_since_when_something_may_lie_unread() -> None:
-    """From what waited first when a session was made to wait, until none was for a while."""
-
-    async def main() -> None:
-        inbox = await served()
-        assert inbox.behind_since is None
-        first_at = anyio.current_time()
-        fill(inbox, 12)
-        await anyio.sleep(1)
-        for _ in range(2):
-            await inbox.room()
-            assert inbox.behind_since == first_at
-            await inbox.take(1)
-            await anyio.sleep(CALM_S - FRESH_S)
-        await anyio.sleep(FRESH_S)
-        assert inbox.behind_since is None
-
-    on_virtual_clock(main)
-
-
-def test_both_sessions_of_a_handover_wait() -> None:
-    """Each offers through its own end of the same inbox."""
-
-    async def main() -> None:
-        offer = Taken()
-        offer.crowded_at = 1
-        session = _Session(None, 0.0, offer, lambda: None)  # type: ignore[arg-type]
-        assert not session.crowded
-        session("frame", 1)
-        assert session.crowded
-        with anyio.move_on_after(1) as scope:
-            await session.room()
-        assert scope.cancelled_caught
-        offer.relieve()
-        await session.room()
-
-    on_virtual_clock(main)
+    numbers = [one for one in got if isinstance(one, int)]
+    assert numbers == list(range(len(numbers)))
+    assert (len(numbers) < 1_000) is told
+    assert any(isinstance(one, Overrun) for one in got) is told
 
 
 # --- the sessions --------------------------------------------------------------------------------------------------
@@ -246,6 +166,64 @@ def test_a_peer_that_is_dead_is_given_up_all_the_same() -> None:
     on_virtual_clock(main)
 
 
+@pytest.mark.parametrize("crowded_at", [0, None])
+def test_a_session_opens_where_it_is_crowded(crowded_at: int | None) -> None:
+    """Nothing that it is told before it is accepted need be stored."""
+
+    async def accept(engine: Engine) -> None:
+        await engine.live()
+
+    async def confirm(speaker: Speaker) -> None:
+        await speaker.accept()
+        await speaker.confirm(await speaker.subscribed())
+        await speaker.until_gone()
+
+    async def main() -> None:
+        async with engineio_peer.stage(4, accept) as engines, test_subscriptions.stage(CABLE, confirm) as speakers:
+            for feed in (engines.feed(), speakers.feed()):
+                offer = Taken()
+                offer.crowded_at = crowded_at
+                async with holding(feed, offer) as hold:
+                    await hold.wait_settled()
+
+    on_virtual_clock(main)
+
+
+class Gusts(Taken):
+    """Crowded for a minute and a half, and each time for so long."""
+
+    def __init__(self, hold_s: float) -> None:
+        super().__init__()
+        self._hold_s = hold_s
+        self._until = anyio.current_time() + 90
+
+    @property
+    def crowded(self) -> bool:
+        return anyio.current_time() < self._until
+
+    async def room(self) -> None:
+        await anyio.sleep(self._hold_s)
+
+
+@pytest.mark.parametrize("hold_s", [29, 100])
+def test_beats_that_lay_unread_do_not_tell_how_often_they_come(hold_s: float) -> None:
+    """A peer that beats every thirty seconds lives, though some of its first beats were read within one."""
+
+    async def talk(speaker: Speaker) -> None:
+        await speaker.accept()
+        await speaker.number(await speaker.subscribed(), 1)
+        while True:
+            await anyio.sleep(30)
+            await speaker.peer.send({"type": "ka"})
+
+    async def main() -> None:
+        async with test_subscriptions.stage(LEGACY, talk) as play, holding(play.feed(), Gusts(hold_s)) as hold:
+            await anyio.sleep(400)
+            assert hold.error is None
+
+    on_virtual_clock(main)
+
+
 # --- what becomes of it where nobody can be asked again --------------------------------------------------------------
 
 
@@ -296,3 +274,31 @@ def test_an_overrun_forgets_what_waited_when_something_was_taken_last() -> None:
     assert ("a500", "created") not in bench.changes()
     (gap,) = gaps(bench)
     assert gap["from"][:19] == "2023-11-14T22:13:31"
+
+
+def test_what_was_left_unread_when_the_process_ended_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passes went on meanwhile, and each says until when what was pushed was stored."""
+    monkeypatch.setattr("bridge.engine.inbox.FRAMES", FRAMES)
+    lives = 0
+
+    async def hold(offer: Offer, status: TaskStatus[None]) -> None:
+        nonlocal lives
+        lives += 1
+        status.started()
+        if lives > 1:
+            await anyio.sleep_forever()
+        await anyio.sleep(10)
+        bench.ledger.latency_s = 1.0
+        for number in range(20_000):
+            offer(row(f"a{number}"), 1)
+            if offer.crowded:
+                await offer.room()
+
+    bench = Stage(hold)
+    bench.pushed_only = True
+    run(bench, 210)
+    assert 100 < len(bench.changes()) < 19_000
+    assert gaps(bench) == []
+    bench.ledger.latency_s = 0.0
+    run(bench, 60)
+    assert gaps(bench)[0]["from"][:19] == "2023-11-14T22:13:30"

@@ -32,6 +32,8 @@ class Taken:
         self.sizes.append(size)
         self.stored.append(stored)
 
+    behind = False
+
     @property
     def crowded(self) -> bool:
         """See `Offer`."""
