@@ -19,7 +19,7 @@ help:
 	@echo 'make demo    watch events flow: NATS, five played vendors and the bridge, all on this machine'
 	@echo 'make test    lint, types and the tests; some ten minutes on two cores'
 	@echo 'make lint    ruff and mypy alone'
-	@echo 'make interop our live sessions against npm packages and Rails: servers and official clients'
+	@echo 'make interop our live sessions against npm packages and Rails, our webhooks under Schemathesis'
 	@echo 'make chaos   ten minutes of every fault at everything, then a verdict: ARGS="--minutes 2 --seed 7 --replicas 3 --report FOLDER"'
 	@echo 'make simulate  a minute of stories in virtual time, thousands of them: ARGS="--minutes 10", or "--seed 7 -v"'
 	@echo 'make thorough  the tests of the layers with many times the examples, seeds and virtual days'
