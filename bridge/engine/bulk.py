@@ -55,7 +55,7 @@ class Bulk:
             seqs = await self._write(part)
             stored = [(event, seq) for event, seq in zip(part, seqs, strict=True) if seq is not None]
             there = [event for event, _ in stored]
-            self._counts.store_all(there, [seq for _, seq in stored])
+            self._counts.store(there, [seq for _, seq in stored])
             self.happened(there)
             if len(stored) == len(part):
                 refusals, events = 0, rest

@@ -37,20 +37,13 @@ class Counts:
     by_change: dict[str, int] = field(default_factory=dict)
     tape: Tape | None = None
 
-    def store(self, event: Event, seq: int | None = None) -> None:
-        """An event lies in the stream, at `seq` if that is known."""
-        self.stored += 1
-        self.by_change[event.change] = self.by_change.get(event.change, 0) + 1
-        if self.tape is not None:
-            self.tape.store(event, seq)
-
-    def store_all(self, events: Sequence[Event], seqs: Sequence[int]) -> None:
-        """As `store`, for all of a batch at once."""
+    def store(self, events: Sequence[Event], seqs: Sequence[int]) -> None:
+        """These events lie in the stream, each where its number says."""
         self.stored += len(events)
         for change, number in Counter([event.change for event in events]).items():
             self.by_change[change] = self.by_change.get(change, 0) + number
         if self.tape is not None:
-            self.tape.store_all(events, seqs)
+            self.tape.store(events, seqs)
 
     @property
     def last_minute(self) -> int:

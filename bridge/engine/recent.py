@@ -22,18 +22,14 @@ class Recent:
         self.total = 0
         """How many there were since the start."""
 
-    def add(self, at_ms: int, event: Event, seq: int | None) -> None:
-        """It lies in the stream."""
-        self.total += 1
-        key = event.key
-        self._rows.append((self.total, at_ms, key.source, key.vendor, key.entity, event.change, seq))
-
-    def add_all(self, at_ms: int, events: Sequence[Event], seqs: Sequence[int]) -> None:
+    def add(self, at_ms: int, events: Sequence[Event], seqs: Sequence[int]) -> None:
         """They lie in the stream. Of many only the last are looked at."""
         skipped = max(0, len(events) - MOST)
         self.total += skipped
         for event, seq in zip(events[skipped:], seqs[skipped:], strict=True):
-            self.add(at_ms, event, seq)
+            self.total += 1
+            key = event.key
+            self._rows.append((self.total, at_ms, key.source, key.vendor, key.entity, event.change, seq))
 
     def after(self, number: int) -> Sequence[RecentEvent]:
         """Those beyond the `number`th, the newest first, at most `MOST`."""
@@ -51,21 +47,13 @@ class Tape:
         self._counts: list[int] = []
         self._minute = 0
 
-    def store(self, event: Event, seq: int | None) -> None:
-        """It lies in the stream. Cheap: called for every event."""
-        now_ms = self._wall()
-        if now_ms // MINUTE_MS != self._minute:
-            self._advance(now_ms // MINUTE_MS)
-        self._counts[-1] += 1
-        self._recent.add(now_ms, event, seq)
-
-    def store_all(self, events: Sequence[Event], seqs: Sequence[int]) -> None:
+    def store(self, events: Sequence[Event], seqs: Sequence[int]) -> None:
         """They lie in the stream, as of now."""
         now_ms = self._wall()
         if now_ms // MINUTE_MS != self._minute:
             self._advance(now_ms // MINUTE_MS)
         self._counts[-1] += len(events)
-        self._recent.add_all(now_ms, events, seqs)
+        self._recent.add(now_ms, events, seqs)
 
     def rate(self) -> Sequence[int]:
         """Events per minute, 60 numbers, the oldest first; the last is of the minute under way."""

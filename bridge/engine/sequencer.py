@@ -297,7 +297,7 @@ class Sequencer:
 
     def _settle(self, stored: Sequence[tuple[Event, int, bytes | None]]) -> None:
         """These lie in the stream, each where its number says; with the mark of its row, if it has one."""
-        self.counts.store_all([event for event, _, _ in stored], [seq for _, seq, _ in stored])
+        self.counts.store([event for event, _, _ in stored], [seq for _, seq, _ in stored])
         changed = [one for one in stored if one[0].change != "occurred"]
         self.arrivals.stored((event.key, event.digest, self._heads.get(event.key)) for event, _, _ in changed)
         for event, seq, mark in changed:

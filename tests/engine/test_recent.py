@@ -30,7 +30,7 @@ def test_the_last_fifty_without_their_ids() -> None:
     recent, clock = Recent(), Clock()
     one, two = Tape(clock, recent), Tape(clock, recent)
     for number in range(1, 61):
-        (one if number % 2 else two).store(event(f"secret-{number}", "odd" if number % 2 else "even"), number * 10)
+        (one if number % 2 else two).store([event(f"secret-{number}", "odd" if number % 2 else "even")], [number * 10])
     rows = recent.after(0)
     assert [row.number for row in rows] == list(range(60, 10, -1))
     assert (rows[0].source, rows[0].vendor, rows[0].entity, rows[0].change) == ("even", "sim", "thing", "created")
@@ -47,9 +47,9 @@ def test_events_are_counted_by_the_minute() -> None:
     counts = Counts(tape=Tape(clock, Recent()))
     assert list(counts.rate()) == [0] * 60
     for _ in range(3):
-        counts.store(event("a"))
+        counts.store([event("a")], [1])
     clock.ms += 2 * MINUTE
-    counts.store(event("a"))
+    counts.store([event("a")], [1])
     assert list(counts.rate())[-4:] == [0, 3, 0, 1]
     assert counts.last_minute == 0
     clock.ms += MINUTE
@@ -67,12 +67,12 @@ def test_a_clock_that_is_set_back_costs_nothing() -> None:
     """By a little: the minute goes on. By hours: it begins anew. Nothing is ever counted twice, or lost from a list."""
     clock = Clock()
     tape = Tape(clock, Recent())
-    tape.store(event("a"), 1)
+    tape.store([event("a")], [1])
     clock.ms -= 30 * MINUTE
-    tape.store(event("a"), 2)
+    tape.store([event("a")], [2])
     assert list(tape.rate())[-2:] == [0, 2]
     clock.ms -= 60 * MINUTE
-    tape.store(event("a"), 3)
+    tape.store([event("a")], [3])
     assert list(tape.rate()) == [0] * 59 + [1]
 
 
@@ -84,8 +84,8 @@ def test_a_batch_counts_as_its_events_do() -> None:
     for size in (3, 50, 70, 1):
         events = [event(f"{size}-{number}") for number in range(size)]
         for number, each in enumerate(events):
-            one.store(each, number)
-        all_.store_all(events, range(size))
+            one.store([each], [number])
+        all_.store(events, range(size))
         clock.ms += MINUTE
     assert (all_.stored, all_.by_change, together.total) == (124, {"created": 124}, 124)
     assert together.after(0) == singly.after(0)

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from tests.interop.packages import FOLDER
-from tests.support.live_webhooks import Sender, payments, webhook_daemon
+from tests.support.live_webhooks import EVENTS, Sender, payments, webhook_daemon
 from tests.support.nats_server import nats_server
 
 HERE = FOLDER / "schemathesis"
@@ -21,28 +21,18 @@ INSTALL_S, RUN_S = 300, 400
 EXAMPLES = 500
 """Of each operation and media type, at most."""
 TOKEN = "a token that only this test knows"
-MORE = """
+MORE = f"""
 [[source]]
 name = "desk"
 adapter = "webhook"
 verify = "bearer"
-secrets = [{ env = "MESH_TOKEN" }]
-
-[[source.event]]
-when = { "body.type" = "order" }
-entity = "order"
-id = "body.order.id"
-change = "changed"
-version = "body.order.version"
-
-[[source.event]]
-entity = "payment"
-
+secrets = [{{ env = "MESH_TOKEN" }}]
+{EVENTS}
 [[source]]
 name = "mesh"
 adapter = "webhook"
 verify = "bearer"
-secrets = [{ env = "MESH_TOKEN" }]
+secrets = [{{ env = "MESH_TOKEN" }}]
 content = "cloudevents"
 allowed_origins = ["*"]
 
